@@ -1,0 +1,224 @@
+/**
+ * The typed face of the C++ addon, and the only file that loads it. Every call that fails throws a
+ * {@link P2pError}. Addresses and IOVAs are `bigint` here, at the native edge; lengths and offsets
+ * are safe integers in bytes.
+ */
+import bindings from "bindings";
+import { P2pError } from "./errors.js";
+
+/**
+ * Memory that this process can address: pinned host pages, or a mapped part of a BAR. It exists
+ * until every environment that opened it and every address space that maps it has let go.
+ */
+export interface NativeMemory {
+  /** Number by which another thread opens the same memory with {@link NativeAddon.openMemory}. */
+  readonly id: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly kind: "host" | "device";
+  /** Bytes in a page of the backing store (4096, or 2 MiB for hugepages). */
+  readonly pageSize: number;
+  /**
+   * A view of all of it, the same one each time; detached by close(). For device memory only
+   * aligned 32-bit stores are allowed through it, never reads, `set`, `fill` or `Atomics`.
+   */
+  readonly buffer: ArrayBuffer;
+  /** Detaches this environment's buffer and lets go. Idempotent. */
+  close(): void;
+}
+
+export interface NativeRegion {
+  readonly index: number;
+  /** Bytes; 0 where the BAR is not implemented. */
+  readonly size: number;
+  /** The parts that may be mapped. */
+  readonly mappable: readonly { offset: number; length: number }[];
+  /** One register access of exactly this width, naturally aligned. */
+  read8(offset: number): number;
+  read16(offset: number): number;
+  read32(offset: number): number;
+  read64(offset: number): bigint;
+  write8(offset: number, value: number): void;
+  write16(offset: number, value: number): void;
+  write32(offset: number, value: number): void;
+  write64(offset: number, value: bigint): void;
+  /** Maps part of the region into this process. Errors: NOT_MAPPABLE, BAD_RANGE. */
+  map(offset: number, length: number): NativeMemory;
+}
+
+export interface NativeDevice {
+  /** PCI address, `0000:03:00.0`. */
+  readonly address: string;
+  readonly resettable: boolean;
+  readonly msixVectors: number;
+  /** 0 to 5: BARs; 6: ROM; 7: configuration space. */
+  region(index: number): NativeRegion;
+  setBusMaster(on: boolean): void;
+  reset(): void;
+  /**
+   * Calls `handler` with the number of interrupts since its last call, on this environment's event
+   * loop, for each MSI-X interrupt on `vector`; null takes the handler away.
+   */
+  onInterrupt(vector: number, handler: ((count: number) => void) | null): void;
+  /** Interrupts off, then lets go of the device. Idempotent. */
+  close(): void;
+}
+
+export interface NativeAddressSpaceInfo {
+  /** Usable IOVAs, inclusive ends. */
+  ranges: { first: bigint; last: bigint }[];
+  /** Bit n set: pages of 2**n bytes. */
+  pageSizes: bigint;
+  /** How many more mappings the kernel allows; null where it does not say. */
+  mappingsAvailable: number | null;
+}
+
+export interface NativeDmaFault {
+  /** PCI address of the requester. */
+  device: string;
+  iova: bigint;
+  /** True where the device wanted to write. */
+  write: boolean;
+  reason: string;
+}
+
+export interface NativeAddressSpace {
+  openDevice(address: string): NativeDevice;
+  /** Errors: NO_DEVICE before a first device is open. */
+  info(): NativeAddressSpaceInfo;
+  /** `access`: what the device may do. Errors: IOVA_IN_USE, IOVA_RANGE, MEMLOCK, MAPPING_LIMIT. */
+  map(
+    memory: NativeMemory,
+    offset: number,
+    length: number,
+    iova: bigint,
+    access: { read: boolean; write: boolean },
+  ): void;
+  /** Undoes one map() exactly; afterwards no device reaches that memory by it. */
+  unmap(iova: bigint, length: number): void;
+  /** The faults since the last call; null where only the kernel's log has them. */
+  takeFaults(): NativeDmaFault[] | null;
+  /** Unmaps everything, then lets go. Devices must be closed before. Idempotent. */
+  close(): void;
+}
+
+/** A PCI function as sysfs shows it, from sysfs or from the loopback machine. */
+export interface RawPciFunction {
+  /** `0000:03:00.0` */
+  address: string;
+  /** Address of the bridge above; null on a root bus. */
+  parent: string | null;
+  /** Configuration space, 64 to 4096 bytes, as much as could be read. */
+  config: Uint8Array;
+  /** BAR 0 to 5, then ROM, then (bridges) the windows: bus address, bytes, kernel resource flags. */
+  resources: { start: bigint; size: bigint; flags: bigint }[];
+  /** Name of the driver that is bound; null if none. */
+  driver: string | null;
+  iommuGroup: number | null;
+  numaNode: number | null;
+}
+
+/** Bytes since the last reset, as the loopback machine's fabric counted them. */
+export interface NativeTraffic {
+  /** Payload bytes that were read from or written to host memory, by devices or for them. */
+  hostMemoryBytes: number;
+  /** Queue entries, PRP lists, completions and interrupts to or from host memory. */
+  hostControlBytes: number;
+  /** Payload bytes that crossed the root complex; a byte that goes up and comes down counts once. */
+  rootComplexBytes: number;
+  /** Payload and control bytes for each link, named by the PCI address of its lower end. */
+  links: {
+    address: string;
+    upBytes: number;
+    downBytes: number;
+    upControlBytes: number;
+    downControlBytes: number;
+  }[];
+}
+
+/** A PCI machine in a box (see lib/platform/machine-file.ts for the configuration). */
+export interface NativeLoopbackMachine {
+  functions(): RawPciFunction[];
+  openAddressSpace(): NativeAddressSpace;
+  traffic(): NativeTraffic;
+  resetTraffic(): void;
+  /** Stops its threads. Address spaces and devices must be closed before. Idempotent. */
+  close(): void;
+}
+
+export interface NativeAddon {
+  /** One VFIO type1 container. Errors: NO_VFIO, PERMISSION. */
+  openVfioAddressSpace(): NativeAddressSpace;
+  /** Errors: BAD_MACHINE, NO_MEMORY, IO (a namespace's file). */
+  createLoopbackMachine(configuration: unknown): NativeLoopbackMachine;
+  /** Prefaulted, zeroed host memory; `huge` asks for 2 MiB pages and falls back. */
+  allocatePinned(size: number, huge: boolean): NativeMemory;
+  /** Opens memory of another environment by its id. Errors: GONE. */
+  openMemory(id: number): NativeMemory;
+  /** A CPU copy, in aligned 64-bit accesses where one side is device memory. */
+  copy(
+    to: NativeMemory,
+    toOffset: number,
+    from: NativeMemory,
+    fromOffset: number,
+    length: number,
+  ): void;
+  /** Offset of the first difference, or -1. */
+  compare(
+    a: NativeMemory,
+    aOffset: number,
+    b: NativeMemory,
+    bOffset: number,
+    length: number,
+  ): number;
+  /** One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). */
+  read32(memory: NativeMemory, offset: number): number;
+  /** CPU time of the calling thread, nanoseconds. */
+  threadCpuTime(): { user: number; system: number };
+}
+
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon on first use. Errors: ADDON_MISSING, with the reason and what to run. */
+export function addon(): NativeAddon {
+  return (loaded ??= load());
+}
+
+function load(): NativeAddon {
+  if (process.platform !== "linux")
+    throw new P2pError("ADDON_MISSING", `p2pmem runs on Linux only, not on ${process.platform}`);
+  if ("electron" in process.versions)
+    throw new P2pError("ADDON_MISSING", "Electron forbids the external ArrayBuffers p2pmem needs", {
+      hint: "run p2pmem in Node.js, in a process of its own",
+    });
+  try {
+    const native = bindings({ bindings: "p2pmem", module_root: new URL("..", import.meta.url).pathname }) as {
+      setErrorClass(make: typeof makeError): void;
+    } & NativeAddon;
+    native.setErrorClass(makeError);
+    return native;
+  } catch (cause) {
+    if (cause instanceof P2pError) throw cause;
+    const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
+    throw new P2pError("ADDON_MISSING", `the native addon p2pmem.node did not load: ${reason}`, {
+      hint: "run `npm rebuild p2pmem` (in a checkout: `npm run build`); it needs make, python3 and a C++20 compiler",
+      cause,
+    });
+  }
+}
+
+function makeError(
+  code: string,
+  message: string,
+  errno: number,
+  syscall: string,
+  device: string,
+  hint: string,
+): P2pError {
+  return new P2pError(code, message, {
+    ...(errno === 0 ? {} : { errno }),
+    ...(syscall === "" ? {} : { syscall }),
+    ...(device === "" ? {} : { device }),
+    ...(hint === "" ? {} : { hint }),
+  });
+}

@@ -1,0 +1,60 @@
+/** What an error of this package carries beside its message. */
+export interface P2pErrorDetails {
+  /** The errno of a refused system call. */
+  errno?: number;
+  /** The system call that was refused, such as `ioctl(VFIO_IOMMU_MAP_DMA)`. */
+  syscall?: string;
+  /** PCI address of the device concerned. */
+  device?: string;
+  /** What to do about it. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/** Mistakes in what the user typed: the command line exits with 2 for these, else with 1. */
+const USAGE_CODES = new Set(["BAD_ARGUMENT", "BAD_ENDPOINT", "BAD_SIZE", "BAD_MACHINE_FILE"]);
+
+/**
+ * Every failure that p2pmem reports. `code` is stable and meant for programs; `message` is one line.
+ */
+export class P2pError extends Error {
+  readonly code: string;
+  readonly errno?: number;
+  readonly syscall?: string;
+  readonly device?: string;
+  readonly hint?: string;
+
+  constructor(code: string, message: string, details: P2pErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "P2pError";
+    this.code = code;
+    if (details.errno !== undefined) this.errno = details.errno;
+    if (details.syscall !== undefined) this.syscall = details.syscall;
+    if (details.device !== undefined) this.device = details.device;
+    if (details.hint !== undefined) this.hint = details.hint;
+  }
+
+  /** True where the mistake is in the arguments rather than in the machine. */
+  get isUsage(): boolean {
+    return USAGE_CODES.has(this.code);
+  }
+}
+
+/** A command that an NVMe controller completed with an error status (NVMe 1.4 §4.6.1). */
+export class NvmeError extends P2pError {
+  readonly statusCodeType: number;
+  readonly statusCode: number;
+  readonly doNotRetry: boolean;
+
+  constructor(
+    message: string,
+    status: { statusCodeType: number; statusCode: number; doNotRetry: boolean },
+    details: P2pErrorDetails = {},
+  ) {
+    super("NVME_STATUS", message, details);
+    this.name = "NvmeError";
+    this.statusCodeType = status.statusCodeType;
+    this.statusCode = status.statusCode;
+    this.doNotRetry = status.doNotRetry;
+  }
+}

@@ -1,0 +1,53 @@
+// A PCI function that this process owns.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/region.h"
+#include "core/status.h"
+
+namespace p2pmem {
+
+/// Region numbers, as linux/vfio.h has them: BAR 0 to 5, ROM, configuration space.
+enum RegionIndex : uint32_t { kBar0 = 0, kBar5 = 5, kRom = 6, kConfig = 7 };
+
+struct DeviceInfo {
+  bool resettable = false;
+  uint32_t msixVectors = 0;
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  /// PCI address, "0000:03:00.0".
+  const std::string& address() const { return address_; }
+  const DeviceInfo& info() const { return info_; }
+
+  /// `index` as in RegionIndex. Errors: BAD_RANGE.
+  virtual Result<std::shared_ptr<Region>> region(uint32_t index) = 0;
+
+  /// Function-level reset, or what the platform has in its place. Bus mastering is off afterwards;
+  /// mappings of this device's BARs count as revoked. Errors: NOT_RESETTABLE, IO.
+  virtual Status reset() = 0;
+
+  /// Routes MSI-X vector `vector` to an eventfd (-1: none). Errors: BAD_RANGE, IO.
+  virtual Status setInterrupt(uint32_t vector, int eventFd) = 0;
+
+  /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on).
+  Status setBusMaster(bool on);
+
+ protected:
+  explicit Device(std::string address) : address_(std::move(address)) {}
+
+  DeviceInfo info_;
+
+ private:
+  std::string address_;
+};
+
+}  // namespace p2pmem

@@ -1,0 +1,86 @@
+#include "core/memory.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+
+namespace p2pmem {
+
+namespace {
+
+constexpr size_t kSmallPage = 4096;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+size_t roundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+}  // namespace
+
+MappedMemory::~MappedMemory() { munmap(data(), size()); }
+
+Result<std::shared_ptr<PinnedMemory>> PinnedMemory::allocate(size_t size, bool huge) {
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  void* data = MAP_FAILED;
+  size_t pageSize = kSmallPage;
+  if (huge) {
+    // MAP_POPULATE is no promise for hugepages, but the reservation made by mmap is.
+    data = mmap(nullptr, roundUp(size, kHugePage), kProtection,
+                kFlags | MAP_HUGETLB | MAP_POPULATE | (21 << MAP_HUGE_SHIFT), -1, 0);
+    if (data != MAP_FAILED) pageSize = kHugePage;
+  }
+  size = roundUp(size, pageSize);
+  if (data == MAP_FAILED) {
+    // Room to align: an IOMMU mapping of 2 MiB needs address and IOVA aligned alike.
+    const size_t alignment = size >= kHugePage ? kHugePage : kSmallPage;
+    const size_t room = size + alignment - kSmallPage;
+    void* area = mmap(nullptr, room, kProtection, kFlags | MAP_NORESERVE, -1, 0);
+    if (area == MAP_FAILED)
+      return systemError("NO_MEMORY", "mmap", "cannot allocate " + std::to_string(size) + " bytes");
+    const auto start = reinterpret_cast<uintptr_t>(area);
+    const uintptr_t aligned = roundUp(start, alignment);
+    if (aligned > start) munmap(area, aligned - start);
+    if (const size_t tail = room - (aligned - start) - size; tail > 0)
+      munmap(reinterpret_cast<void*>(aligned + size), tail);
+    data = reinterpret_cast<void*>(aligned);
+    if (alignment == kHugePage) madvise(data, size, MADV_HUGEPAGE);
+    // Prefault: populate where the kernel can say that it failed (5.14), else touch every page.
+    if (madvise(data, size, MADV_POPULATE_WRITE) != 0) {
+      if (errno == ENOMEM || errno == EFAULT || errno == EHWPOISON) {
+        Error error = systemError("NO_MEMORY", "madvise(MADV_POPULATE_WRITE)",
+                                  "cannot prefault " + std::to_string(size) + " bytes");
+        munmap(data, size);
+        return error;
+      }
+      for (size_t at = 0; at < size; at += kSmallPage) static_cast<volatile uint8_t*>(data)[at] = 0;
+    }
+  }
+  // A child that inherits pinned pages would, by copy on write, move them away under the device.
+  madvise(data, size, MADV_DONTFORK);
+  madvise(data, size, MADV_DONTDUMP);
+  return std::shared_ptr<PinnedMemory>(new PinnedMemory(data, size, pageSize));
+}
+
+MemoryTable& MemoryTable::instance() {
+  static MemoryTable table;
+  return table;
+}
+
+uint32_t MemoryTable::add(const std::shared_ptr<Memory>& memory) {
+  const std::lock_guard lock(mutex_);
+  const uint32_t id = next_++;
+  entries_.emplace(id, memory);
+  return id;
+}
+
+std::shared_ptr<Memory> MemoryTable::find(uint32_t id) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(id);
+  return entry == entries_.end() ? nullptr : entry->second.lock();
+}
+
+void MemoryTable::remove(uint32_t id) {
+  const std::lock_guard lock(mutex_);
+  entries_.erase(id);
+}
+
+}  // namespace p2pmem

@@ -1,0 +1,34 @@
+import { P2pError } from "./errors.js";
+
+const UNITS = ["", "k", "m", "g", "t"];
+const NAMES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/**
+ * Bytes from a size as fio writes it: digits, then k, m, g or t (1024-based), which may be followed
+ * by `b` or `ib`, in either case. `4096`, `4k`, `4K`, `4KiB` are the same. Zero is a size here; who
+ * cannot use it says so. Errors: BAD_SIZE.
+ */
+export function parseSize(text: string): number {
+  const match = /^(\d+) ?(?:([kmgt])(?:i?b)?|b)?$/i.exec(text.trim());
+  if (match === null)
+    throw new P2pError("BAD_SIZE", `"${text}" is not a size`, {
+      hint: "write bytes, or a number with k, m, g or t: 4096, 128k, 1g",
+    });
+  const size = Number(match[1]) * 1024 ** UNITS.indexOf((match[2] ?? "").toLowerCase());
+  if (!Number.isSafeInteger(size)) throw new P2pError("BAD_SIZE", `"${text}" is too large a size`);
+  return size;
+}
+
+/**
+ * A size for people, in the largest unit that leaves at least 1: exact where that takes no more
+ * than two decimals, which {@link parseSize} reads back if there are none: `4 KiB`, `1.5 GiB`.
+ */
+export function formatSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < NAMES.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : Number(value.toFixed(2))} ${NAMES[unit]}`;
+}

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { build } from "hdr-histogram-js";
+import { Histogram } from "#lib/copy/histogram.js";
+
+const PERCENTILES = [0, 1, 50, 90, 99, 99.9, 99.99, 100];
+
+/** Latencies from nanoseconds to minutes, every magnitude equally likely. */
+const latency = fc
+  .tuple(
+    fc.integer({ min: 0, max: 38 }),
+    fc.double({ min: 1, max: 2, noNaN: true, maxExcluded: true }),
+  )
+  .map(([exponent, mantissa]) => Math.floor(mantissa * 2 ** exponent));
+
+function histogramOf(values: number[]): Histogram {
+  const histogram = new Histogram();
+  for (const value of values) histogram.record(value);
+  return histogram;
+}
+
+describe("latency histogram", () => {
+  it("agrees with HdrHistogram on every percentile to within 1 %", () => {
+    fc.assert(
+      fc.property(fc.array(latency, { minLength: 1, maxLength: 500 }), (values) => {
+        const oracle = build({
+          bitBucketSize: 64,
+          highestTrackableValue: 2 ** 40,
+          numberOfSignificantValueDigits: 4,
+        });
+        for (const value of values) oracle.recordValue(value);
+        const histogram = histogramOf(values);
+        for (const p of PERCENTILES) {
+          const expected = oracle.getValueAtPercentile(p);
+          const error = Math.abs(histogram.percentile(p) - expected);
+          assert.ok(
+            error <= expected * 0.01 + 1,
+            `p${p}: ${histogram.percentile(p)}, not ${expected}`,
+          );
+        }
+      }),
+    );
+  });
+
+  it("never shows a percentile below the exact one, nor more than 1/128 above", () => {
+    fc.assert(
+      fc.property(
+        fc.array(latency, { minLength: 1, maxLength: 300 }),
+        fc.double({ min: 0, max: 100, noNaN: true }),
+        (values, percent) => {
+          const sorted = [...values].sort((a, b) => a - b);
+          const rank = Math.max(1, Math.ceil((percent / 100) * values.length - 1e-6));
+          const exact = sorted[rank - 1]!;
+          const shown = histogramOf(values).percentile(percent);
+          assert.ok(shown >= exact && shown <= exact * (1 + 1 / 128), `${shown} for ${exact}`);
+        },
+      ),
+    );
+  });
+
+  it("keeps count, least, greatest and mean exactly", () => {
+    fc.assert(
+      fc.property(fc.array(latency, { minLength: 1, maxLength: 300 }), (values) => {
+        const histogram = histogramOf(values);
+        assert.equal(histogram.count, values.length);
+        assert.equal(histogram.min, Math.min(...values));
+        assert.equal(histogram.max, Math.max(...values));
+        assert.equal(histogram.mean, values.reduce((sum, value) => sum + value, 0) / values.length);
+      }),
+    );
+  });
+
+  it("is the same after a merge as if one had recorded all", () => {
+    fc.assert(
+      fc.property(fc.array(latency), fc.array(latency), (left, right) => {
+        const merged = histogramOf(left);
+        merged.merge(histogramOf(right));
+        const whole = histogramOf([...left, ...right]);
+        assert.equal(merged.count, whole.count);
+        if (whole.count === 0) return;
+        assert.deepEqual([merged.min, merged.max], [whole.min, whole.max]);
+        for (const p of PERCENTILES) assert.equal(merged.percentile(p), whole.percentile(p));
+      }),
+    );
+  });
+
+  it("reads through another histogram over the same shared buffer", () => {
+    const shared = new SharedArrayBuffer(Histogram.byteLength);
+    new Histogram(shared).record(1234);
+    const reader = new Histogram(shared);
+    assert.equal(reader.count, 1);
+    assert.equal(reader.percentile(50), 1234);
+  });
+
+  it("is exact below 256 ns, and at both sides of every octave", () => {
+    for (let value = 0; value < 256; value++) {
+      const histogram = histogramOf([value, 2 ** 40]);
+      assert.equal(histogram.percentile(50), value);
+    }
+    for (let exponent = 8; exponent < 47; exponent++) {
+      const edge = 2 ** exponent;
+      assert.equal(histogramOf([edge - 1, edge, edge]).percentile(1), edge - 1);
+    }
+  });
+
+  it("says NaN, not zero, where nothing was recorded", () => {
+    const empty = new Histogram();
+    assert.equal(empty.count, 0);
+    for (const value of [empty.min, empty.max, empty.mean, empty.percentile(50)])
+      assert.ok(Number.isNaN(value));
+  });
+
+  it("clamps what it cannot hold instead of writing past its buckets", () => {
+    const histogram = histogramOf([-5, 2 ** 60, Infinity]);
+    assert.equal(histogram.count, 3);
+    assert.equal(histogram.min, 0);
+    assert.equal(histogram.max, 2 ** 47 - 1);
+    assert.equal(histogram.percentile(100), 2 ** 47 - 1);
+  });
+});

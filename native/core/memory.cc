@@ -65,22 +65,22 @@ MemoryTable& MemoryTable::instance() {
   return table;
 }
 
-uint32_t MemoryTable::add(const std::shared_ptr<Memory>& memory) {
+uint32_t MemoryTable::idOf(const std::shared_ptr<Memory>& memory) {
   const std::lock_guard lock(mutex_);
-  const uint32_t id = next_++;
-  entries_.emplace(id, memory);
-  return id;
+  uint32_t found = 0;
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto held = entry->second.lock();
+    if (held == memory) found = entry->first;
+    entry = held ? std::next(entry) : entries_.erase(entry);
+  }
+  if (found == 0) entries_.emplace(found = ++last_, memory);
+  return found;
 }
 
 std::shared_ptr<Memory> MemoryTable::find(uint32_t id) {
   const std::lock_guard lock(mutex_);
   const auto entry = entries_.find(id);
   return entry == entries_.end() ? nullptr : entry->second.lock();
-}
-
-void MemoryTable::remove(uint32_t id) {
-  const std::lock_guard lock(mutex_);
-  entries_.erase(id);
 }
 
 }  // namespace p2pmem

@@ -27,6 +27,9 @@ class Memory {
   size_t size() const { return size_; }
   Kind kind() const { return kind_; }
 
+  /// Bytes in a page of what backs it: 4096, or 2 MiB.
+  virtual size_t pageSize() const { return 4096; }
+
   /// Called by cpuCopy for each transfer that the CPU makes to or from device memory. The loopback
   /// machine counts it as the PCI fabric would see it; real machines need no help.
   virtual void cpuAccess(size_t /*bytes*/, bool /*write*/) {}
@@ -56,7 +59,7 @@ class PinnedMemory final : public MappedMemory {
   /// if it is at least that large). Errors: NO_MEMORY.
   static Result<std::shared_ptr<PinnedMemory>> allocate(size_t size, bool huge);
 
-  size_t pageSize() const { return pageSize_; }
+  size_t pageSize() const override { return pageSize_; }
 
  private:
   PinnedMemory(void* data, size_t size, size_t pageSize)
@@ -72,13 +75,14 @@ class MemoryTable {
  public:
   static MemoryTable& instance();
 
-  uint32_t add(const std::shared_ptr<Memory>& memory);
+  /// The number of `memory`; the same one each time, and never used again for another.
+  uint32_t idOf(const std::shared_ptr<Memory>& memory);
+  /// Empty if it is gone.
   std::shared_ptr<Memory> find(uint32_t id);
-  void remove(uint32_t id);
 
  private:
   std::mutex mutex_;
-  uint32_t next_ = 1;
+  uint32_t last_ = 0;
   std::unordered_map<uint32_t, std::weak_ptr<Memory>> entries_;
 };
 

@@ -1,0 +1,108 @@
+// The module: the functions of NativeAddon in lib/addon.ts.
+#include <napi.h>
+#include <sys/resource.h>
+
+#include "bindings/addon_data.h"
+#include "bindings/address_space_object.h"
+#include "bindings/arguments.h"
+#include "bindings/device_object.h"
+#include "bindings/errors.h"
+#include "bindings/loopback_machine.h"
+#include "bindings/memory_object.h"
+#include "bindings/region_object.h"
+#include "core/cpu_copy.h"
+#include "vfio/container.h"
+
+namespace p2pmem {
+namespace {
+
+MemoryObject& memoryArgument(const Napi::CallbackInfo& info, size_t index) {
+  return toWrapped<MemoryObject>(info, index, AddonData::of(info.Env()).memory);
+}
+
+void setErrorClass(const Napi::CallbackInfo& info) {
+  AddonData::of(info.Env()).makeError = Napi::Persistent(info[0].As<Napi::Function>());
+}
+
+Napi::Value openVfioAddressSpace(const Napi::CallbackInfo& info) {
+  auto container = VfioContainer::open();
+  return AddressSpaceObject::wrap(info.Env(), valueOrThrow(info.Env(), container));
+}
+
+Napi::Value allocatePinned(const Napi::CallbackInfo& info) {
+  auto memory = PinnedMemory::allocate(toUnsigned(info, 0), info[1].ToBoolean());
+  return MemoryObject::wrap(info.Env(), valueOrThrow(info.Env(), memory));
+}
+
+Napi::Value openMemory(const Napi::CallbackInfo& info) {
+  auto memory = MemoryTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0)));
+  if (!memory)
+    throwError(info.Env(), Error{.code = "GONE", .message = "that memory has been closed"});
+  return MemoryObject::wrap(info.Env(), std::move(memory));
+}
+
+void copy(const Napi::CallbackInfo& info) {
+  const uint64_t toOffset = toUnsigned(info, 1);
+  const uint64_t fromOffset = toUnsigned(info, 3);
+  const uint64_t length = toUnsigned(info, 4);
+  cpuCopy(memoryArgument(info, 0).range(info.Env(), toOffset, length), toOffset,
+          memoryArgument(info, 2).range(info.Env(), fromOffset, length), fromOffset, length);
+}
+
+Napi::Value compare(const Napi::CallbackInfo& info) {
+  const uint64_t aOffset = toUnsigned(info, 1);
+  const uint64_t bOffset = toUnsigned(info, 3);
+  const uint64_t length = toUnsigned(info, 4);
+  const int64_t at =
+      cpuCompare(memoryArgument(info, 0).range(info.Env(), aOffset, length), aOffset,
+                 memoryArgument(info, 2).range(info.Env(), bOffset, length), bOffset, length);
+  return Napi::Number::New(info.Env(), static_cast<double>(at));
+}
+
+Napi::Value read32(const Napi::CallbackInfo& info) {
+  const uint64_t offset = toUnsigned(info, 1);
+  const Memory& memory = memoryArgument(info, 0).range(info.Env(), offset, 4);
+  if (offset % 4 != 0)
+    throwError(info.Env(), Error{.code = "BAD_RANGE", .message = "a 32-bit load must be aligned"});
+  return Napi::Number::New(
+      info.Env(), *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset));
+}
+
+Napi::Value threadCpuTime(const Napi::CallbackInfo& info) {
+  rusage usage = {};
+  getrusage(RUSAGE_THREAD, &usage);
+  const auto nanoseconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_usec) * 1e3;
+  };
+  auto object = Napi::Object::New(info.Env());
+  object["user"] = nanoseconds(usage.ru_utime);
+  object["system"] = nanoseconds(usage.ru_stime);
+  return object;
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new AddonData());  // Node deletes it when the environment ends
+  MemoryObject::define(env);
+  RegionObject::define(env);
+  DeviceObject::define(env);
+  AddressSpaceObject::define(env);
+  LoopbackMachineObject::define(env);
+  exports["setErrorClass"] = Napi::Function::New<setErrorClass>(env);
+  exports["openVfioAddressSpace"] = Napi::Function::New<openVfioAddressSpace>(env);
+  exports["createLoopbackMachine"] = Napi::Function::New<LoopbackMachineObject::create>(env);
+  exports["allocatePinned"] = Napi::Function::New<allocatePinned>(env);
+  exports["openMemory"] = Napi::Function::New<openMemory>(env);
+  exports["copy"] = Napi::Function::New<copy>(env);
+  exports["compare"] = Napi::Function::New<compare>(env);
+  exports["read32"] = Napi::Function::New<read32>(env);
+  exports["threadCpuTime"] = Napi::Function::New<threadCpuTime>(env);
+  return exports;
+}
+
+}  // namespace
+}  // namespace p2pmem
+
+static Napi::Object InitializeModule(Napi::Env env, Napi::Object exports) {
+  return p2pmem::initialize(env, exports);
+}
+NODE_API_MODULE(p2pmem, InitializeModule)

@@ -1,0 +1,89 @@
+#include "bindings/device_object.h"
+
+#include "bindings/addon_data.h"
+#include "bindings/arguments.h"
+#include "bindings/errors.h"
+#include "bindings/region_object.h"
+
+namespace p2pmem {
+
+void DeviceObject::define(Napi::Env env) {
+  AddonData::of(env).device = Napi::Persistent(
+      DefineClass(env, "NativeDevice",
+                  {InstanceAccessor<&DeviceObject::address>("address"),
+                   InstanceAccessor<&DeviceObject::resettable>("resettable"),
+                   InstanceAccessor<&DeviceObject::msixVectors>("msixVectors"),
+                   InstanceMethod<&DeviceObject::region>("region"),
+                   InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
+                   InstanceMethod<&DeviceObject::reset>("reset"),
+                   InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
+                   InstanceMethod<&DeviceObject::close>("close")}));
+}
+
+Napi::Object DeviceObject::wrap(Napi::Env env, std::shared_ptr<Device> device) {
+  return wrapShared(env, AddonData::of(env).device, std::move(device));
+}
+
+DeviceObject::DeviceObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), device_(unwrapShared<Device>(info)) {}
+
+Device& DeviceObject::device(Napi::Env env) const {
+  if (!device_) throwClosed(env, "the device");
+  return *device_;
+}
+
+Napi::Value DeviceObject::address(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), device(info.Env()).address());
+}
+
+Napi::Value DeviceObject::resettable(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), device(info.Env()).info().resettable);
+}
+
+Napi::Value DeviceObject::msixVectors(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), device(info.Env()).info().msixVectors);
+}
+
+Napi::Value DeviceObject::region(const Napi::CallbackInfo& info) {
+  auto region = device(info.Env()).region(static_cast<uint32_t>(toUnsigned(info, 0)));
+  return RegionObject::wrap(info.Env(), std::move(valueOrThrow(info.Env(), region)));
+}
+
+void DeviceObject::setBusMaster(const Napi::CallbackInfo& info) {
+  throwIfFailed(info.Env(), device(info.Env()).setBusMaster(info[0].ToBoolean()));
+}
+
+void DeviceObject::reset(const Napi::CallbackInfo& info) {
+  throwIfFailed(info.Env(), device(info.Env()).reset());
+}
+
+void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto vector = static_cast<uint32_t>(toUnsigned(info, 0));
+  Interrupt* added = nullptr;
+  if (info[1].IsFunction()) added = Interrupt::start(env, info[1].As<Napi::Function>());
+  const Status status = device(env).setInterrupt(vector, added ? added->eventFd() : -1);
+  if (!status.ok()) {
+    if (added) added->stop();
+    throwError(env, status.error());
+  }
+  // The device has let go of the old eventfd by now.
+  if (const auto old = interrupts_.find(vector); old != interrupts_.end()) {
+    old->second->stop();
+    interrupts_.erase(old);
+  }
+  if (added) interrupts_.emplace(vector, added);
+}
+
+void DeviceObject::close(const Napi::CallbackInfo&) {
+  if (!device_) return;
+  for (const auto& [vector, interrupt] : interrupts_) {
+    // Best effort: closing the device takes the interrupt away in any case.
+    (void)device_->setInterrupt(vector, -1);
+    interrupt->stop();
+  }
+  interrupts_.clear();
+  device_.reset();
+}
+
+}  // namespace p2pmem

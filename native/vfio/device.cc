@@ -1,0 +1,118 @@
+#include "vfio/device.h"
+
+#include <linux/vfio.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "vfio/container.h"
+#include "vfio/region.h"
+
+namespace p2pmem {
+
+VfioDevice::VfioDevice(std::string address, UniqueFd fd, std::shared_ptr<VfioContainer> container)
+    : Device(std::move(address)),
+      container_(std::move(container)),
+      fd_(std::make_shared<UniqueFd>(std::move(fd))) {}
+
+VfioDevice::~VfioDevice() {
+  // A device must not go on mastering the bus with nobody to own it. Closing the descriptor resets
+  // it as well, where it can be reset at all.
+  (void)setBusMaster(false);
+  (void)disableVectors();
+}
+
+Error VfioDevice::failure(const char* syscall, std::string message) const {
+  Error error = systemError("IO", syscall, std::move(message));
+  error.device = address();
+  return error;
+}
+
+Result<std::shared_ptr<Device>> VfioDevice::create(std::string address, UniqueFd fd,
+                                                   std::shared_ptr<VfioContainer> container) {
+  const std::shared_ptr<VfioDevice> device(
+      new VfioDevice(std::move(address), std::move(fd), std::move(container)));
+  vfio_device_info info = {};
+  info.argsz = sizeof info;
+  if (ioctl(device->fd_->get(), VFIO_DEVICE_GET_INFO, &info) != 0)
+    return device->failure("ioctl(VFIO_DEVICE_GET_INFO)", "cannot read the device's properties");
+  device->info_.resettable = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
+  vfio_irq_info interrupts = {};
+  interrupts.argsz = sizeof interrupts;
+  interrupts.index = VFIO_PCI_MSIX_IRQ_INDEX;
+  if (ioctl(device->fd_->get(), VFIO_DEVICE_GET_IRQ_INFO, &interrupts) == 0)
+    device->info_.msixVectors = interrupts.count;
+  return std::shared_ptr<Device>(device);
+}
+
+Result<std::shared_ptr<Region>> VfioDevice::region(uint32_t index) {
+  auto region = VfioRegion::create(fd_, index);
+  if (!region.ok()) {
+    Error error = region.take();
+    error.device = address();
+    return error;
+  }
+  return region;
+}
+
+Status VfioDevice::reset() {
+  if (!info_.resettable)
+    return Error{.code = "NOT_RESETTABLE",
+                 .message = address() + " cannot be reset by itself",
+                 .device = address()};
+  if (ioctl(fd_->get(), VFIO_DEVICE_RESET) != 0)
+    return failure("ioctl(VFIO_DEVICE_RESET)", "cannot reset " + address());
+  return setBusMaster(false);
+}
+
+Status VfioDevice::setInterrupt(uint32_t vector, int eventFd) {
+  if (vector >= info_.msixVectors)
+    return Error{.code = "BAD_RANGE",
+                 .message = address() + " has " + std::to_string(info_.msixVectors) +
+                            " MSI-X vectors, not one with number " + std::to_string(vector),
+                 .device = address()};
+  const std::lock_guard lock(mutex_);
+  if (vector < eventFds_.size()) {
+    if (Status status = setVectors(vector, {eventFd}); !status.ok()) return status;
+    eventFds_[vector] = eventFd;
+    return {};
+  }
+  if (eventFd < 0) return {};
+  // Vectors beyond those enabled: before Linux 6.5 none could be added, so start again with more.
+  std::vector<int> all = eventFds_;
+  all.resize(vector + 1, -1);
+  all[vector] = eventFd;
+  if (Status status = disableVectors(); !status.ok()) return status;
+  if (Status status = setVectors(0, all); !status.ok()) return status;
+  eventFds_ = std::move(all);
+  return {};
+}
+
+Status VfioDevice::setVectors(uint32_t start, const std::vector<int>& eventFds) {
+  std::vector<uint8_t> room(sizeof(vfio_irq_set) + eventFds.size() * sizeof(int));
+  auto* request = reinterpret_cast<vfio_irq_set*>(room.data());
+  request->argsz = static_cast<uint32_t>(room.size());
+  request->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+  request->index = VFIO_PCI_MSIX_IRQ_INDEX;
+  request->start = start;
+  request->count = static_cast<uint32_t>(eventFds.size());
+  memcpy(request->data, eventFds.data(), eventFds.size() * sizeof(int));
+  if (ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, request) != 0)
+    return failure("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot set an MSI-X interrupt of " + address());
+  return {};
+}
+
+Status VfioDevice::disableVectors() {
+  if (eventFds_.empty()) return {};
+  vfio_irq_set request = {};
+  request.argsz = sizeof request;
+  request.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+  request.index = VFIO_PCI_MSIX_IRQ_INDEX;
+  if (ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, &request) != 0)
+    return failure("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot disable the interrupts of " + address());
+  eventFds_.clear();
+  return {};
+}
+
+}  // namespace p2pmem

@@ -1,0 +1,40 @@
+// A PCI function opened through VFIO.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/unique_fd.h"
+
+namespace p2pmem {
+
+class VfioContainer;
+
+class VfioDevice final : public Device {
+ public:
+  static Result<std::shared_ptr<Device>> create(std::string address, UniqueFd fd,
+                                                std::shared_ptr<VfioContainer> container);
+  ~VfioDevice() override;
+
+  Result<std::shared_ptr<Region>> region(uint32_t index) override;
+  Status reset() override;
+  Status setInterrupt(uint32_t vector, int eventFd) override;
+
+ private:
+  VfioDevice(std::string address, UniqueFd fd, std::shared_ptr<VfioContainer> container);
+
+  Status setVectors(uint32_t start, const std::vector<int>& eventFds);
+  Status disableVectors();
+  Error failure(const char* syscall, std::string message) const;
+
+  // Before fd_, so destroyed after it: the group must outlive its device.
+  std::shared_ptr<VfioContainer> container_;
+  std::shared_ptr<UniqueFd> fd_;  // shared with the regions, which may outlive this object
+  std::mutex mutex_;
+  std::vector<int> eventFds_;  // of the MSI-X vectors that are enabled
+};
+
+}  // namespace p2pmem

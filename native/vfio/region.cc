@@ -1,0 +1,142 @@
+#include "vfio/region.h"
+
+#include <linux/vfio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+namespace p2pmem {
+
+namespace {
+
+uint64_t load(const volatile uint8_t* at, uint32_t width) {
+  switch (width) {
+    case 1:
+      return *at;
+    case 2:
+      return *reinterpret_cast<const volatile uint16_t*>(at);
+    case 4:
+      return *reinterpret_cast<const volatile uint32_t*>(at);
+    default:
+      return *reinterpret_cast<const volatile uint64_t*>(at);
+  }
+}
+
+void store(volatile uint8_t* at, uint32_t width, uint64_t value) {
+  switch (width) {
+    case 1:
+      *at = static_cast<uint8_t>(value);
+      break;
+    case 2:
+      *reinterpret_cast<volatile uint16_t*>(at) = static_cast<uint16_t>(value);
+      break;
+    case 4:
+      *reinterpret_cast<volatile uint32_t*>(at) = static_cast<uint32_t>(value);
+      break;
+    default:
+      *reinterpret_cast<volatile uint64_t*>(at) = value;
+  }
+}
+
+// The parts of a BAR that may be mapped: all of it, or what the sparse-mmap capability lists (a
+// kernel before 4.16 leaves out the pages of the MSI-X table).
+std::vector<Extent> mappableParts(const std::vector<uint8_t>& room) {
+  const auto* info = reinterpret_cast<const vfio_region_info*>(room.data());
+  if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP) || info->size == 0) return {};
+  std::vector<Extent> parts;
+  bool sparse = false;
+  for (uint32_t at = info->flags & VFIO_REGION_INFO_FLAG_CAPS ? info->cap_offset : 0; at != 0;) {
+    const auto* header = reinterpret_cast<const vfio_info_cap_header*>(room.data() + at);
+    if (header->id == VFIO_REGION_INFO_CAP_SPARSE_MMAP) {
+      sparse = true;
+      const auto* areas =
+          reinterpret_cast<const vfio_region_info_cap_sparse_mmap*>(room.data() + at);
+      for (uint32_t i = 0; i < areas->nr_areas; i++)
+        if (areas->areas[i].size > 0)
+          parts.push_back({areas->areas[i].offset, areas->areas[i].size});
+    }
+    at = header->next;
+  }
+  if (!sparse) parts.push_back({0, info->size});
+  return parts;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Region>> VfioRegion::create(std::shared_ptr<UniqueFd> device,
+                                                   uint32_t index) {
+  std::vector<uint8_t> room(sizeof(vfio_region_info));
+  for (;;) {
+    auto* info = reinterpret_cast<vfio_region_info*>(room.data());
+    info->argsz = static_cast<uint32_t>(room.size());
+    info->index = index;
+    if (ioctl(device->get(), VFIO_DEVICE_GET_REGION_INFO, info) != 0)
+      return systemError("BAD_RANGE", "ioctl(VFIO_DEVICE_GET_REGION_INFO)",
+                         "the device has no region " + std::to_string(index));
+    if (info->argsz <= room.size()) break;
+    room.assign(info->argsz, 0);  // room for the capabilities
+  }
+  const auto* info = reinterpret_cast<const vfio_region_info*>(room.data());
+  RegionInfo facts{.size = info->size,
+                   .readable = (info->flags & VFIO_REGION_INFO_FLAG_READ) != 0,
+                   .writable = (info->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
+                   .mappable = mappableParts(room)};
+  return std::shared_ptr<Region>(
+      new VfioRegion(std::move(device), index, std::move(facts), info->offset));
+}
+
+volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
+  const std::lock_guard lock(mutex_);
+  const auto inside = [&](const Extent& extent) {
+    return offset >= extent.offset && offset + width <= extent.offset + extent.length;
+  };
+  for (const Window& window : windows_)
+    if (inside(window.extent)) return window.memory->data() + (offset - window.extent.offset);
+  for (const Extent& extent : info().mappable) {
+    if (!inside(extent)) continue;
+    auto memory = map(extent.offset, extent.length);
+    if (!memory.ok()) return nullptr;  // pread and pwrite can do it, too
+    windows_.push_back({extent, std::move(memory.value())});
+    return windows_.back().memory->data() + (offset - extent.offset);
+  }
+  return nullptr;
+}
+
+Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
+  if (Status status = checkAccess(offset, width); !status.ok()) return status.take();
+  if (const auto* at = registers(offset, width)) return load(at, width);
+  uint64_t value = 0;  // x86-64 is little endian, as PCI is
+  if (pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
+      static_cast<ssize_t>(width))
+    return systemError("IO", "pread", "cannot read " + std::to_string(width) + " bytes at offset " +
+                                          std::to_string(offset) + " of region " +
+                                          std::to_string(index()));
+  return value;
+}
+
+Status VfioRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
+  if (Status status = checkAccess(offset, width); !status.ok()) return status;
+  if (auto* at = registers(offset, width)) {
+    store(at, width, value);
+    return {};
+  }
+  if (pwrite(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
+      static_cast<ssize_t>(width))
+    return systemError("IO", "pwrite",
+                       "cannot write " + std::to_string(width) + " bytes at offset " +
+                           std::to_string(offset) + " of region " + std::to_string(index()));
+  return {};
+}
+
+Result<std::shared_ptr<Memory>> VfioRegion::map(uint64_t offset, uint64_t length) {
+  if (Status status = checkMap(offset, length); !status.ok()) return status.take();
+  void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, device_->get(),
+                    static_cast<off_t>(fileOffset_ + offset));
+  if (data == MAP_FAILED)
+    return systemError("NOT_MAPPABLE", "mmap",
+                       "cannot map region " + std::to_string(index()) + " at offset " +
+                           std::to_string(offset));
+  return std::shared_ptr<Memory>(
+      std::make_shared<MappedMemory>(Memory::Kind::device, data, length));
+}
+
+}  // namespace p2pmem

@@ -1,0 +1,39 @@
+// A region of a VFIO device: BARs by mmap where VFIO allows it, the rest by pread and pwrite.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/region.h"
+#include "core/unique_fd.h"
+
+namespace p2pmem {
+
+class VfioRegion final : public Region {
+ public:
+  static Result<std::shared_ptr<Region>> create(std::shared_ptr<UniqueFd> device, uint32_t index);
+
+  Result<uint64_t> read(uint64_t offset, uint32_t width) override;
+  Status write(uint64_t offset, uint32_t width, uint64_t value) override;
+  Result<std::shared_ptr<Memory>> map(uint64_t offset, uint64_t length) override;
+
+ private:
+  VfioRegion(std::shared_ptr<UniqueFd> device, uint32_t index, RegionInfo info, uint64_t fileOffset)
+      : Region(index, std::move(info)), device_(std::move(device)), fileOffset_(fileOffset) {}
+
+  /// Where [offset, offset + width) can be reached by a load or store; null where it cannot.
+  volatile uint8_t* registers(uint64_t offset, uint32_t width);
+
+  struct Window {
+    Extent extent;
+    std::shared_ptr<Memory> memory;
+  };
+
+  std::shared_ptr<UniqueFd> device_;
+  uint64_t fileOffset_;
+  std::mutex mutex_;
+  std::vector<Window> windows_;  // mapped on first use
+};
+
+}  // namespace p2pmem

@@ -24,7 +24,20 @@ describe("sizes", () => {
   });
 
   it("refuses what is no size, as a usage error with a hint", () => {
-    for (const text of ["", "k", "-1", "+1", "1.5k", "0x10", "4x", "4ib", "4 k b", "1e3", "4k4", "∞"])
+    for (const text of [
+      "",
+      "k",
+      "-1",
+      "+1",
+      "1.5k",
+      "0x10",
+      "4x",
+      "4ib",
+      "4 k b",
+      "1e3",
+      "4k4",
+      "∞",
+    ])
       assert.throws(
         () => parseSize(text),
         (error) => error instanceof P2pError && error.code === "BAD_SIZE" && error.isUsage,

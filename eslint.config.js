@@ -1,0 +1,39 @@
+import { defineConfig, globalIgnores } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+export default defineConfig(
+  globalIgnores(["build/", "dist/", "dist-test/", "coverage/"]),
+  {
+    files: ["**/*.{js,mjs,cjs}"],
+    extends: [tseslint.configs.strict],
+    languageOptions: {
+      globals: Object.fromEntries(
+        ["AbortController", "Buffer", "URL", "console", "performance", "process"]
+          .concat(["Timeout", "Interval", "Immediate"].flatMap((t) => [`set${t}`, `clear${t}`]))
+          .map((name) => [name, "readonly"]),
+      ),
+    },
+    rules: { "no-undef": "error" },
+  },
+  {
+    files: ["**/*.cjs"],
+    languageOptions: { globals: { require: "readonly", module: "writable" } },
+    rules: { "@typescript-eslint/no-require-imports": "off" },
+  },
+  {
+    files: ["lib/**/*.ts", "test/**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    rules: {
+      eqeqeq: "error",
+      // The poll loop indexes typed arrays whose bounds it owns; the alternative is a branch per I/O.
+      "@typescript-eslint/no-non-null-assertion": "off",
+      // Numbers are what most of the messages are about.
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      // `() => void` callbacks that return what they call are how this code writes them.
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+    },
+  },
+);

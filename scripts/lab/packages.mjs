@@ -26,6 +26,7 @@ const NEEDED = [
   ['kmod', () => findProgram('depmod')],
   ['cpio', () => findProgram('cpio')],
   ['xz-utils', () => findProgram('xz')],
+  ['zstd', () => findProgram('zstd')],
   ['util-linux', () => findProgram('flock')],
 ];
 

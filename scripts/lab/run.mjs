@@ -32,8 +32,9 @@ const POLL_MILLISECONDS = 20;
 const POWER_OFF_MILLISECONDS = 10_000;
 
 const PASSED_ON = /^(P2PMEM_|MOCHA_|NODE_|CI$|PATH$|LANG$|LC_|TZ$|FORCE_COLOR$|NO_COLOR$)/;
-// Settings of the lab itself mean nothing inside it.
-const KEPT_BACK = /^P2PMEM_LAB(_|$)/;
+// Settings of the lab itself mean nothing inside it. The certificates cost every Node process there
+// more than a second to parse, and there is no network to use them on.
+const KEPT_BACK = /^(P2PMEM_LAB(_|$)|NODE_EXTRA_CA_CERTS$)/;
 
 const quote = (word) => `'${word.replaceAll("'", "'\\''")}'`;
 

@@ -1,0 +1,47 @@
+/**
+ * Configuration space, as PCI Local Bus 3.0 §6 and PCI Express Base 6.0 §7 lay it out, and the
+ * resource flags of linux/ioport.h.
+ */
+
+/** Header fields, PCI 3.0 §6.1. */
+export const PCI_VENDOR_ID = 0x00;
+export const PCI_DEVICE_ID = 0x02;
+export const PCI_COMMAND = 0x04;
+export const PCI_STATUS = 0x06;
+export const PCI_CLASS_REVISION = 0x08;
+export const PCI_HEADER_TYPE = 0x0e;
+export const PCI_CAPABILITY_LIST = 0x34;
+
+export const PCI_STATUS_CAP_LIST = 1 << 4;
+export const PCI_HEADER_TYPE_MASK = 0x7f;
+export const PCI_HEADER_TYPE_BRIDGE = 1;
+
+/** Class codes, PCI Code and ID Assignment §1. */
+export const PCI_CLASS_NVME = 0x010802;
+export const PCI_CLASS_MEMORY_OTHER = 0x058000;
+
+/** Capability identifiers. */
+export const PCI_CAP_ID_EXP = 0x10;
+export const PCI_EXT_CAP_START = 0x100;
+export const PCI_EXT_CAP_ID_ACS = 0x0d;
+
+/** PCI Express capabilities register, PCIe 6.0 §7.5.3.2. */
+export const PCI_EXP_FLAGS = 0x02;
+export const PCI_EXP_TYPE_SHIFT = 4;
+export const PCI_EXP_TYPE_MASK = 0xf;
+
+/** ACS control register, PCIe 6.0 §7.7.11.3. */
+export const PCI_ACS_CTRL = 0x06;
+export const PCI_ACS_RR = 1 << 2;
+export const PCI_ACS_CR = 1 << 3;
+export const PCI_ACS_EC = 1 << 5;
+
+/** linux/ioport.h */
+export const IORESOURCE_IO = 0x100n;
+export const IORESOURCE_MEM = 0x200n;
+export const IORESOURCE_PREFETCH = 0x2000n;
+export const IORESOURCE_MEM_64 = 0x100000n;
+
+/** Number of BARs of a function; the ROM follows, then the windows of a bridge. */
+export const BAR_COUNT = 6;
+export const WINDOWS_START = BAR_COUNT + 1;

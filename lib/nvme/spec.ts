@@ -1,0 +1,122 @@
+/**
+ * NVM Express Base Specification 1.4: names and numbers as the specification has them. Section
+ * numbers are those of revision 1.4.
+ */
+
+/** §3.1 Controller registers, byte offsets in BAR 0. */
+export const Register = {
+  CAP: 0x00,
+  VS: 0x08,
+  INTMS: 0x0c,
+  CC: 0x14,
+  CSTS: 0x1c,
+  AQA: 0x24,
+  ASQ: 0x28,
+  ACQ: 0x30,
+  CMBLOC: 0x38,
+  CMBSZ: 0x3c,
+  CMBMSC: 0x50,
+  CMBSTS: 0x58,
+  PMRCAP: 0xe00,
+  PMRCTL: 0xe04,
+  PMRSTS: 0xe08,
+  PMRMSC: 0xe14,
+  /** §3.1.22: SQ 0 tail doorbell; the others follow at a stride of 4 << CAP.DSTRD. */
+  SQ0TDBL: 0x1000,
+} as const;
+
+/** §3.1.5 Controller Configuration. */
+export const CC = {
+  EN: 1 << 0,
+  /** Memory page size 2^(12 + MPS). */
+  MPS_SHIFT: 7,
+  SHN_MASK: 3 << 14,
+  SHN_NORMAL: 1 << 14,
+  /** Entry sizes as powers of two. */
+  IOSQES_SHIFT: 16,
+  IOCQES_SHIFT: 20,
+} as const;
+
+/** §3.1.6 Controller Status. */
+export const CSTS = {
+  RDY: 1 << 0,
+  CFS: 1 << 1,
+  SHST_MASK: 3 << 2,
+  SHST_COMPLETE: 2 << 2,
+} as const;
+
+/** §3.1.16 Controller Memory Buffer Memory Space Control, low half. */
+export const CMBMSC = { CRE: 1 << 0, CMSE: 1 << 1 } as const;
+/** §3.1.17 Controller Memory Buffer Status. */
+export const CMBSTS = { CBAI: 1 << 0 } as const;
+/** §3.1.23 Persistent Memory Region Capabilities. */
+export const PMRCAP = { RDS: 1 << 3, WDS: 1 << 4, CMSS: 1 << 24 } as const;
+/** §3.1.24 Persistent Memory Region Control. */
+export const PMRCTL = { EN: 1 << 0 } as const;
+/** §3.1.25 Persistent Memory Region Status. */
+export const PMRSTS = { ERR_MASK: 0xff, NRDY: 1 << 8, CBAI: 1 << 12 } as const;
+/** §3.1.28 Persistent Memory Region Memory Space Control, low half. */
+export const PMRMSC = { CMSE: 1 << 1 } as const;
+
+/** §4.2 and §4.6: bytes of a queue entry, and their powers of two for CC. */
+export const SQE_BYTES = 64;
+export const CQE_BYTES = 16;
+export const SQE_SHIFT = 6;
+export const CQE_SHIFT = 4;
+
+/** CC.MPS = 0: bytes in a memory page, the unit of PRP entries (§4.3). */
+export const PAGE = 4096;
+/** §4.3: bytes of a PRP entry. */
+export const PRP_BYTES = 8;
+
+/** §5 Admin command opcodes. */
+export const AdminOpcode = {
+  DELETE_IO_SQ: 0x00,
+  CREATE_IO_SQ: 0x01,
+  DELETE_IO_CQ: 0x04,
+  CREATE_IO_CQ: 0x05,
+  IDENTIFY: 0x06,
+  SET_FEATURES: 0x09,
+} as const;
+
+/** §6 NVM command opcodes. */
+export const IoOpcode = { FLUSH: 0x00, WRITE: 0x01, READ: 0x02, COMPARE: 0x05 } as const;
+
+/** §5.3.1, §5.4.1: CDW11.PC, the queue is physically contiguous. */
+export const QUEUE_PC = 1 << 0;
+
+/** §5.15.1 Controller or Namespace Structure. */
+export const Cns = { NAMESPACE: 0x00, CONTROLLER: 0x01, ACTIVE_NAMESPACES: 0x02 } as const;
+export const IDENTIFY_BYTES = 4096;
+
+/** §5.21.1.7 Feature identifier. */
+export const Feature = { NUMBER_OF_QUEUES: 0x07 } as const;
+
+/** §6.9: NLB is 16 bits, 0's based. */
+export const MAX_BLOCKS = 65536;
+
+/** §5.15.2.2 figure 247: Identify Controller, byte offsets. */
+export const IdentifyController = {
+  VID: 0,
+  SN: 4,
+  SN_BYTES: 20,
+  MN: 24,
+  MN_BYTES: 40,
+  FR: 64,
+  FR_BYTES: 8,
+  MDTS: 77,
+  CNTLID: 78,
+  SQES: 512,
+  CQES: 513,
+  NN: 516,
+  ONCS: 520,
+  VWC: 525,
+  SUBNQN: 768,
+  SUBNQN_BYTES: 256,
+} as const;
+
+/** Optional NVM Command Support. */
+export const ONCS = { COMPARE: 1 << 0 } as const;
+
+/** §5.15.2.1 figure 245: Identify Namespace, byte offsets. */
+export const IdentifyNamespace = { NSZE: 0, NLBAF: 25, FLBAS: 26, DPS: 29, LBAF0: 128 } as const;

@@ -1,5 +1,6 @@
 import { P2pError } from "../errors.js";
 import { type Bdf, parseBdf } from "../pci/bdf.js";
+import type { ProviderKind } from "../p2pmem/provider.js";
 import { parseSize } from "../units.js";
 
 /** Part of a namespace, as named on the command line: `BDF[/NSID][@OFFSET[+LENGTH]]`. */
@@ -16,7 +17,7 @@ export interface Endpoint {
 export interface ProviderSpec {
   device: Bdf;
   /** null leaves the choice to the device: its CMB, else its largest memory BAR. */
-  memory: "cmb" | "pmr" | `bar${number}` | null;
+  kind: ProviderKind | null;
 }
 
 /** Namespace 1 and offset 0 where the text names none. Errors: BAD_ENDPOINT, BAD_SIZE. */
@@ -48,10 +49,10 @@ export function parseProvider(text: string): ProviderSpec {
     throw new P2pError("BAD_ENDPOINT", `"${text}" is not a provider`, {
       hint: "write BDF[/cmb|/pmr|/barN], such as 0000:03:00.0/cmb",
     });
-  const memory = match[2]?.toLowerCase() as Exclude<ProviderSpec["memory"], null> | undefined;
-  return { device: parseBdf(match[1]!), memory: memory ?? null };
+  const kind = match[2]?.toLowerCase() as ProviderKind | undefined;
+  return { device: parseBdf(match[1]!), kind: kind ?? null };
 }
 
-export function formatProvider({ device, memory }: ProviderSpec): string {
-  return memory === null ? device : `${device}/${memory}`;
+export function formatProvider({ device, kind }: ProviderSpec): string {
+  return kind === null ? device : `${device}/${kind}`;
 }

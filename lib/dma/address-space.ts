@@ -1,0 +1,154 @@
+import {
+  addon,
+  type NativeAddressSpace,
+  type NativeDevice,
+  type NativeDmaFault,
+  type NativeMemory,
+} from "../addon.js";
+import { P2pError } from "../errors.js";
+import type { Bdf } from "../pci/bdf.js";
+import type { PciTree } from "../pci/tree.js";
+import type { Platform } from "../platform.js";
+import { DmaBuffer } from "./dma-buffer.js";
+import { IovaAllocator } from "./iova-allocator.js";
+import { toIova, type Iova } from "./iova.js";
+import { KernelFaultLog } from "./kernel-fault-log.js";
+import { PeerMapping } from "./peer-mapping.js";
+
+/** What a device may do with a mapping. */
+export interface DeviceAccess {
+  read: boolean;
+  write: boolean;
+}
+
+const READ_WRITE: DeviceAccess = { read: true, write: true };
+const SMALL_PAGE = 4096;
+const HUGE_PAGE = 2 ** 21;
+
+/**
+ * The one IOMMU domain of a job: all of its devices are attached to it, so whatever is mapped here
+ * is reachable by each of them. (With a domain for each device a peer's BAR would be mapped for
+ * nobody else, and its DMA be lost without an error.)
+ */
+export class AddressSpace {
+  readonly #native: NativeAddressSpace;
+  readonly #tree: PciTree;
+  readonly #faultLog: KernelFaultLog | null;
+  readonly #devices = new Set<Bdf>();
+  #allocator: IovaAllocator | undefined;
+  #isClosed = false;
+
+  constructor(platform: Platform, tree: PciTree) {
+    this.#native = platform.openAddressSpace();
+    this.#tree = tree;
+    this.#faultLog = platform.kind === "vfio" ? new KernelFaultLog() : null;
+  }
+
+  /**
+   * Takes a device and attaches it. The caller closes it.
+   * Errors: UNKNOWN_DEVICE, NOT_BOUND, NO_VFIO, NO_IOMMU, PERMISSION, GROUP_NOT_VIABLE, IN_USE.
+   */
+  openDevice(address: Bdf): NativeDevice {
+    const device = this.#native.openDevice(address);
+    this.#devices.add(address);
+    return device;
+  }
+
+  /** True where the device was opened here, so that what is mapped here is mapped for it. */
+  hasDevice(address: Bdf): boolean {
+    return this.#devices.has(address);
+  }
+
+  /**
+   * Pinned, zeroed host memory of at least `size` bytes, mapped for all devices.
+   * Errors: NO_MEMORY, MEMLOCK, NO_IOVA, MAPPING_LIMIT, NO_DEVICE before a first device is open.
+   */
+  allocate(
+    size: number,
+    options: { huge?: boolean; deviceAccess?: DeviceAccess } = {},
+  ): DmaBuffer {
+    const memory = addon().allocatePinned(size, options.huge ?? false);
+    try {
+      // Aligned alike in both address spaces, so that the IOMMU can use its large pages.
+      const iova = this.iovas.allocate(
+        memory.size,
+        memory.size >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE,
+      );
+      this.#mapAt(memory, iova, options.deviceAccess ?? READ_WRITE);
+      return new DmaBuffer(memory, iova, () => {
+        this.#unmap(iova, memory.size);
+      });
+    } catch (error) {
+      memory.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Maps a peer's BAR range for all devices: at the IOVA that equals its bus address where that is
+   * free, so that one address is right below a switch and through the IOMMU; else somewhere.
+   * The caller goes on owning `memory`. Errors: IOVA_RANGE, NO_IOVA, MAPPING_LIMIT, IO.
+   */
+  mapPeer(memory: NativeMemory, busAddress: number): PeerMapping {
+    const size = memory.size;
+    const isIdentity = this.iovas.take(busAddress, size);
+    const iova = isIdentity ? toIova(busAddress) : this.iovas.allocate(size, SMALL_PAGE);
+    this.#mapAt(memory, iova, READ_WRITE);
+    return new PeerMapping(iova, size, isIdentity, () => {
+      this.#unmap(iova, size);
+    });
+  }
+
+  /**
+   * The accesses that the IOMMU refused since the last call, oldest first; null where the kernel's
+   * log, the only place for them under VFIO, cannot be read. The log may lag behind the fault.
+   */
+  takeFaults(): NativeDmaFault[] | null {
+    return this.#faultLog ? this.#faultLog.take() : this.#native.takeFaults();
+  }
+
+  /** Unmaps everything. Devices must be closed before. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#native.close();
+    this.#faultLog?.close();
+  }
+
+  private get iovas(): IovaAllocator {
+    return (this.#allocator ??= this.#makeAllocator());
+  }
+
+  #makeAllocator(): IovaAllocator {
+    const { ranges, pageSizes } = this.#native.info();
+    if ((pageSizes & BigInt(SMALL_PAGE)) === 0n)
+      throw new P2pError("IOVA_RANGE", "this IOMMU has no pages of 4096 bytes");
+    // A kernel before 5.4 does not list its ranges: assume what every x86-64 IOMMU can do, with
+    // the hole for interrupts (Intel SDM 3 §11.11.1).
+    const usable = ranges.length > 0 ? ranges : FALLBACK_RANGES;
+    return new IovaAllocator(
+      usable.map(({ first, last }) => ({ first: Number(first), last: Number(last) })),
+      this.#tree.busRanges(),
+    );
+  }
+
+  #mapAt(memory: NativeMemory, iova: Iova, access: DeviceAccess): void {
+    try {
+      this.#native.map(memory, 0, memory.size, BigInt(iova), access);
+    } catch (error) {
+      this.iovas.release(iova);
+      throw error;
+    }
+  }
+
+  #unmap(iova: Iova, size: number): void {
+    if (this.#isClosed) return; // close() has unmapped everything
+    this.#native.unmap(BigInt(iova), size);
+    this.iovas.release(iova);
+  }
+}
+
+const FALLBACK_RANGES = [
+  { first: 0n, last: 0xfedfffffn },
+  { first: 0xfef00000n, last: 0x7fffffffffn },
+];

@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { parseBdf } from "#lib/pci/bdf.js";
+import { distance } from "#lib/pci/distance.js";
+import type { PciFunction } from "#lib/pci/function.js";
+import { route } from "#lib/pci/route.js";
+import { PciTree } from "#lib/pci/tree.js";
+import { fakeFunction, fakeSwitch, MEMORY, NONE } from "../../support/fake-pci.js";
+
+const RR = 1 << 2;
+const CR = 1 << 3;
+const SV = 1 << 0;
+const EC = 1 << 5;
+
+function pick(tree: PciTree, ...addresses: string[]): PciFunction[] {
+  return addresses.map((address) => tree.get(parseBdf(address)));
+}
+
+describe("PCI addresses", () => {
+  it("are normalised to domain and lower case", () => {
+    assert.equal(parseBdf("0A:1f.7"), "0000:0a:1f.7");
+    assert.equal(parseBdf("10000:00:00.0"), "10000:00:00.0");
+  });
+
+  for (const bad of ["", "3:00.0", "03:00", "03:20.0", "03:00.8", "0000:03:00.0/1", "nvme0"])
+    it(`refuses "${bad}"`, () => {
+      assert.throws(() => parseBdf(bad), { code: "BAD_ENDPOINT" });
+    });
+});
+
+describe("the PCI tree", () => {
+  it("links functions to their bridges, whatever the order they come in", () => {
+    const tree = new PciTree(fakeSwitch(0).reverse());
+    const [nvme] = pick(tree, "03:00.0");
+    assert.deepEqual(
+      nvme?.upstream().map(({ address }) => address),
+      ["0000:02:00.0", "0000:01:00.0", "0000:00:01.0"],
+    );
+    assert.equal(tree.functions[0]?.address, "0000:00:01.0");
+  });
+
+  it("names a device that is not there", () => {
+    assert.throws(() => new PciTree([]).get(parseBdf("03:00.0")), {
+      code: "UNKNOWN_DEVICE",
+      device: "0000:03:00.0",
+    });
+  });
+
+  it("reads memory BARs with their flags, and leaves out I/O and empty ones", () => {
+    const [fn] = new PciTree([
+      fakeFunction({
+        address: "0000:03:00.0",
+        resources: [
+          { start: 0xfe000000, size: 0x4000, flags: 0x40200 },
+          { start: 0xc000, size: 0x20, flags: 0x40101 },
+          { start: 0x4000000000, size: 0x4000000, flags: 0x14220c },
+          NONE,
+        ],
+      }),
+    ]).functions;
+    assert.deepEqual(fn?.bars, [
+      { index: 0, address: 0xfe000000, size: 0x4000, prefetchable: false, is64: false },
+      null,
+      { index: 2, address: 0x4000000000, size: 0x4000000, prefetchable: true, is64: true },
+      null,
+    ]);
+  });
+
+  it("lists windows and BARs as bus ranges", () => {
+    const tree = new PciTree([
+      fakeFunction({
+        address: "0000:00:01.0",
+        isBridge: true,
+        resources: [...Array<typeof NONE>(7).fill(NONE), { start: 0xc0000000, size: 0x100000 }],
+      }),
+      fakeFunction({ address: "0000:03:00.0", resources: [{ start: 4096, size: 4096 }] }),
+    ]);
+    assert.deepEqual(tree.busRanges(), [
+      { start: 0xc0000000, size: 0x100000 },
+      { start: 4096, size: 4096 },
+    ]);
+    assert.equal(MEMORY, 0x200);
+  });
+});
+
+describe("distance, as p2pdma counts it", () => {
+  const tree = new PciTree(fakeSwitch(0));
+  const cases: [string, string[], number][] = [
+    ["03:00.0", ["03:00.0"], 0],
+    ["05:00.0", ["05:00.1"], 2],
+    ["05:00.0", ["03:00.0"], 4],
+    ["05:00.0", ["03:00.0", "04:00.0"], 8],
+    ["03:00.0", ["03:00.0", "04:00.0"], 4],
+    // To the root bus: four hops from below the switch, two from a root port.
+    ["05:00.0", ["06:00.0"], 6],
+  ];
+  for (const [provider, clients, expected] of cases)
+    it(`${provider} to ${clients.join(" and ")} is ${expected}`, () => {
+      const [from, ...to] = pick(tree, provider, ...clients);
+      assert.ok(from);
+      assert.equal(distance(from, to), expected);
+    });
+});
+
+describe("the route of a request", () => {
+  const between = (acs: number, a: string, b: string, configBytes?: number): string => {
+    const [from, to] = pick(new PciTree(fakeSwitch(acs, configBytes)), a, b);
+    assert.ok(from && to);
+    return route(from, to);
+  };
+
+  it("stays inside one function", () => {
+    assert.equal(between(RR, "03:00.0", "03:00.0"), "internal");
+  });
+
+  it("is direct below a switch that does not redirect", () => {
+    assert.equal(between(0, "03:00.0", "05:00.0"), "direct");
+    assert.equal(between(SV, "03:00.0", "05:00.0"), "direct");
+  });
+
+  for (const [name, bit] of [
+    ["request redirect", RR],
+    ["completion redirect", CR],
+    ["egress control", EC],
+  ] as const)
+    it(`climbs to the root with ACS ${name}`, () => {
+      assert.equal(between(bit, "03:00.0", "05:00.0"), "root");
+    });
+
+  it("climbs to the root between root ports", () => {
+    assert.equal(between(0, "03:00.0", "06:00.0"), "root");
+  });
+
+  it("is not made up where the ACS registers cannot be read", () => {
+    assert.equal(between(0, "03:00.0", "05:00.0", 64), "unknown");
+    assert.equal(between(0, "03:00.0", "05:00.0", 256), "unknown");
+  });
+});

@@ -21,6 +21,7 @@ VfioDevice::~VfioDevice() {
   // it as well, where it can be reset at all.
   (void)setBusMaster(false);
   (void)disableVectors();
+  for (const auto& [index, region] : regions_) region->close();
 }
 
 Error VfioDevice::failure(const char* syscall, std::string message) const {
@@ -47,13 +48,18 @@ Result<std::shared_ptr<Device>> VfioDevice::create(std::string address, UniqueFd
 }
 
 Result<std::shared_ptr<Region>> VfioDevice::region(uint32_t index) {
-  auto region = VfioRegion::create(fd_, index);
-  if (!region.ok()) {
-    Error error = region.take();
-    error.device = address();
-    return error;
+  const std::lock_guard lock(mutex_);
+  auto& known = regions_[index];
+  if (!known) {
+    auto region = VfioRegion::create(fd_, index);
+    if (!region.ok()) {
+      Error error = region.take();
+      error.device = address();
+      return error;
+    }
+    known = std::move(region.value());
   }
-  return region;
+  return std::shared_ptr<Region>(known);
 }
 
 Status VfioDevice::reset() {

@@ -1,6 +1,7 @@
 // A PCI function opened through VFIO.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -12,6 +13,7 @@
 namespace p2pmem {
 
 class VfioContainer;
+class VfioRegion;
 
 class VfioDevice final : public Device {
  public:
@@ -32,8 +34,9 @@ class VfioDevice final : public Device {
 
   // Before fd_, so destroyed after it: the group must outlive its device.
   std::shared_ptr<VfioContainer> container_;
-  std::shared_ptr<UniqueFd> fd_;  // shared with the regions, which may outlive this object
+  std::shared_ptr<UniqueFd> fd_;  // shared with the regions, until they are closed
   std::mutex mutex_;
+  std::map<uint32_t, std::shared_ptr<VfioRegion>> regions_;  // by index, made on first use
   std::vector<int> eventFds_;  // of the MSI-X vectors that are enabled
 };
 

@@ -62,8 +62,8 @@ std::vector<Extent> mappableParts(const std::vector<uint8_t>& room) {
 
 }  // namespace
 
-Result<std::shared_ptr<Region>> VfioRegion::create(std::shared_ptr<UniqueFd> device,
-                                                   uint32_t index) {
+Result<std::shared_ptr<VfioRegion>> VfioRegion::create(std::shared_ptr<UniqueFd> device,
+                                                       uint32_t index) {
   std::vector<uint8_t> room(sizeof(vfio_region_info));
   for (;;) {
     auto* info = reinterpret_cast<vfio_region_info*>(room.data());
@@ -80,12 +80,22 @@ Result<std::shared_ptr<Region>> VfioRegion::create(std::shared_ptr<UniqueFd> dev
                    .readable = (info->flags & VFIO_REGION_INFO_FLAG_READ) != 0,
                    .writable = (info->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
                    .mappable = mappableParts(room)};
-  return std::shared_ptr<Region>(
+  return std::shared_ptr<VfioRegion>(
       new VfioRegion(std::move(device), index, std::move(facts), info->offset));
 }
 
-volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
+void VfioRegion::close() {
   const std::lock_guard lock(mutex_);
+  windows_.clear();
+  device_.reset();
+}
+
+Status VfioRegion::checkOpen() const {
+  if (device_) return {};
+  return Error{.code = "CLOSED", .message = "the region's device is closed already"};
+}
+
+volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
   const auto inside = [&](const Extent& extent) {
     return offset >= extent.offset && offset + width <= extent.offset + extent.length;
   };
@@ -93,7 +103,7 @@ volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
     if (inside(window.extent)) return window.memory->data() + (offset - window.extent.offset);
   for (const Extent& extent : info().mappable) {
     if (!inside(extent)) continue;
-    auto memory = map(extent.offset, extent.length);
+    auto memory = mapLocked(extent.offset, extent.length);
     if (!memory.ok()) return nullptr;  // pread and pwrite can do it, too
     windows_.push_back({extent, std::move(memory.value())});
     return windows_.back().memory->data() + (offset - extent.offset);
@@ -103,6 +113,8 @@ volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
 
 Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
   if (Status status = checkAccess(offset, width); !status.ok()) return status.take();
+  const std::lock_guard lock(mutex_);
+  if (Status status = checkOpen(); !status.ok()) return status.take();
   if (const auto* at = registers(offset, width)) return load(at, width);
   uint64_t value = 0;  // x86-64 is little endian, as PCI is
   if (pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
@@ -115,6 +127,8 @@ Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
 
 Status VfioRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
   if (Status status = checkAccess(offset, width); !status.ok()) return status;
+  const std::lock_guard lock(mutex_);
+  if (Status status = checkOpen(); !status.ok()) return status;
   if (auto* at = registers(offset, width)) {
     store(at, width, value);
     return {};
@@ -128,6 +142,12 @@ Status VfioRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
 }
 
 Result<std::shared_ptr<Memory>> VfioRegion::map(uint64_t offset, uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  if (Status status = checkOpen(); !status.ok()) return status.take();
+  return mapLocked(offset, length);
+}
+
+Result<std::shared_ptr<Memory>> VfioRegion::mapLocked(uint64_t offset, uint64_t length) {
   if (Status status = checkMap(offset, length); !status.ok()) return status.take();
   void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, device_->get(),
                     static_cast<off_t>(fileOffset_ + offset));

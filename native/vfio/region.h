@@ -12,7 +12,12 @@ namespace p2pmem {
 
 class VfioRegion final : public Region {
  public:
-  static Result<std::shared_ptr<Region>> create(std::shared_ptr<UniqueFd> device, uint32_t index);
+  static Result<std::shared_ptr<VfioRegion>> create(std::shared_ptr<UniqueFd> device,
+                                                    uint32_t index);
+
+  /// Lets go of the device; every access from now on is an error (CLOSED). Without it a region that
+  /// somebody still holds would keep the device, and with it its group, open.
+  void close();
 
   Result<uint64_t> read(uint64_t offset, uint32_t width) override;
   Status write(uint64_t offset, uint32_t width, uint64_t value) override;
@@ -22,6 +27,8 @@ class VfioRegion final : public Region {
   VfioRegion(std::shared_ptr<UniqueFd> device, uint32_t index, RegionInfo info, uint64_t fileOffset)
       : Region(index, std::move(info)), device_(std::move(device)), fileOffset_(fileOffset) {}
 
+  Status checkOpen() const;
+  Result<std::shared_ptr<Memory>> mapLocked(uint64_t offset, uint64_t length);
   /// Where [offset, offset + width) can be reached by a load or store; null where it cannot.
   volatile uint8_t* registers(uint64_t offset, uint32_t width);
 

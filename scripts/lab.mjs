@@ -1,16 +1,16 @@
 // npm run lab: runs a command inside a virtual server with a real kernel, a real IOMMU and real VFIO.
 
-import { mkdirSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-import { accelerator } from './lab/accel.mjs';
-import { LabError, findProgram, withLock } from './lab/command.mjs';
-import { initramfs } from './lab/initramfs.mjs';
-import { cachedKernel, installKernel } from './lab/kernel.mjs';
-import { installPackages, missingPackages, obstacle } from './lab/packages.mjs';
-import { EXIT_LAB, run } from './lab/run.mjs';
+import { accelerator } from "./lab/accel.mjs";
+import { LabError, findProgram, withLock } from "./lab/command.mjs";
+import { initramfs } from "./lab/initramfs.mjs";
+import { cachedKernel, installKernel } from "./lab/kernel.mjs";
+import { installPackages, missingPackages, obstacle } from "./lab/packages.mjs";
+import { EXIT_LAB, run } from "./lab/run.mjs";
 
 const HELP = `Usage: npm run lab -- [OPTIONS] COMMAND [ARGUMENTS…]
 
@@ -49,16 +49,16 @@ function parseArguments(words) {
     if (words[i] === undefined) throw new UsageError(`${name} needs a value`);
     return words[i];
   };
-  for (; i < words.length && words[i].startsWith('-'); i += 1) {
+  for (; i < words.length && words[i].startsWith("-"); i += 1) {
     const word = words[i];
-    if (word === '--') {
+    if (word === "--") {
       i += 1;
       break;
     }
-    if (['--shell', '--install', '--check', '--help'].includes(word)) options[word.slice(2)] = true;
-    else if (word === '--dir') options.dir = argument(word);
-    else if (word === '--dmesg') options.dmesg = argument(word);
-    else if (word === '--timeout') {
+    if (["--shell", "--install", "--check", "--help"].includes(word)) options[word.slice(2)] = true;
+    else if (word === "--dir") options.dir = argument(word);
+    else if (word === "--dmesg") options.dmesg = argument(word);
+    else if (word === "--timeout") {
       options.timeout = Number(argument(word));
       // setTimeout counts milliseconds in 31 bits.
       if (!(options.timeout > 0 && options.timeout < 2 ** 31 / 1000)) {
@@ -68,9 +68,9 @@ function parseArguments(words) {
   }
   options.command = words.slice(i);
   const alone = options.shell || options.install || options.check || options.help;
-  if (alone && options.command.length > 0) throw new UsageError('no COMMAND goes with that option');
-  if (!alone && options.command.length === 0) throw new UsageError('no COMMAND (see --help)');
-  if (options.shell) options.command = ['/bin/sh', '-i'];
+  if (alone && options.command.length > 0) throw new UsageError("no COMMAND goes with that option");
+  if (!alone && options.command.length === 0) throw new UsageError("no COMMAND (see --help)");
+  if (options.shell) options.command = ["/bin/sh", "-i"];
   return options;
 }
 
@@ -80,18 +80,18 @@ const say = (words) => process.stderr.write(`lab: ${words}\n`);
 async function prepare() {
   const reason = obstacle();
   if (reason !== undefined) throw new LabError(reason);
-  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'p2pmem', 'lab');
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "p2pmem", "lab");
   mkdirSync(cache, { recursive: true });
-  if (missingPackages().length > 0) installPackages(say);
-  if (cachedKernel(cache) === undefined) {
-    await withLock(join(cache, 'lock'), () => {
-      // Another run may have brought it while this one waited.
+  if (missingPackages().length > 0 || cachedKernel(cache) === undefined) {
+    await withLock(join(cache, "lock"), () => {
+      // Both look again: another run may have brought everything while this one waited.
+      installPackages(say);
       if (cachedKernel(cache) === undefined) installKernel(cache, say);
     });
   }
   const kernel = cachedKernel(cache);
   const initrd = initramfs(cache, kernel);
-  const qemu = findProgram('qemu-system-x86_64');
+  const qemu = findProgram("qemu-system-x86_64");
   return { qemu, kernel, initramfs: initrd, accel: accelerator(qemu, cache, kernel, initrd) };
 }
 
@@ -117,7 +117,8 @@ async function main() {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof LabError)) throw error;
+  // A file system's refusal (a read-only cache, a full disk) is the machine's state, not our defect.
+  if (!(error instanceof LabError || error.syscall !== undefined)) throw error;
   say(error.message);
   process.exitCode = error instanceof UsageError ? EXIT_USAGE : 1;
 }

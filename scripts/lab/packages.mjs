@@ -1,33 +1,33 @@
 // The programs that the lab needs on the host, and how to get them on Debian.
 
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 
-import { LabError, capture, findProgram } from './command.mjs';
+import { LabError, capture, findProgram } from "./command.mjs";
 
 /** Present only if it is linked statically: the guest's first process has no libraries yet. */
 function staticBusybox() {
-  const path = findProgram('busybox');
+  const path = findProgram("busybox");
   if (path === undefined) return undefined;
   const head = Buffer.alloc(4096);
-  const file = openSync(path, 'r');
+  const file = openSync(path, "r");
   readSync(file, head, 0, head.length, 0);
   closeSync(file);
   // A dynamic executable names its interpreter right behind its program headers.
-  return head.includes('/ld-linux') ? undefined : path;
+  return head.includes("/ld-linux") ? undefined : path;
 }
 
-const FIRMWARE = ['/usr/share/seabios/bios-256k.bin', '/usr/share/qemu/bios-256k.bin'];
+const FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
 
 /** Each Debian package with the test whether what it brings is already here. */
 const NEEDED = [
-  ['qemu-system-x86', () => findProgram('qemu-system-x86_64')],
-  ['seabios', () => FIRMWARE.find((path) => existsSync(path))],
-  ['busybox-static', staticBusybox],
-  ['kmod', () => findProgram('depmod')],
-  ['cpio', () => findProgram('cpio')],
-  ['xz-utils', () => findProgram('xz')],
-  ['zstd', () => findProgram('zstd')],
-  ['util-linux', () => findProgram('flock')],
+  ["qemu-system-x86", () => findProgram("qemu-system-x86_64")],
+  ["seabios", () => FIRMWARE.find((path) => existsSync(path))],
+  ["busybox-static", staticBusybox],
+  ["kmod", () => findProgram("depmod")],
+  ["cpio", () => findProgram("cpio")],
+  ["xz-utils", () => findProgram("xz")],
+  ["zstd", () => findProgram("zstd")],
+  ["util-linux", () => findProgram("flock")],
 ];
 
 /** The packages that are still missing, by their Debian names. */
@@ -38,15 +38,15 @@ export function missingPackages() {
 /** The path of the static busybox. */
 export function busyboxPath() {
   const path = staticBusybox();
-  if (path === undefined) throw new LabError('no static busybox: install busybox-static');
+  if (path === undefined) throw new LabError("no static busybox: install busybox-static");
   return path;
 }
 
 /** The fields of /etc/os-release, such as VERSION_CODENAME. */
 export function osRelease() {
   const fields = {};
-  if (!existsSync('/etc/os-release')) return fields;
-  for (const line of readFileSync('/etc/os-release', 'utf8').split('\n')) {
+  if (!existsSync("/etc/os-release")) return fields;
+  for (const line of readFileSync("/etc/os-release", "utf8").split("\n")) {
     const [, key, value] = /^([A-Z_]+)="?([^"]*)"?$/.exec(line) ?? [];
     if (key !== undefined) fields[key] = value;
   }
@@ -55,34 +55,34 @@ export function osRelease() {
 
 /** Why the lab can neither run here nor install what it lacks, as one line; undefined if it can. */
 export function obstacle() {
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
+  if (process.platform !== "linux" || process.arch !== "x64") {
     return `the lab needs Linux on x86-64, this is ${process.platform} on ${process.arch}`;
   }
   const missing = missingPackages();
   if (missing.length === 0) return undefined;
-  const debian = findProgram('apt-get') !== undefined;
+  const debian = findProgram("apt-get") !== undefined;
   if (debian && process.getuid() === 0) return undefined;
   return debian
-    ? `the lab needs packages: as root, apt-get install ${missing.join(' ')}`
-    : `the lab needs programs, by their Debian package names: install ${missing.join(' ')}`;
+    ? `the lab needs packages: as root, apt-get install ${missing.join(" ")}`
+    : `the lab needs programs, by their Debian package names: install ${missing.join(" ")}`;
 }
 
 /** Installs what is missing, and nothing else. */
 export function installPackages(say) {
   const missing = missingPackages();
   if (missing.length === 0) return;
-  say(`installing ${missing.join(' ')}`);
+  say(`installing ${missing.join(" ")}`);
   // Another apt may be at work on this machine: wait for it instead of failing.
-  const wait = ['-o', 'DPkg::Lock::Timeout=300'];
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const install = [...wait, 'install', '-y', '--no-install-recommends', ...missing];
+  const wait = ["-o", "DPkg::Lock::Timeout=300"];
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const install = [...wait, "install", "-y", "--no-install-recommends", ...missing];
   try {
-    capture('apt-get', install, { env });
+    capture("apt-get", install, { env });
   } catch {
     // The lists may be absent or older than the mirror.
-    capture('apt-get', [...wait, 'update'], { env });
-    capture('apt-get', install, { env });
+    capture("apt-get", [...wait, "update"], { env });
+    capture("apt-get", install, { env });
   }
   const still = missingPackages();
-  if (still.length > 0) throw new LabError(`apt-get did not bring ${still.join(' ')}`);
+  if (still.length > 0) throw new LabError(`apt-get did not bring ${still.join(" ")}`);
 }

@@ -1,6 +1,6 @@
 // One run: start the machine, pass the command's output on while it runs, return its exit code.
 
-import { spawn } from 'node:child_process';
+import { spawn } from "node:child_process";
 import {
   closeSync,
   copyFileSync,
@@ -13,12 +13,12 @@ import {
   rmSync,
   truncateSync,
   writeFileSync,
-} from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+} from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 
-import { findProgram } from './command.mjs';
-import { IMAGES, machineArguments } from './machine.mjs';
+import { findProgram } from "./command.mjs";
+import { IMAGES, machineArguments } from "./machine.mjs";
 
 /** The lab itself failed: QEMU ended or the guest panicked before the command returned. */
 export const EXIT_LAB = 125;
@@ -46,22 +46,22 @@ function guestScript(directory, command) {
   const environment = {
     ...Object.fromEntries(passed),
     HOME: homedir(),
-    USER: 'root',
-    LOGNAME: 'root',
-    SHELL: '/bin/sh',
-    TERM: process.env.TERM ?? 'dumb',
-    P2PMEM_LAB: '1',
-    P2PMEM_LAB_OUT: '/run/p2pmem-lab/out',
+    USER: "root",
+    LOGNAME: "root",
+    SHELL: "/bin/sh",
+    TERM: process.env.TERM ?? "dumb",
+    P2PMEM_LAB: "1",
+    P2PMEM_LAB_OUT: "/run/p2pmem-lab/out",
     // The guest has no network: npm would wait for a registry that it cannot reach.
-    npm_config_offline: 'true',
-    npm_config_update_notifier: 'false',
+    npm_config_offline: "true",
+    npm_config_update_notifier: "false",
   };
   return [
     ...Object.entries(environment).map(([name, text]) => `export ${name}=${quote(text)}`),
     `cd ${quote(directory)} || exit 125`,
-    `exec ${command.map(quote).join(' ')}`,
-    '',
-  ].join('\n');
+    `exec ${command.map(quote).join(" ")}`,
+    "",
+  ].join("\n");
 }
 
 /** Passes on what a growing file holds beyond what was passed on before. */
@@ -80,7 +80,7 @@ class Tail {
   poll() {
     if (this.#file === undefined) {
       if (!existsSync(this.#path)) return;
-      this.#file = openSync(this.#path, 'r');
+      this.#file = openSync(this.#path, "r");
     }
     for (;;) {
       const length = readSync(this.#file, this.#buffer, 0, this.#buffer.length, this.#position);
@@ -100,23 +100,28 @@ function createImages(directory) {
   for (const name of IMAGES) {
     const path = join(directory, name);
     if (existsSync(path)) continue;
-    writeFileSync(path, '');
+    writeFileSync(path, "");
     truncateSync(path, IMAGE_BYTES);
   }
 }
 
 /** The end of a file, for a person to read. */
 function lastLines(path, count) {
-  if (!existsSync(path)) return '';
-  return readFileSync(path, 'utf8').replaceAll('\r', '').trimEnd().split('\n').slice(-count).join('\n');
+  if (!existsSync(path)) return "";
+  return readFileSync(path, "utf8")
+    .replaceAll("\r", "")
+    .trimEnd()
+    .split("\n")
+    .slice(-count)
+    .join("\n");
 }
 
 /** QEMU ends with this process, even if it is killed: nobody else would end it. */
 function startQemu(qemu, args, stdio) {
-  const setpriv = findProgram('setpriv');
+  const setpriv = findProgram("setpriv");
   return setpriv === undefined
     ? spawn(qemu, args, { stdio })
-    : spawn(setpriv, ['--pdeathsig', 'KILL', qemu, ...args], { stdio });
+    : spawn(setpriv, ["--pdeathsig", "KILL", qemu, ...args], { stdio });
 }
 
 /**
@@ -126,7 +131,7 @@ function startQemu(qemu, args, stdio) {
  * @param parts qemu, kernel, initramfs, accel
  */
 export async function run(options, parts) {
-  const work = mkdtempSync(join(tmpdir(), 'p2pmem-lab-'));
+  const work = mkdtempSync(join(tmpdir(), "p2pmem-lab-"));
   const inWork = (name) => join(work, name);
   let qemu;
   let timer;
@@ -135,53 +140,54 @@ export async function run(options, parts) {
   const end = (code) => {
     outcome ??= code;
     // SIGTERM lets QEMU give the terminal back as it was.
-    qemu?.kill('SIGTERM');
-    setTimeout(() => qemu?.kill('SIGKILL'), 2000).unref();
+    qemu?.kill("SIGTERM");
+    setTimeout(() => qemu?.kill("SIGKILL"), 2000).unref();
   };
   const handlers = Object.entries(SIGNALS).map(([signal, code]) => [signal, () => end(code)]);
   for (const [signal, handler] of handlers) process.on(signal, handler);
   // Whoever read our output has gone (`npm run lab … | head`): as the shell counts a SIGPIPE.
   const onBrokenPipe = () => end(141);
-  process.stdout.on('error', onBrokenPipe);
-  process.stderr.on('error', onBrokenPipe);
+  process.stdout.on("error", onBrokenPipe);
+  process.stderr.on("error", onBrokenPipe);
 
   try {
     const images = options.dir === undefined ? work : resolve(options.dir);
-    const [shareDirectory, outDirectory] = [inWork('share'), join(images, 'out')];
+    const [shareDirectory, outDirectory] = [inWork("share"), join(images, "out")];
     for (const path of [images, shareDirectory, outDirectory]) mkdirSync(path, { recursive: true });
     createImages(images);
     const inShare = (name) => join(shareDirectory, name);
-    writeFileSync(inShare('command'), guestScript(options.directory, options.command));
+    writeFileSync(inShare("command"), guestScript(options.directory, options.command));
+    if (parts.kernel.modules !== undefined) writeFileSync(inShare("modules"), parts.kernel.modules);
     if (options.shell) {
-      const { rows = 24, columns = 80 } = process.stdout;
-      writeFileSync(inShare('shell'), `rows ${rows} cols ${columns}`);
+      const { rows, columns } = process.stdout;
+      writeFileSync(inShare("shell"), `rows ${rows || 24} cols ${columns || 80}`);
     }
 
     const console = options.shell
-      ? 'stdio,id=console,signal=off'
-      : `file,id=console,path=${inWork('console').replaceAll(',', ',,')}`;
+      ? "stdio,id=console,signal=off"
+      : `file,id=console,path=${inWork("console").replaceAll(",", ",,")}`;
     const args = machineArguments({ ...parts, images, shareDirectory, outDirectory, console });
-    const log = openSync(inWork('qemu'), 'w');
-    const terminal = options.shell ? 'inherit' : 'ignore';
-    qemu = startQemu(parts.qemu, args, [terminal, options.shell ? 'inherit' : log, log]);
+    const log = openSync(inWork("qemu"), "w");
+    const terminal = options.shell ? "inherit" : "ignore";
+    qemu = startQemu(parts.qemu, args, [terminal, options.shell ? "inherit" : log, log]);
     closeSync(log);
     const ended = new Promise((resolve_) => {
-      qemu.once('error', resolve_);
-      qemu.once('exit', resolve_);
+      qemu.once("error", resolve_);
+      qemu.once("exit", resolve_);
     });
     timer = setTimeout(() => end(EXIT_TIMEOUT), options.timeout * 1000);
 
     const tails = [
-      new Tail(inShare('stdout'), process.stdout),
-      new Tail(inShare('stderr'), process.stderr),
+      new Tail(inShare("stdout"), process.stdout),
+      new Tail(inShare("stderr"), process.stderr),
     ];
     let statusSeen = false;
     ticker = setInterval(() => {
       for (const tail of tails) tail.poll();
-      if (!statusSeen && existsSync(inShare('status'))) {
+      if (!statusSeen && existsSync(inShare("status"))) {
         statusSeen = true;
         clearTimeout(timer);
-        timer = setTimeout(() => qemu.kill('SIGKILL'), POWER_OFF_MILLISECONDS);
+        timer = setTimeout(() => qemu.kill("SIGKILL"), POWER_OFF_MILLISECONDS);
       }
     }, POLL_MILLISECONDS);
 
@@ -191,19 +197,19 @@ export async function run(options, parts) {
       tail.close();
     }
     if (options.dmesg !== undefined) {
-      const complete = existsSync(inShare('dmesg'));
-      const source = complete ? inShare('dmesg') : inWork('console');
+      const complete = existsSync(inShare("dmesg"));
+      const source = complete ? inShare("dmesg") : inWork("console");
       if (existsSync(source)) copyFileSync(source, options.dmesg);
     }
     if (outcome === EXIT_TIMEOUT) {
       process.stderr.write(`lab: ended after ${options.timeout} s (--timeout)\n`);
     }
     if (outcome !== undefined) return outcome;
-    const status = existsSync(inShare('status')) ? readFileSync(inShare('status'), 'utf8') : '';
+    const status = existsSync(inShare("status")) ? readFileSync(inShare("status"), "utf8") : "";
     if (/^\d+\n$/.test(status)) return Number(status);
-    const words = [lastLines(inWork('qemu'), 10), lastLines(inWork('console'), 40)];
+    const words = [lastLines(inWork("qemu"), 10), lastLines(inWork("console"), 40)];
     process.stderr.write(
-      ['lab: the guest ended before the command did', ...words.filter(Boolean), ''].join('\n'),
+      ["lab: the guest ended before the command did", ...words.filter(Boolean), ""].join("\n"),
     );
     return EXIT_LAB;
   } finally {

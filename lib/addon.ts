@@ -192,7 +192,10 @@ function load(): NativeAddon {
       hint: "run p2pmem in Node.js, in a process of its own",
     });
   try {
-    const native = bindings({ bindings: "p2pmem", module_root: new URL("..", import.meta.url).pathname }) as {
+    const native = bindings({
+      bindings: "p2pmem",
+      module_root: new URL("..", import.meta.url).pathname,
+    }) as {
       setErrorClass(make: typeof makeError): void;
     } & NativeAddon;
     native.setErrorClass(makeError);

@@ -63,10 +63,7 @@ export class AddressSpace {
    * Pinned, zeroed host memory of at least `size` bytes, mapped for all devices.
    * Errors: NO_MEMORY, MEMLOCK, NO_IOVA, MAPPING_LIMIT, NO_DEVICE before a first device is open.
    */
-  allocate(
-    size: number,
-    options: { huge?: boolean; deviceAccess?: DeviceAccess } = {},
-  ): DmaBuffer {
+  allocate(size: number, options: { huge?: boolean; deviceAccess?: DeviceAccess } = {}): DmaBuffer {
     const memory = addon().allocatePinned(size, options.huge ?? false);
     try {
       // Aligned alike in both address spaces, so that the IOMMU can use its large pages.

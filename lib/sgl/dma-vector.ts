@@ -17,7 +17,11 @@ export class DmaVector {
   /** True where the memory is a provider's, not the host's. */
   readonly isPeer: boolean;
 
-  constructor(client: Bdf, pieces: readonly { address: number; length: number }[], isPeer: boolean) {
+  constructor(
+    client: Bdf,
+    pieces: readonly { address: number; length: number }[],
+    isPeer: boolean,
+  ) {
     const joined: { address: number; length: number }[] = [];
     for (const { address, length } of pieces) {
       const last = joined.at(-1);

@@ -69,7 +69,8 @@ describe("Pool", () => {
             assert.ok(got.length >= length && got.offset + got.length <= pool.size);
             for (const other of live)
               assert.ok(
-                got.offset >= other.offset + other.length || other.offset >= got.offset + got.length,
+                got.offset >= other.offset + other.length ||
+                  other.offset >= got.offset + got.length,
               );
             live.push(got);
           }

@@ -1,0 +1,64 @@
+import type { NativeAddressSpace, NativeDevice, RawPciFunction } from "#lib/addon.js";
+import { P2pError } from "#lib/errors.js";
+import type { Platform } from "#lib/platform.js";
+
+/** Records what is mapped, in place of an IOMMU. */
+export class FakePlatform implements Platform {
+  readonly kind = "loopback";
+  readonly description = "a fake";
+  /** Length of each mapping by IOVA. */
+  readonly mapped = new Map<bigint, number>();
+  /** Code of the error that the next map or unmap fails with. */
+  failNext: string | null = null;
+  readonly #functions: RawPciFunction[];
+
+  constructor(functions: RawPciFunction[]) {
+    this.#functions = functions;
+  }
+
+  functions(): RawPciFunction[] {
+    return this.#functions;
+  }
+
+  openAddressSpace(): NativeAddressSpace {
+    return {
+      openDevice: (address) => ({ address, close: () => undefined }) as unknown as NativeDevice,
+      info: () => ({
+        ranges: [{ first: 0n, last: 2n ** 39n - 1n }],
+        pageSizes: 4096n,
+        mappingsAvailable: null,
+      }),
+      map: (_memory, _offset, length, iova) => {
+        this.#failIfAsked();
+        this.mapped.set(iova, length);
+      },
+      unmap: (iova, length) => {
+        this.#failIfAsked();
+        if (this.mapped.get(iova) !== length) throw new P2pError("NOT_MAPPED", "not mapped");
+        this.mapped.delete(iova);
+      },
+      takeFaults: () => [],
+      close: () => {
+        this.mapped.clear();
+      },
+    };
+  }
+
+  traffic(): null {
+    return null;
+  }
+
+  resetTraffic(): void {
+    // nothing is counted
+  }
+
+  close(): void {
+    // nothing to let go of
+  }
+
+  #failIfAsked(): void {
+    const code = this.failNext;
+    this.failNext = null;
+    if (code !== null) throw new P2pError(code, "as asked");
+  }
+}

@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { findProgram } from "./command.mjs";
 import { IMAGES, machineArguments } from "./machine.mjs";
@@ -50,6 +51,7 @@ function guestScript(directory, command) {
     LOGNAME: "root",
     SHELL: "/bin/sh",
     TERM: process.env.TERM ?? "dumb",
+    PATH: `/run/p2pmem-lab/share/bin:${process.env.PATH}`,
     P2PMEM_LAB: "1",
     P2PMEM_LAB_OUT: "/run/p2pmem-lab/out",
     // The guest has no network: npm would wait for a registry that it cannot reach.
@@ -62,6 +64,17 @@ function guestScript(directory, command) {
     `exec ${command.map(quote).join(" ")}`,
     "",
   ].join("\n");
+}
+
+/** Places npx for the guest, and the repository's own programs, which npm links nowhere. */
+function placePrograms(directory, bin) {
+  mkdirSync(join(bin, "own"), { recursive: true });
+  copyFileSync(fileURLToPath(new URL("npx", import.meta.url)), join(bin, "npx"));
+  const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
+  for (const [name, path] of Object.entries(manifest.bin ?? {})) {
+    const text = `#!/bin/sh\nexec node ${quote(resolve(directory, path))} "$@"\n`;
+    writeFileSync(join(bin, "own", name), text, { mode: 0o755 });
+  }
 }
 
 /** Passes on what a growing file holds beyond what was passed on before. */
@@ -157,6 +170,7 @@ export async function run(options, parts) {
     createImages(images);
     const inShare = (name) => join(shareDirectory, name);
     writeFileSync(inShare("command"), guestScript(options.directory, options.command));
+    placePrograms(options.directory, inShare("bin"));
     if (parts.kernel.modules !== undefined) writeFileSync(inShare("modules"), parts.kernel.modules);
     if (options.shell) {
       const { rows, columns } = process.stdout;

@@ -1,0 +1,166 @@
+import type { DmaBuffer } from "../dma/dma-buffer.js";
+import type { Bdf } from "../pci/bdf.js";
+import type { DmaVector } from "../sgl/dma-vector.js";
+import type { AsyncQueue, Waiter } from "./async-queue.js";
+import { PrpBuilder, prpListBytes } from "./prp.js";
+import { MAX_BLOCKS } from "./spec.js";
+import { statusError } from "./status.js";
+
+/** An NVM command, or as many as its length takes. */
+export interface IoRequest {
+  /** For messages: `Read`. */
+  name: string;
+  opcode: number;
+  nsid: number;
+  lba: number;
+  /** With `data` 1 or more; the data holds at least that many blocks, and PRPs can describe it. */
+  blocks: number;
+  blockSize: number;
+  data: DmaVector | null;
+}
+
+/**
+ * The I/O queue behind the awaiting calls. Splits requests into commands that the controller takes,
+ * and lets those wait that find the queue full.
+ */
+export class IoQueue {
+  readonly #queue: AsyncQueue;
+  readonly #device: Bdf;
+  readonly #maxTransfer: number;
+  readonly #lists: DmaBuffer;
+  readonly #listBytes: number;
+  readonly #prps: PrpBuilder;
+  readonly #backlog: Transfer[] = [];
+
+  /** `lists`: at least listMemoryBytes(). */
+  constructor(queue: AsyncQueue, device: Bdf, maxTransfer: number, lists: DmaBuffer) {
+    this.#queue = queue;
+    this.#device = device;
+    this.#maxTransfer = maxTransfer;
+    this.#lists = lists;
+    this.#listBytes = prpListBytes(maxTransfer);
+    this.#prps = new PrpBuilder(lists);
+  }
+
+  static listMemoryBytes(depth: number, maxTransfer: number): number {
+    return depth * prpListBytes(maxTransfer);
+  }
+
+  get qid(): number {
+    return this.#queue.queue.qid;
+  }
+
+  /** Errors: NVME_STATUS of the first command that failed, and what broke the queue. */
+  run(request: IoRequest): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#queue.assertUsable();
+      this.#backlog.push(new Transfer(request, resolve, reject, () => this.#pump(), this.#device));
+      this.#pump();
+    });
+  }
+
+  /** Rejects what is outstanding or waiting, once each, and takes no more. */
+  fail(error: Error): void {
+    this.#queue.fail(error);
+    this.#pump();
+  }
+
+  /** Detaches and frees. The controller must have forgotten the queue before. */
+  close(): void {
+    this.#queue.queue.close();
+    this.#lists.close();
+  }
+
+  #pump(): void {
+    const { broken } = this.#queue;
+    if (broken) for (const transfer of this.#backlog.splice(0)) transfer.failed(broken);
+    let submitted = false;
+    while (this.#queue.hasRoom) {
+      const transfer = this.#backlog[0];
+      if (!transfer) break;
+      if (transfer.hasMore) {
+        this.#submit(transfer);
+        submitted = true;
+      }
+      if (!transfer.hasMore) this.#backlog.shift();
+    }
+    if (submitted) this.#queue.start();
+  }
+
+  #submit(transfer: Transfer): void {
+    const { opcode, nsid, lba, blockSize, data } = transfer.request;
+    const done = transfer.submitted;
+    const slot = this.#queue.claim(transfer);
+    const prps = this.#prps;
+    let blocks = transfer.request.blocks;
+    if (data) {
+      blocks = Math.min(blocks - done, Math.floor(this.#maxTransfer / blockSize), MAX_BLOCKS);
+      const listOffset = slot * this.#listBytes;
+      prps.build(data, done * blockSize, blocks * blockSize, listOffset, this.#listBytes);
+      const { prp1Lo, prp1Hi, prp2Lo, prp2Hi } = prps;
+      const { queue } = this.#queue;
+      queue.submit(opcode, nsid, lba + done, blocks, prp1Lo, prp1Hi, prp2Lo, prp2Hi, slot);
+    } else {
+      this.#queue.queue.submit(opcode, nsid, lba, blocks, 0, 0, 0, 0, slot);
+    }
+    transfer.began(blocks);
+  }
+}
+
+/** One request on its way: settled once, when its last command is done or the queue is lost. */
+class Transfer implements Waiter {
+  readonly request: IoRequest;
+  /** Blocks for which commands have been submitted. */
+  submitted = 0;
+  #inFlight = 0;
+  #error: Error | null = null;
+  readonly #resolve: () => void;
+  readonly #reject: (error: Error) => void;
+  readonly #progress: () => void;
+  readonly #device: Bdf;
+
+  constructor(
+    request: IoRequest,
+    resolve: () => void,
+    reject: (error: Error) => void,
+    progress: () => void,
+    device: Bdf,
+  ) {
+    this.request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#progress = progress;
+    this.#device = device;
+  }
+
+  /** After an error nothing more is submitted, but what is in flight is waited for. */
+  get hasMore(): boolean {
+    return !this.#error && this.submitted < this.request.blocks;
+  }
+
+  began(blocks: number): void {
+    this.submitted += blocks;
+    this.#inFlight++;
+  }
+
+  completed(status: number): void {
+    this.#inFlight--;
+    if (status !== 0) this.#error ??= statusError(status, this.#describe(), this.#device);
+    this.#progress();
+    if (this.#inFlight > 0 || this.hasMore) return;
+    if (this.#error) this.#reject(this.#error);
+    else this.#resolve();
+  }
+
+  failed(error: Error): void {
+    this.#error = error;
+    this.#reject(error);
+    this.#progress();
+  }
+
+  #describe(): string {
+    const { name, nsid, lba, blocks, data } = this.request;
+    if (!data) return `${name} of namespace ${nsid}`;
+    return `${name} of blocks ${lba} to ${lba + blocks - 1} of namespace ${nsid}`;
+  }
+}

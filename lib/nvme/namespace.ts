@@ -1,0 +1,124 @@
+import { P2pError } from "../errors.js";
+import type { DmaVector } from "../sgl/dma-vector.js";
+import type { NvmeController } from "./controller.js";
+import type { NamespaceIdentity } from "./identify.js";
+import { checkPrp } from "./prp.js";
+import { IoOpcode } from "./spec.js";
+
+/** A namespace: an array of blocks. */
+export class NvmeNamespace {
+  readonly controller: NvmeController;
+  readonly nsid: number;
+  /** Bytes. */
+  readonly blockSize: number;
+  readonly blocks: number;
+  /** Bytes of metadata for each block. p2pmem transfers data only of formats that have none. */
+  readonly metadataSize: number;
+  #isWritable: boolean;
+
+  constructor(
+    controller: NvmeController,
+    nsid: number,
+    identity: NamespaceIdentity,
+    isWritable: boolean,
+  ) {
+    this.controller = controller;
+    this.nsid = nsid;
+    this.blockSize = identity.blockSize;
+    this.blocks = identity.blocks;
+    this.metadataSize = identity.metadataSize;
+    this.#isWritable = isWritable;
+  }
+
+  /** Bytes. */
+  get size(): number {
+    return this.blocks * this.blockSize;
+  }
+
+  get isWritable(): boolean {
+    return this.#isWritable;
+  }
+
+  /** Nothing on a real device is written unless it was named: this names it. */
+  permitWrites(): void {
+    this.#isWritable = true;
+  }
+
+  /**
+   * Reads blocks into `target`, of which it fills the start.
+   * Errors: BAD_RANGE, UNALIGNED, NOT_MAPPED_FOR_DEVICE, METADATA_FORMAT before anything is
+   * submitted; NVME_STATUS; CLOSED, TIMEOUT, DEVICE_GONE, CONTROLLER_FATAL, BAD_COMPLETION.
+   */
+  async read(lba: number, blocks: number, target: DmaVector): Promise<void> {
+    await this.#transfer("Read", IoOpcode.READ, lba, blocks, target);
+  }
+
+  /** Writes blocks from the start of `source`. Errors: as read(); WRITE_NOT_ALLOWED. */
+  async write(lba: number, blocks: number, source: DmaVector): Promise<void> {
+    if (!this.#isWritable)
+      throw this.#refuse("WRITE_NOT_ALLOWED", "writing to it was not allowed", {
+        hint: "name the namespace: namespace.permitWrites() (command line: --allow-write)",
+      });
+    await this.#transfer("Write", IoOpcode.WRITE, lba, blocks, source);
+  }
+
+  /** The controller compares blocks with `expected`: NVME_STATUS (Compare Failure) if they differ. */
+  async compare(lba: number, blocks: number, expected: DmaVector): Promise<void> {
+    if (!this.controller.identity.hasCompare)
+      throw this.#refuse("UNSUPPORTED", "its controller has no Compare command");
+    await this.#transfer("Compare", IoOpcode.COMPARE, lba, blocks, expected);
+  }
+
+  /** Makes what has been written durable (NVMe 1.4 §6.8). */
+  async flush(): Promise<void> {
+    const queue = await this.controller.ioQueue();
+    const { nsid, blockSize } = this;
+    // A Flush has no data; one block stands for its one command, and leaves CDW12 zero.
+    await queue.run({
+      name: "Flush",
+      opcode: IoOpcode.FLUSH,
+      nsid,
+      lba: 0,
+      blocks: 1,
+      blockSize,
+      data: null,
+    });
+  }
+
+  /** Errors: METADATA_FORMAT. */
+  assertPlainFormat(): void {
+    if (this.metadataSize > 0)
+      throw this.#refuse(
+        "METADATA_FORMAT",
+        `it is formatted with ${this.metadataSize} bytes of metadata for each block`,
+        { hint: "use a format without metadata: nvme format --lbaf" },
+      );
+  }
+
+  async #transfer(
+    name: string,
+    opcode: number,
+    lba: number,
+    blocks: number,
+    data: DmaVector,
+  ): Promise<void> {
+    this.assertPlainFormat();
+    const isRange =
+      Number.isSafeInteger(lba) && Number.isSafeInteger(blocks) && lba >= 0 && blocks >= 1;
+    if (!isRange || lba + blocks > this.blocks)
+      throw this.#refuse(
+        "BAD_RANGE",
+        `it has ${this.blocks} blocks, not ${lba} to ${lba + blocks - 1}`,
+      );
+    data.assertClient(this.controller.address);
+    checkPrp(data, 0, blocks * this.blockSize);
+    const queue = await this.controller.ioQueue();
+    const { nsid, blockSize } = this;
+    await queue.run({ name, opcode, nsid, lba, blocks, blockSize, data });
+  }
+
+  #refuse(code: string, why: string, details: { hint?: string } = {}): P2pError {
+    const device = this.controller.address;
+    return new P2pError(code, `namespace ${device}/${this.nsid}: ${why}`, { device, ...details });
+  }
+}

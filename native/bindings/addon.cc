@@ -64,8 +64,8 @@ Napi::Value read32(const Napi::CallbackInfo& info) {
   const Memory& memory = memoryArgument(info, 0).range(info.Env(), offset, 4);
   if (offset % 4 != 0)
     throwError(info.Env(), Error{.code = "BAD_RANGE", .message = "a 32-bit load must be aligned"});
-  return Napi::Number::New(
-      info.Env(), *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset));
+  return Napi::Number::New(info.Env(),
+                           *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset));
 }
 
 Napi::Value threadCpuTime(const Napi::CallbackInfo& info) {

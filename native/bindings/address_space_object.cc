@@ -9,14 +9,14 @@
 namespace p2pmem {
 
 void AddressSpaceObject::define(Napi::Env env) {
-  AddonData::of(env).addressSpace = Napi::Persistent(
-      DefineClass(env, "NativeAddressSpace",
-                  {InstanceMethod<&AddressSpaceObject::openDevice>("openDevice"),
-                   InstanceMethod<&AddressSpaceObject::describe>("info"),
-                   InstanceMethod<&AddressSpaceObject::map>("map"),
-                   InstanceMethod<&AddressSpaceObject::unmap>("unmap"),
-                   InstanceMethod<&AddressSpaceObject::takeFaults>("takeFaults"),
-                   InstanceMethod<&AddressSpaceObject::close>("close")}));
+  AddonData::of(env).addressSpace =
+      Napi::Persistent(DefineClass(env, "NativeAddressSpace",
+                                   {InstanceMethod<&AddressSpaceObject::openDevice>("openDevice"),
+                                    InstanceMethod<&AddressSpaceObject::describe>("info"),
+                                    InstanceMethod<&AddressSpaceObject::map>("map"),
+                                    InstanceMethod<&AddressSpaceObject::unmap>("unmap"),
+                                    InstanceMethod<&AddressSpaceObject::takeFaults>("takeFaults"),
+                                    InstanceMethod<&AddressSpaceObject::close>("close")}));
 }
 
 Napi::Object AddressSpaceObject::wrap(Napi::Env env, std::shared_ptr<AddressSpace> space) {

@@ -33,8 +33,7 @@ inline uint64_t toUint64(const Napi::CallbackInfo& info, size_t index) {
 template <class Wrap>
 Wrap& toWrapped(const Napi::CallbackInfo& info, size_t index,
                 const Napi::FunctionReference& constructor) {
-  if (!info[index].IsObject() ||
-      !info[index].As<Napi::Object>().InstanceOf(constructor.Value()))
+  if (!info[index].IsObject() || !info[index].As<Napi::Object>().InstanceOf(constructor.Value()))
     throw Napi::TypeError::New(info.Env(),
                                "argument " + std::to_string(index) + " is of the wrong class");
   return *Wrap::Unwrap(info[index].As<Napi::Object>());

@@ -8,16 +8,16 @@
 namespace p2pmem {
 
 void DeviceObject::define(Napi::Env env) {
-  AddonData::of(env).device = Napi::Persistent(
-      DefineClass(env, "NativeDevice",
-                  {InstanceAccessor<&DeviceObject::address>("address"),
-                   InstanceAccessor<&DeviceObject::resettable>("resettable"),
-                   InstanceAccessor<&DeviceObject::msixVectors>("msixVectors"),
-                   InstanceMethod<&DeviceObject::region>("region"),
-                   InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
-                   InstanceMethod<&DeviceObject::reset>("reset"),
-                   InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
-                   InstanceMethod<&DeviceObject::close>("close")}));
+  AddonData::of(env).device =
+      Napi::Persistent(DefineClass(env, "NativeDevice",
+                                   {InstanceAccessor<&DeviceObject::address>("address"),
+                                    InstanceAccessor<&DeviceObject::resettable>("resettable"),
+                                    InstanceAccessor<&DeviceObject::msixVectors>("msixVectors"),
+                                    InstanceMethod<&DeviceObject::region>("region"),
+                                    InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
+                                    InstanceMethod<&DeviceObject::reset>("reset"),
+                                    InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
+                                    InstanceMethod<&DeviceObject::close>("close")}));
 }
 
 Napi::Object DeviceObject::wrap(Napi::Env env, std::shared_ptr<Device> device) {

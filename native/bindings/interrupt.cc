@@ -39,8 +39,7 @@ void Interrupt::onReadable(uv_poll_t* poll, int status, int /*events*/) {
   const Napi::Env env = self->env_;
   const Napi::HandleScope scope(env);
   try {
-    self->handler_.MakeCallback(env.Global(),
-                                {Napi::Number::New(env, static_cast<double>(count))});
+    self->handler_.MakeCallback(env.Global(), {Napi::Number::New(env, static_cast<double>(count))});
   } catch (const Napi::Error& error) {
     // As for any callback of the event loop: an exception nobody caught.
     napi_fatal_exception(env, error.Value());

@@ -8,20 +8,20 @@
 namespace p2pmem {
 
 void RegionObject::define(Napi::Env env) {
-  AddonData::of(env).region = Napi::Persistent(
-      DefineClass(env, "NativeRegion",
-                  {InstanceAccessor<&RegionObject::index>("index"),
-                   InstanceAccessor<&RegionObject::size>("size"),
-                   InstanceAccessor<&RegionObject::mappable>("mappable"),
-                   InstanceMethod<&RegionObject::read<1>>("read8"),
-                   InstanceMethod<&RegionObject::read<2>>("read16"),
-                   InstanceMethod<&RegionObject::read<4>>("read32"),
-                   InstanceMethod<&RegionObject::read<8>>("read64"),
-                   InstanceMethod<&RegionObject::write<1>>("write8"),
-                   InstanceMethod<&RegionObject::write<2>>("write16"),
-                   InstanceMethod<&RegionObject::write<4>>("write32"),
-                   InstanceMethod<&RegionObject::write<8>>("write64"),
-                   InstanceMethod<&RegionObject::map>("map")}));
+  AddonData::of(env).region =
+      Napi::Persistent(DefineClass(env, "NativeRegion",
+                                   {InstanceAccessor<&RegionObject::index>("index"),
+                                    InstanceAccessor<&RegionObject::size>("size"),
+                                    InstanceAccessor<&RegionObject::mappable>("mappable"),
+                                    InstanceMethod<&RegionObject::read<1>>("read8"),
+                                    InstanceMethod<&RegionObject::read<2>>("read16"),
+                                    InstanceMethod<&RegionObject::read<4>>("read32"),
+                                    InstanceMethod<&RegionObject::read<8>>("read64"),
+                                    InstanceMethod<&RegionObject::write<1>>("write8"),
+                                    InstanceMethod<&RegionObject::write<2>>("write16"),
+                                    InstanceMethod<&RegionObject::write<4>>("write32"),
+                                    InstanceMethod<&RegionObject::write<8>>("write64"),
+                                    InstanceMethod<&RegionObject::map>("map")}));
 }
 
 Napi::Object RegionObject::wrap(Napi::Env env, std::shared_ptr<Region> region) {

@@ -1,5 +1,5 @@
-// What a set of devices can reach by DMA: one IOMMU domain. All devices of a job are attached to the
-// same one, since a peer whose BAR is not mapped there is silently unreachable.
+// What a set of devices can reach by DMA: one IOMMU domain. All devices of a job are attached to
+// the same one, since a peer whose BAR is not mapped there is silently unreachable.
 #pragma once
 
 #include <cstdint>

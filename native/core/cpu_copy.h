@@ -1,5 +1,5 @@
-// Copies and comparisons that the CPU makes, by design the slow and separate way (design: "CPU-clean
-// path").
+// Copies and comparisons that the CPU makes, by design the slow and separate way (design:
+// "CPU-clean path").
 #pragma once
 
 #include <cstddef>

@@ -15,8 +15,7 @@ Status Device::setBusMaster(bool on) {
   auto command = config.value()->read(kCommand, 2);
   if (!command.ok()) return command.take();
   const uint64_t rest = command.value() & ~kCommandBusMaster;
-  return config.value()->write(kCommand, 2,
-                               on ? rest | kCommandMemory | kCommandBusMaster : rest);
+  return config.value()->write(kCommand, 2, on ? rest | kCommandMemory | kCommandBusMaster : rest);
 }
 
 }  // namespace p2pmem

@@ -105,8 +105,9 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
     Error error = systemError("IO", "ioctl(VFIO_SET_IOMMU)", "cannot set up the IOMMU");
     error.device = address;
     if (error.number == EPERM)
-      error.hint = "without interrupt remapping: modprobe vfio_iommu_type1 "
-                   "allow_unsafe_interrupts=1";
+      error.hint =
+          "without interrupt remapping: modprobe vfio_iommu_type1 "
+          "allow_unsafe_interrupts=1";
     return error;
   }
   hasIommu_ = true;
@@ -157,16 +158,16 @@ Status VfioContainer::doMap(Memory& memory, uint64_t offset, uint64_t length, ui
                             Access access) {
   vfio_iommu_type1_dma_map request = {};
   request.argsz = sizeof request;
-  request.flags = (access.read ? VFIO_DMA_MAP_FLAG_READ : 0) |
-                  (access.write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
+  request.flags =
+      (access.read ? VFIO_DMA_MAP_FLAG_READ : 0) | (access.write ? VFIO_DMA_MAP_FLAG_WRITE : 0);
   request.vaddr = reinterpret_cast<uintptr_t>(memory.data()) + offset;
   request.iova = iova;
   request.size = length;
   if (ioctl(fd_.get(), VFIO_IOMMU_MAP_DMA, &request) == 0) return {};
   const int number = errno;
-  Error error = systemError("IO", "ioctl(VFIO_IOMMU_MAP_DMA)",
-                            "cannot map " + std::to_string(length) + " bytes at IOVA " +
-                                std::to_string(iova));
+  Error error = systemError(
+      "IO", "ioctl(VFIO_IOMMU_MAP_DMA)",
+      "cannot map " + std::to_string(length) + " bytes at IOVA " + std::to_string(iova));
   switch (number) {
     case ENOMEM:  // vfio_pin_pages_remote() answers so past RLIMIT_MEMLOCK
       error.code = "MEMLOCK";

@@ -119,9 +119,9 @@ Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
   uint64_t value = 0;  // x86-64 is little endian, as PCI is
   if (pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
       static_cast<ssize_t>(width))
-    return systemError("IO", "pread", "cannot read " + std::to_string(width) + " bytes at offset " +
-                                          std::to_string(offset) + " of region " +
-                                          std::to_string(index()));
+    return systemError("IO", "pread",
+                       "cannot read " + std::to_string(width) + " bytes at offset " +
+                           std::to_string(offset) + " of region " + std::to_string(index()));
   return value;
 }
 
@@ -152,9 +152,9 @@ Result<std::shared_ptr<Memory>> VfioRegion::mapLocked(uint64_t offset, uint64_t 
   void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, device_->get(),
                     static_cast<off_t>(fileOffset_ + offset));
   if (data == MAP_FAILED)
-    return systemError("NOT_MAPPABLE", "mmap",
-                       "cannot map region " + std::to_string(index()) + " at offset " +
-                           std::to_string(offset));
+    return systemError(
+        "NOT_MAPPABLE", "mmap",
+        "cannot map region " + std::to_string(index()) + " at offset " + std::to_string(offset));
   return std::shared_ptr<Memory>(
       std::make_shared<MappedMemory>(Memory::Kind::device, data, length));
 }

@@ -41,7 +41,8 @@ Result<int> vfioGroupOf(const std::string& address) {
     const std::string unbind =
         driver.empty() ? "" : "echo " + address + " > /sys/bus/pci/drivers/" + driver + "/unbind; ";
     return Error{.code = "NOT_BOUND",
-                 .message = address + (driver.empty() ? " has no driver" : " is bound to " + driver) +
+                 .message = address +
+                            (driver.empty() ? " has no driver" : " is bound to " + driver) +
                             ", not to vfio-pci",
                  .device = address,
                  .hint = "make sure nothing uses it, then: echo vfio-pci > " + device.string() +
@@ -53,8 +54,9 @@ Result<int> vfioGroupOf(const std::string& address) {
     return Error{.code = "NO_IOMMU",
                  .message = address + " is in no IOMMU group",
                  .device = address,
-                 .hint = "switch the IOMMU on in the firmware and boot with intel_iommu=on or "
-                         "amd_iommu=on"};
+                 .hint =
+                     "switch the IOMMU on in the firmware and boot with intel_iommu=on or "
+                     "amd_iommu=on"};
   return std::stoi(group);
 }
 

@@ -25,7 +25,17 @@ const PORTS = [
 
 const SERIALS = { NVME_CMB: "p2pmem-cmb", NVME1: "p2pmem-nvme1", NVME2: "p2pmem-nvme2" };
 const CMB_MIB = 64;
+const PMR_MIB = 64;
 const CARD_MIB = 256;
+
+/**
+ * Two functions of one device, hence of one IOMMU group, each with a driver of its own to be had: a
+ * group that is not viable once only one of them is VFIO's.
+ */
+const PAIR = [
+  "virtio-rng-pci,rng=rng0,bus=pcie.0,addr=12.0,multifunction=on",
+  "edu,bus=pcie.0,addr=12.1",
+];
 
 /** QEMU takes a comma inside a value doubled. */
 const value = (text) => text.replaceAll(",", ",,");
@@ -33,14 +43,14 @@ const value = (text) => text.replaceAll(",", ",,");
 function nvme(name, directory) {
   const { port, image } = DEVICES[name];
   const id = name.toLowerCase();
-  const cmb = name === "NVME_CMB" ? `,cmb_size_mb=${CMB_MIB}` : "";
+  const memory = { NVME_CMB: `,cmb_size_mb=${CMB_MIB}`, NVME2: ",pmrdev=pmr" }[name] ?? "";
   return [
     // The image outlives the machine, not the host: flushing it to the disk would only cost time.
     ...[
       "-drive",
       `file=${value(`${directory}/${image}`)},format=raw,if=none,id=${id}-disk,cache=unsafe`,
     ],
-    ...["-device", `nvme,id=${id},serial=${SERIALS[name]},bus=${port},addr=00.0${cmb}`],
+    ...["-device", `nvme,id=${id},serial=${SERIALS[name]},bus=${port},addr=00.0${memory}`],
     // A namespace of its own: the controller's older drive= property leaves Copy without limits.
     ...["-device", `nvme-ns,drive=${id}-disk,bus=${id},nsid=1`],
   ];
@@ -83,6 +93,9 @@ export function machineArguments({ images, shareDirectory, outDirectory, console
     ...platformArguments({ ...platform, parameters }),
     ...["-chardev", console, "-serial", "chardev:console"],
     ...PORTS.flatMap((port) => ["-device", port]),
+    ...["-object", "rng-builtin,id=rng0"],
+    ...PAIR.flatMap((fn) => ["-device", fn]),
+    ...["-object", `memory-backend-ram,id=pmr,size=${PMR_MIB}M,share=on`],
     ...nvme("NVME_CMB", images),
     ...nvme("NVME1", images),
     ...nvme("NVME2", images),

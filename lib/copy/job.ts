@@ -1,0 +1,115 @@
+import type { QueuePairHandle } from "../nvme/queue-pair.js";
+
+/** The commands that move one copy block on one side. */
+export interface BlockShape {
+  /** Logical blocks. */
+  blocks: number;
+  /**
+   * Four words for each command of each slot: PRP entry 1 low, high, PRP entry 2 low, high. Built
+   * once: a slot's memory stays the same, only the LBA moves.
+   */
+  prps: Int32Array;
+}
+
+/** Half of every block copy: the reads from the source, or the writes to the destination. */
+export interface SideJob {
+  queue: QueuePairHandle;
+  /** NVMe 1.4 §6: Read or Write. */
+  opcode: number;
+  nsid: number;
+  /** First logical block of the range. */
+  lba: number;
+  /** Logical blocks that one command moves, at most. */
+  commandBlocks: number;
+  whole: BlockShape;
+  /** The range's last copy block, which may be shorter: its PRP entry 2 can be of another kind. */
+  last: BlockShape;
+}
+
+/** What happens to a batch of blocks between the read and the write. */
+export type HandoffJob =
+  | { kind: "none" }
+  /** Posted data is pushed ahead into the peer's memory by a read from there. */
+  | { kind: "flush"; memoryId: number; offset: number }
+  /** The CPU copies from the pinned buffer of a slot to its place in the peer's BAR. */
+  | {
+      kind: "copy";
+      fromId: number;
+      toId: number;
+      /** Bytes into either memory, for each slot. */
+      fromOffsets: Float64Array;
+      toOffsets: Float64Array;
+    };
+
+/** Everything that a reactor needs for one run. Numbers, handles and shared memory: cloneable. */
+export interface CopyJob {
+  read: SideJob;
+  write: SideJob;
+  handoff: HandoffJob;
+  slots: number;
+  /** Bytes of a copy block, and of the range's last one. */
+  blockBytes: number;
+  lastBlockBytes: number;
+  /** Copy blocks in the range. */
+  rangeBlocks: number;
+  /** Nanoseconds after which nothing new is begun, wrapping around the range; null: once through. */
+  runtimeNs: number | null;
+  /** Bytes of a {@link Histogram}. */
+  latency: SharedArrayBuffer;
+  /** See {@link ControlBlock}. */
+  control: SharedArrayBuffer;
+}
+
+/** Why a run ended before it was complete. */
+export type CopyFailure =
+  | { kind: "status"; side: "read" | "write"; status: number; lba: number; blocks: number }
+  | { kind: "fault"; side: "read" | "write"; message: string; hint: string }
+  | { kind: "timeout"; side: "read" | "write"; outstanding: number };
+
+export interface CopyOutcome {
+  /** Bytes and blocks that arrived. */
+  bytes: number;
+  blocks: number;
+  /** First submission to last completion. */
+  runtimeNs: number;
+  /** Time in poll rounds that found something. */
+  busyNs: number;
+  userNs: number;
+  systemNs: number;
+  failure: CopyFailure | null;
+  /** True where the stop flag ended it. */
+  stopped: boolean;
+}
+
+/** What the owner of a run and its reactor share while it runs. */
+export class ControlBlock {
+  static readonly byteLength = 16;
+
+  readonly buffer: SharedArrayBuffer;
+  readonly #flags: Int32Array;
+  readonly #progress: Float64Array;
+
+  constructor(buffer = new SharedArrayBuffer(ControlBlock.byteLength)) {
+    this.buffer = buffer;
+    this.#flags = new Int32Array(buffer, 0, 2);
+    this.#progress = new Float64Array(buffer, 8, 1);
+  }
+
+  /** Begin nothing new, finish what is in flight. */
+  stop(): void {
+    Atomics.store(this.#flags, 0, 1);
+  }
+
+  get stopping(): boolean {
+    return Atomics.load(this.#flags, 0) !== 0;
+  }
+
+  /** Bytes copied so far. A torn value cannot be: an aligned double is one store on 64-bit. */
+  get bytes(): number {
+    return this.#progress[0]!;
+  }
+
+  set bytes(value: number) {
+    this.#progress[0] = value;
+  }
+}

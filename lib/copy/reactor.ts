@@ -1,0 +1,53 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { P2pError } from "../errors.js";
+import type { CopyJob, CopyOutcome } from "./job.js";
+import type { ReactorAnswer } from "./reactor-thread.js";
+
+/**
+ * A thread of its own that polls: it drives the queues of one job at a time and sees no event loop
+ * in between. Kept for the next job, since its code is then already optimised.
+ */
+export class Reactor {
+  readonly #worker: Worker;
+
+  constructor() {
+    this.#worker = new Worker(new URL("./reactor-thread.js", import.meta.url), {
+      name: "p2pmem reactor",
+    });
+    // Waiting for work is no reason for the process to stay.
+    this.#worker.unref();
+  }
+
+  /** Errors: whatever opening the job's queues and memory gave; INTERNAL if the thread died. */
+  async run(job: CopyJob): Promise<CopyOutcome> {
+    const died = new AbortController();
+    const onExit = (code: number): void => {
+      died.abort(new P2pError("INTERNAL", `the reactor's thread ended with code ${code}`));
+    };
+    this.#worker.once("exit", onExit);
+    this.#worker.ref();
+    try {
+      this.#worker.postMessage(job);
+      const [answer] = (await once(this.#worker, "message", { signal: died.signal }).catch(
+        (error: unknown) => {
+          throw died.signal.aborted ? died.signal.reason : error;
+        },
+      )) as [ReactorAnswer];
+      if ("outcome" in answer) return answer.outcome;
+      const { code, message, hint, stack } = answer.error;
+      throw Object.assign(
+        new P2pError(code, message, hint === undefined ? {} : { hint }),
+        stack === undefined ? {} : { stack },
+      );
+    } finally {
+      this.#worker.off("exit", onExit);
+      this.#worker.unref();
+    }
+  }
+
+  /** Call it when no job runs. */
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}

@@ -1,0 +1,136 @@
+import { P2pError } from "../errors.js";
+import type { NvmeController } from "../nvme/controller.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Session } from "../session.js";
+import { formatSize } from "../units.js";
+import type { Endpoint } from "./endpoint.js";
+import { formatEndpoint } from "./endpoint.js";
+import type { CopyPlan } from "./plan.js";
+
+/** The same number of bytes in two namespaces that have been found and may be used so. */
+export interface CheckedRanges {
+  source: NvmeNamespace;
+  destination: NvmeNamespace;
+  /** Bytes of either range. */
+  length: number;
+}
+
+/**
+ * Everything that can be wrong with a plan, looked at before any command is submitted.
+ *
+ * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
+ * NO_PROVIDER, METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP; and those of opening the devices.
+ */
+export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
+  checkNumbers(plan);
+  checkWritable(session, plan);
+  const source = await findNamespace(session, plan.source);
+  const destination = await findNamespace(session, plan.destination);
+  source.assertPlainFormat();
+  destination.assertPlainFormat();
+  const length = rangeLength(plan, source, destination);
+  checkAlignment(plan, plan.source, source, length);
+  checkAlignment(plan, plan.destination, destination, length);
+  checkRange(plan.source, source, length);
+  checkRange(plan.destination, destination, length);
+  checkOverlap(plan, length);
+  return { source, destination, length };
+}
+
+function checkNumbers(plan: CopyPlan): void {
+  if (!Number.isSafeInteger(plan.iodepth) || plan.iodepth < 1)
+    throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
+  if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)
+    throw new P2pError("BAD_SIZE", `the block size must be 1 byte or more, not ${plan.bs}`);
+  if (plan.runtime !== undefined && !(plan.runtime > 0 && plan.runtime < Infinity))
+    throw new P2pError("BAD_ARGUMENT", `the runtime must be above 0 seconds, not ${plan.runtime}`);
+  if (plan.path !== "host" && plan.provider === null)
+    throw new P2pError("NO_PROVIDER", `the path ${plan.path} needs a device that provides memory`, {
+      hint: "name one: --provider BDF[/cmb|/pmr|/barN]",
+    });
+}
+
+/** Whoever writes a namespace of a real device has been told so, by name. */
+export function checkWritable(session: Session, plan: CopyPlan, endpoint?: Endpoint): void {
+  if (session.platform.kind === "loopback" || plan.allowWrite) return;
+  const { device, nsid } = endpoint ?? plan.destination;
+  throw new P2pError("WRITE_NOT_ALLOWED", `writing to ${device}/${nsid} was not allowed`, {
+    device,
+    hint: "name the namespace and add --allow-write (library: allowWrite: true)",
+  });
+}
+
+async function findNamespace(session: Session, endpoint: Endpoint): Promise<NvmeNamespace> {
+  const controller = await session.controller(endpoint.device);
+  const namespace = controller.namespaces.find(({ nsid }) => nsid === endpoint.nsid);
+  if (namespace !== undefined) return namespace;
+  throw new P2pError("NO_NAMESPACE", `${endpoint.device} has no namespace ${endpoint.nsid}`, {
+    device: endpoint.device,
+    hint: namespacesOf(controller),
+  });
+}
+
+function namespacesOf(controller: NvmeController): string {
+  const ids = controller.namespaces.map(({ nsid }) => nsid);
+  return ids.length === 0 ? "it has none" : `it has ${ids.join(", ")}`;
+}
+
+function checkAlignment(
+  plan: CopyPlan,
+  { device, nsid, offset }: Endpoint,
+  { blockSize }: NvmeNamespace,
+  length: number,
+): void {
+  for (const [what, value] of [
+    ["block size", plan.bs],
+    ["offset", offset],
+    ["size", length],
+  ] as const)
+    if (value % blockSize !== 0)
+      throw new P2pError(
+        "UNALIGNED",
+        `${what} ${value} is no multiple of the ${blockSize} byte blocks of ${device}/${nsid}`,
+        { device },
+      );
+}
+
+/**
+ * The plan's size wins, then a length at an endpoint. Else a copy is of all that the source has from
+ * its offset on, and a timed run uses as much as both have.
+ */
+function rangeLength(plan: CopyPlan, source: NvmeNamespace, destination: NvmeNamespace): number {
+  const stated = plan.size ?? plan.source.length ?? plan.destination.length;
+  if (stated !== undefined) return stated;
+  const available = source.size - plan.source.offset;
+  if (plan.runtime === undefined) return available;
+  const blockSize = Math.max(source.blockSize, destination.blockSize);
+  const shorter = Math.min(available, destination.size - plan.destination.offset);
+  return shorter - (shorter % blockSize);
+}
+
+function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number): void {
+  const { device, nsid, offset } = endpoint;
+  const refuse = (message: string, hint: string): P2pError =>
+    new P2pError("BAD_RANGE", message, { device, hint });
+  if (offset >= namespace.size || offset + length > namespace.size)
+    throw refuse(
+      `${formatEndpoint({ device, nsid, offset, length })} reaches past the end of ${device}/${nsid}, which has ${namespace.size} bytes (${formatSize(namespace.size)})`,
+      "give a smaller size or offset",
+    );
+  if (endpoint.length !== undefined && length > endpoint.length)
+    throw refuse(
+      `${length} bytes are more than the ${endpoint.length} of ${formatEndpoint(endpoint)}`,
+      "give a smaller size or a longer range",
+    );
+  if (length <= 0) throw refuse("there is nothing to copy: the size is 0", "give a size above 0");
+}
+
+function checkOverlap({ source, destination }: CopyPlan, length: number): void {
+  if (source.device !== destination.device || source.nsid !== destination.nsid) return;
+  if (Math.abs(source.offset - destination.offset) >= length) return;
+  throw new P2pError(
+    "OVERLAP",
+    `source and destination overlap: ${formatEndpoint({ ...source, length })} and ${formatEndpoint({ ...destination, length })}`,
+    { device: source.device },
+  );
+}

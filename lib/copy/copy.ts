@@ -1,0 +1,114 @@
+import { P2pError } from "../errors.js";
+import { statusError } from "../nvme/status.js";
+import type { Session } from "../session.js";
+import { checkPlan } from "./check.js";
+import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
+import type { CopyPlan } from "./plan.js";
+import type { CopyMeasurement } from "./result.js";
+import { CopySetup } from "./setup.js";
+import { trafficOf } from "./traffic.js";
+import type { Legs } from "./traffic.js";
+
+/** How often a run's owner hears of its progress. */
+const PROGRESS_MS = 200;
+
+/**
+ * Copies as the plan says, in a thread of its own, and measures.
+ *
+ * Errors: those of checkPlan(), before any command; NO_ROOM, MEMLOCK, NO_MEMORY; NVME_STATUS with
+ * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; INTERRUPTED by the plan's signal. After
+ * an error the destination holds a part of the data.
+ */
+export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
+  return session.operation(plan.signal, async (signal) => {
+    const ranges = await checkPlan(session, plan);
+    const setup = new CopySetup(session);
+    let drained = true;
+    try {
+      const job = await setup.open(plan, ranges);
+      session.platform.resetTraffic();
+      const outcome = await supervise(session, plan, setup, job, signal);
+      const traffic = trafficOf(session.platform, session.pci, legsOf(plan), outcome.bytes);
+      drained = outcome.failure === null || outcome.failure.kind === "status";
+      if (outcome.failure !== null) throw failureOf(plan, outcome.failure);
+      signal.throwIfAborted();
+      if (plan.runtime === undefined) await ranges.destination.flush();
+      return {
+        bytes: outcome.bytes,
+        blocks: outcome.blocks,
+        coveredBytes: Math.min(outcome.bytes, ranges.length),
+        runtimeNs: outcome.runtimeNs,
+        latency: setup.latency,
+        cpu: {
+          userNs: outcome.userNs,
+          systemNs: outcome.systemNs,
+          busyNs: outcome.busyNs,
+        },
+        traffic,
+        iodepth: job.slots,
+        notes: setup.notes,
+      };
+    } finally {
+      if (drained) await setup.close();
+      else setup.abandon();
+    }
+  });
+}
+
+/** Lets a reactor run the job, passes on the stop signal, and reports progress. */
+async function supervise(
+  session: Session,
+  plan: CopyPlan,
+  { control }: CopySetup,
+  job: CopyJob,
+  signal: AbortSignal,
+): Promise<CopyOutcome> {
+  const total =
+    plan.runtime === undefined ? (job.rangeBlocks - 1) * job.blockBytes + job.lastBlockBytes : null;
+  const stop = (): void => {
+    control.stop();
+  };
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  const report = plan.onProgress?.bind(plan);
+  const timer =
+    report &&
+    setInterval(() => {
+      report(control.bytes, total);
+    }, PROGRESS_MS);
+  try {
+    return await session.withReactor((reactor) => reactor.run(job));
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+function legsOf({ path, source, destination, provider }: CopyPlan): Legs {
+  return {
+    path,
+    source: source.device,
+    destination: destination.device,
+    provider: provider?.fn.address ?? null,
+  };
+}
+
+function failureOf(plan: CopyPlan, failure: CopyFailure): P2pError {
+  const { device, nsid } = failure.side === "read" ? plan.source : plan.destination;
+  const command = failure.side === "read" ? "Read" : "Write";
+  switch (failure.kind) {
+    case "status": {
+      const { status, lba, blocks } = failure;
+      const what = `${command} of blocks ${lba} to ${lba + blocks - 1} of namespace ${nsid}`;
+      return statusError(status, what, device);
+    }
+    case "fault":
+      return new P2pError("BAD_COMPLETION", failure.message, { device, hint: failure.hint });
+    case "timeout":
+      return new P2pError(
+        "TIMEOUT",
+        `${device} completed nothing for 30 s, with ${failure.outstanding} commands in flight`,
+        { device, hint: "close the session: that resets its controllers" },
+      );
+  }
+}

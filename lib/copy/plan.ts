@@ -1,0 +1,31 @@
+import type { Provider } from "../p2pmem/provider.js";
+import type { Endpoint } from "./endpoint.js";
+
+/**
+ * How a block travels: `p2p` through memory of a peer device, `host` through pinned host memory,
+ * `cpu` through both, with a copy by the CPU from the one to the other.
+ */
+export type CopyPath = "p2p" | "host" | "cpu";
+
+/** What to copy, and how. Sizes in bytes. */
+export interface CopyPlan {
+  source: Endpoint;
+  destination: Endpoint;
+  path: CopyPath;
+  /** The peer memory of the paths `p2p` and `cpu`. */
+  provider: Provider | null;
+  /** Bytes in a copy block: a multiple of both namespaces' logical blocks. */
+  bs: number;
+  /** Blocks in flight. */
+  iodepth: number;
+  /** Without it the endpoints say how much, else all from the source's offset to its end. */
+  size?: number;
+  /** Seconds to run, over and over through the range; without it each block is copied once. */
+  runtime?: number;
+  /** Needed to write to a real device; the loopback machine's may be written freely. */
+  allowWrite: boolean;
+  /** Begins nothing more, finishes what is in flight, and rejects with INTERRUPTED. */
+  signal?: AbortSignal;
+  /** `total` is null where time and not size ends the run. */
+  onProgress?(bytes: number, total: number | null): void;
+}

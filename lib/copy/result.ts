@@ -1,0 +1,85 @@
+import { formatEndpoint } from "./endpoint.js";
+import type { Histogram } from "./histogram.js";
+import type { CopyPath, CopyPlan } from "./plan.js";
+import type { Traffic } from "./traffic.js";
+import type { Verification } from "./verify.js";
+
+/** What one run of a plan gave. */
+export interface CopyMeasurement {
+  /** Bytes and blocks that were copied. */
+  bytes: number;
+  blocks: number;
+  /** Bytes of the destination that were written at least once, from its offset on. */
+  coveredBytes: number;
+  /** First submission to last completion. */
+  runtimeNs: number;
+  /** Begin of the read to end of the write, for each block. */
+  latency: Histogram;
+  /** Of the reactor's thread alone; `busyNs` leaves out the polls that found nothing. */
+  cpu: { userNs: number; systemNs: number; busyNs: number };
+  /** The timed run alone. */
+  traffic: Traffic;
+  /** Blocks in flight, which may be fewer than the plan asked for; `notes` says why. */
+  iodepth: number;
+  notes: string[];
+}
+
+/** The same for programs: the objects of `results` in the command's JSON. Unknown is null. */
+export interface CopyResult {
+  path: CopyPath;
+  provider: string | null;
+  src: string;
+  dst: string;
+  bs: number;
+  iodepth: number;
+  bytes: number;
+  runtime_ns: number;
+  bw_bytes: number;
+  /** Block copies a second. */
+  iops: number;
+  lat_ns: { min: number; mean: number; max: number; percentile: Record<string, number> };
+  cpu: { usr_pct: number; sys_pct: number; busy_ns_per_block: number };
+  traffic: Traffic;
+  verify: { blocks: number; mismatches: number } | null;
+  notes: string[];
+}
+
+const PERCENTILES = [50, 90, 99, 99.9, 99.99];
+
+export function copyResult(
+  plan: CopyPlan,
+  run: CopyMeasurement,
+  verification: Verification | null,
+): CopyResult {
+  const { latency, cpu } = run;
+  const seconds = run.runtimeNs / 1e9;
+  return {
+    path: plan.path,
+    provider: plan.provider?.name ?? null,
+    src: formatEndpoint(plan.source),
+    dst: formatEndpoint(plan.destination),
+    bs: plan.bs,
+    iodepth: run.iodepth,
+    bytes: run.bytes,
+    runtime_ns: run.runtimeNs,
+    bw_bytes: run.bytes / seconds,
+    iops: run.blocks / seconds,
+    lat_ns: {
+      min: latency.min,
+      mean: latency.mean,
+      max: latency.max,
+      percentile: Object.fromEntries(PERCENTILES.map((p) => [String(p), latency.percentile(p)])),
+    },
+    cpu: {
+      usr_pct: (100 * cpu.userNs) / run.runtimeNs,
+      sys_pct: (100 * cpu.systemNs) / run.runtimeNs,
+      busy_ns_per_block: cpu.busyNs / run.blocks,
+    },
+    traffic: run.traffic,
+    verify:
+      verification === null
+        ? null
+        : { blocks: verification.blocks, mismatches: verification.mismatches },
+    notes: run.notes,
+  };
+}

@@ -1,0 +1,163 @@
+import { P2pError } from "../errors.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import { PrpBuilder, prpListBytes } from "../nvme/prp.js";
+import type { QueuePairHandle } from "../nvme/queue-pair.js";
+import { IoOpcode, MAX_BLOCKS } from "../nvme/spec.js";
+import type { Session } from "../session.js";
+import type { DmaVector } from "../sgl/dma-vector.js";
+import { openBuffers } from "./buffers.js";
+import type { CheckedRanges } from "./check.js";
+import { Histogram } from "./histogram.js";
+import { ControlBlock } from "./job.js";
+import type { BlockShape, CopyJob, SideJob } from "./job.js";
+import type { CopyPlan } from "./plan.js";
+
+/** One half of a plan. */
+interface Half {
+  opcode: number;
+  namespace: NvmeNamespace;
+  /** Bytes from the start of the namespace. */
+  offset: number;
+  /** Bytes that one command moves, at most. */
+  commandBytes: number;
+}
+
+/** The queues and the memory of one run, and the job that describes them to a reactor. */
+export class CopySetup {
+  readonly control = new ControlBlock();
+  readonly latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
+  readonly notes: string[] = [];
+  readonly #session: Session;
+  readonly #queues: (() => Promise<void>)[] = [];
+  readonly #memory: (() => void)[] = [];
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Errors: NO_ROOM, NO_MEMORY, MEMLOCK, BAD_SIZE, and those of creating queues. */
+  async open(plan: CopyPlan, ranges: CheckedRanges): Promise<CopyJob> {
+    const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
+    const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
+    const buffers = openBuffers(this.#session, plan, this.#slotsThatFit(plan, [read, write]));
+    this.#memory.push(buffers.close);
+    this.notes.push(...buffers.notes);
+    const { slots, stride } = buffers;
+
+    const rangeBlocks = Math.ceil(ranges.length / plan.bs);
+    const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;
+    const describe = async (half: Half, vector: DmaVector): Promise<SideJob> => {
+      const { blockSize, nsid } = half.namespace;
+      vector.assertClient(half.namespace.controller.address);
+      const shape = (bytes: number): BlockShape => ({
+        blocks: bytes / blockSize,
+        prps: this.#buildPrps(vector, slots, stride, bytes, half.commandBytes),
+      });
+      const whole = shape(plan.bs);
+      return {
+        queue: await this.#openQueue(half, slots * Math.ceil(plan.bs / half.commandBytes)),
+        opcode: half.opcode,
+        nsid,
+        lba: half.offset / blockSize,
+        commandBlocks: half.commandBytes / blockSize,
+        whole,
+        last: lastBlockBytes === plan.bs ? whole : shape(lastBlockBytes),
+      };
+    };
+    return {
+      read: await describe(read, buffers.source),
+      write: await describe(write, buffers.destination),
+      handoff: buffers.handoff,
+      slots,
+      blockBytes: plan.bs,
+      lastBlockBytes,
+      rangeBlocks,
+      runtimeNs: plan.runtime === undefined ? null : plan.runtime * 1e9,
+      latency: this.latency.buffer as SharedArrayBuffer,
+      control: this.control.buffer,
+    };
+  }
+
+  /** After a run that has drained, or none. */
+  async close(): Promise<void> {
+    for (const close of this.#queues.splice(0)) await close();
+    for (const close of this.#memory.splice(0).reverse()) close();
+  }
+
+  /**
+   * After a run that has not drained: a device may still reach the memory, so it goes when the
+   * session has reset the controllers.
+   */
+  abandon(): void {
+    for (const close of this.#memory.splice(0)) this.#session.retire(close);
+  }
+
+  /** Queues are of limited depth; all commands of all slots must find a place in them. */
+  #slotsThatFit(plan: CopyPlan, halves: Half[]): number {
+    let slots = plan.iodepth;
+    for (const { namespace, commandBytes } of halves) {
+      const { address, maxQueueDepth } = namespace.controller;
+      const commands = Math.ceil(plan.bs / commandBytes);
+      // A queue is full with one entry less than it has (NVMe 1.4 §4.1.1).
+      const fit = Math.floor((maxQueueDepth - 1) / commands);
+      if (fit === 0)
+        throw new P2pError(
+          "BAD_SIZE",
+          `a block of ${plan.bs} bytes takes ${commands} commands, more than a queue of ${address} holds`,
+          { device: address, hint: "use a smaller block size" },
+        );
+      if (fit >= slots) continue;
+      slots = fit;
+      this.notes.push(
+        `${fit} blocks in flight, not ${plan.iodepth}: a queue of ${address} holds no more`,
+      );
+    }
+    return slots;
+  }
+
+  async #openQueue(
+    { namespace: { controller } }: Half,
+    commands: number,
+  ): Promise<QueuePairHandle> {
+    const handle = await controller.createQueuePair({ depth: commands + 1 });
+    this.#queues.push(() => controller.deleteQueuePair(handle.qid));
+    return handle;
+  }
+
+  /** The PRP entries of each command of each slot, for blocks of `bytes`; lists in pinned memory. */
+  #buildPrps(
+    vector: DmaVector,
+    slots: number,
+    stride: number,
+    bytes: number,
+    commandBytes: number,
+  ): Int32Array {
+    const commands = Math.ceil(bytes / commandBytes);
+    const listBytes = prpListBytes(Math.min(bytes, commandBytes));
+    const builder = new PrpBuilder(this.#openLists(slots * commands * listBytes));
+    const prps = new Int32Array(slots * commands * 4);
+    for (let i = 0; i < slots * commands; i++) {
+      const slot = Math.floor(i / commands);
+      const at = (i - slot * commands) * commandBytes;
+      const length = Math.min(commandBytes, bytes - at);
+      builder.build(vector, slot * stride + at, length, i * listBytes, listBytes);
+      prps.set([builder.prp1Lo, builder.prp1Hi, builder.prp2Lo, builder.prp2Hi], i * 4);
+    }
+    return prps;
+  }
+
+  #openLists(size: number): { buffer: ArrayBuffer; iova: number } {
+    if (size === 0) return { buffer: new ArrayBuffer(0), iova: 0 };
+    const lists = this.#session.addressSpace.allocate(size);
+    this.#memory.push(() => {
+      lists.close();
+    });
+    return lists;
+  }
+}
+
+function half(opcode: number, namespace: NvmeNamespace, offset: number, bs: number): Half {
+  const { blockSize, controller } = namespace;
+  const most = Math.min(controller.maxTransfer, MAX_BLOCKS * blockSize);
+  return { opcode, namespace, offset, commandBytes: Math.min(bs, most - (most % blockSize)) };
+}

@@ -28,7 +28,10 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
   const named = (options.devices ?? []).map(parseBdf);
   if (wanted === "vfio") {
     if (machine !== undefined)
-      throw new P2pError("BAD_ARGUMENT", "a machine file is for the loopback platform, not for vfio");
+      throw new P2pError(
+        "BAD_ARGUMENT",
+        "a machine file is for the loopback platform, not for vfio",
+      );
     return { platform: new VfioPlatform(), reason: "as asked" };
   }
   if (wanted === "loopback") return { platform: openLoopback(machine), reason: "as asked" };

@@ -1,0 +1,235 @@
+import type { NativeDevice } from "./addon.js";
+import { parseProvider } from "./copy/endpoint.js";
+import { Reactor } from "./copy/reactor.js";
+import { AddressSpace } from "./dma/address-space.js";
+import { P2pError } from "./errors.js";
+import { NvmeController } from "./nvme/controller.js";
+import { Provider } from "./p2pmem/provider.js";
+import type { ProviderRange } from "./p2pmem/provider.js";
+import { parseBdf } from "./pci/bdf.js";
+import type { Bdf } from "./pci/bdf.js";
+import type { PciFunction } from "./pci/function.js";
+import { PciTree } from "./pci/tree.js";
+import type { Platform } from "./platform.js";
+import { choosePlatform } from "./platform/choose.js";
+import type { PlatformOptions } from "./platform/choose.js";
+import { chooseRange, providerRanges } from "./providers.js";
+
+/**
+ * One job: a machine, one address space for all devices of the job, and what was opened of them. A
+ * device is opened when it is first asked for, and only then.
+ *
+ * Close it: until then it owns its devices. `await using` does so by itself.
+ */
+export class Session implements AsyncDisposable {
+  readonly platform: Platform;
+  /** Which machine this is, and why: one line. */
+  readonly description: string;
+  readonly pci: PciTree;
+
+  #addressSpace: AddressSpace | undefined;
+  readonly #controllers = new Map<Bdf, Promise<NvmeController>>();
+  readonly #providers = new Map<string, Promise<Provider>>();
+  /** Devices that are not NVMe: those the session opened itself. */
+  readonly #devices = new Map<Bdf, NativeDevice>();
+  readonly #idleReactors: Reactor[] = [];
+  readonly #operations = new Set<Promise<unknown>>();
+  readonly #retired: (() => void)[] = [];
+  readonly #closing = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  /**
+   * Chooses the machine and reads its PCI tree; no device is touched.
+   * Errors: UNKNOWN_DEVICE, BAD_ENDPOINT, BAD_ARGUMENT, BAD_MACHINE_FILE, ADDON_MISSING.
+   */
+  static open(options: PlatformOptions = {}): Promise<Session> {
+    return new Promise((resolve) => {
+      const { platform, reason } = choosePlatform(options);
+      resolve(new Session(platform, `${platform.description}, ${reason}`));
+    });
+  }
+
+  private constructor(platform: Platform, description: string) {
+    this.platform = platform;
+    this.description = description;
+    this.pci = new PciTree(platform.functions());
+  }
+
+  /** Errors: NO_VFIO, PERMISSION. */
+  get addressSpace(): AddressSpace {
+    this.#assertOpen();
+    return (this.#addressSpace ??= new AddressSpace(this.platform, this.pci));
+  }
+
+  /**
+   * The controller, enabled, its namespaces known; opened on first use.
+   * Errors: UNKNOWN_DEVICE, NOT_NVME, NOT_BOUND, and the others of NvmeController.open().
+   */
+  async controller(device: Bdf | string): Promise<NvmeController> {
+    this.#assertOpen();
+    const fn = this.pci.get(parseBdf(device));
+    if (!fn.isNvme)
+      throw new P2pError("NOT_NVME", `${fn.address} is no NVMe controller`, {
+        device: fn.address,
+        hint: "p2pmem list shows the controllers",
+      });
+    const allowWrite = this.platform.kind === "loopback";
+    return remember(this.#controllers, fn.address, () =>
+      NvmeController.open(this.addressSpace, fn, { allowWrite }),
+    );
+  }
+
+  /**
+   * What a device can provide as peer memory. An NVMe controller is opened for that.
+   * Errors: UNKNOWN_DEVICE, and those of controller().
+   */
+  async providerRanges(device: Bdf | string): Promise<ProviderRange[]> {
+    this.#assertOpen();
+    const fn = this.pci.get(parseBdf(device));
+    return providerRanges(fn, fn.isNvme ? await this.controller(fn.address) : null);
+  }
+
+  /**
+   * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, or just `BDF` for the first that
+   * providerRanges() has; opened and mapped on first use.
+   * Errors: BAD_ENDPOINT, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, NOT_MAPPABLE and others.
+   */
+  async provider(text: string): Promise<Provider> {
+    this.#assertOpen();
+    const { device, memory } = parseProvider(text);
+    const fn = this.pci.get(device);
+    const range = chooseRange(fn, await this.providerRanges(device), memory);
+    return remember(this.#providers, `${device}/${range.kind}`, () => this.#open(fn, range));
+  }
+
+  /**
+   * Runs something that uses the session's devices: close() waits for it. `signal` aborts with an
+   * INTERRUPTED error when the given one does, or when the session closes. Errors: CLOSED.
+   */
+  operation<T>(
+    given: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    this.#assertOpen();
+    const interrupt = new AbortController();
+    const abort = (): void => {
+      interrupt.abort(new P2pError("INTERRUPTED", "interrupted; what was in flight has finished"));
+    };
+    const signals = [this.#closing.signal, ...(given === undefined ? [] : [given])];
+    for (const signal of signals) {
+      if (signal.aborted) abort();
+      signal.addEventListener("abort", abort);
+    }
+    const running = run(interrupt.signal).finally(() => {
+      for (const signal of signals) signal.removeEventListener("abort", abort);
+      this.#operations.delete(running);
+    });
+    this.#operations.add(running);
+    return running;
+  }
+
+  /** Lends a polling thread, kept for the next who asks. */
+  async withReactor<T>(use: (reactor: Reactor) => Promise<T>): Promise<T> {
+    const reactor = this.#idleReactors.pop() ?? new Reactor();
+    try {
+      const result = await use(reactor);
+      this.#idleReactors.push(reactor);
+      return result;
+    } catch (error) {
+      await reactor.close();
+      throw error;
+    }
+  }
+
+  /** Takes over memory that a device may still reach, until the controllers have been reset. */
+  retire(close: () => void): void {
+    this.#retired.push(close);
+  }
+
+  /**
+   * Lets what runs finish what is in flight, and lets everything go, in the order that keeps memory
+   * safe: polling threads, peer mappings, controllers (each: queues, shutdown, disabled, bus
+   * mastering off, its memory, the device), memory that could not go before, address space. Each
+   * step is tried even if one before it failed; the first failure is thrown. Idempotent.
+   */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #open(fn: PciFunction, range: ProviderRange): Promise<Provider> {
+    const controller = fn.isNvme ? await this.controller(fn.address) : null;
+    const device = controller?.device ?? this.#openDevice(fn.address);
+    const provider = new Provider(this.addressSpace, device, fn, range);
+    try {
+      if (range.kind === "cmb") controller?.enableCmb(provider.iova);
+      if (range.kind === "pmr") controller?.enablePmr(provider.iova);
+    } catch (error) {
+      provider.close();
+      throw error;
+    }
+    return provider;
+  }
+
+  #openDevice(address: Bdf): NativeDevice {
+    const known = this.#devices.get(address);
+    if (known !== undefined) return known;
+    const device = this.addressSpace.openDevice(address);
+    this.#devices.set(address, device);
+    return device;
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    // Their failures are their callers' to hear of.
+    await Promise.allSettled([...this.#operations]);
+    const controllers = await fulfilled(this.#controllers);
+    const providers = await fulfilled(this.#providers);
+    const steps: (() => void | Promise<void>)[] = [
+      ...this.#idleReactors.map((reactor) => () => reactor.close()),
+      ...providers.map((provider) => () => {
+        provider.close();
+      }),
+      ...controllers.map((controller) => () => controller.close()),
+      ...this.#retired,
+      ...[...this.#devices.values()].map((device) => () => {
+        device.close();
+      }),
+      () => this.#addressSpace?.close(),
+      () => {
+        this.platform.close();
+      },
+    ];
+    const failures: unknown[] = [];
+    for (const step of steps)
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+      }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #assertOpen(): void {
+    if (this.#closing.signal.aborted)
+      throw new P2pError("CLOSED", "the session is closed", { hint: "open another one" });
+  }
+}
+
+/** Makes it once; a failure is not remembered. */
+function remember<K, V>(made: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
+  const known = made.get(key);
+  if (known !== undefined) return known;
+  const making = make();
+  made.set(key, making);
+  making.catch(() => made.delete(key));
+  return making;
+}
+
+async function fulfilled<V>(made: ReadonlyMap<unknown, Promise<V>>): Promise<V[]> {
+  const results = await Promise.allSettled(made.values());
+  return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+}

@@ -1,0 +1,67 @@
+import { P2pError } from "../errors.js";
+import type { Session } from "../session.js";
+import { parseSize } from "../units.js";
+import { runCopy } from "./copy.js";
+import { parseEndpoint } from "./endpoint.js";
+import type { CopyPath, CopyPlan } from "./plan.js";
+import { copyResult } from "./result.js";
+import type { CopyResult } from "./result.js";
+import { verifyCopy } from "./verify.js";
+
+/** What {@link copy} copies, in the words of the command line. */
+export interface CopyOptions {
+  /** `BDF[/NSID][@OFFSET[+LENGTH]]` */
+  src: string;
+  dst: string;
+  /** `p2p` where there is a provider, else `host`. */
+  via?: CopyPath;
+  /** `BDF[/cmb|/pmr|/barN]`: whose memory the blocks go through. */
+  provider?: string;
+  /** Bytes in a block, or a size such as `128k`, the default. */
+  bs?: string | number;
+  /** Blocks in flight; 32 by default. */
+  iodepth?: number;
+  /** Bytes to copy; by default the endpoint's length, or all of the source. */
+  size?: string | number;
+  /** Seconds to go over the range again and again, in place of once. */
+  runtime?: number;
+  /** Afterwards compare the destination with the source, which is read again. */
+  verify?: boolean;
+  /** Needed to write to a real device. */
+  allowWrite?: boolean;
+  signal?: AbortSignal;
+  onProgress?: (bytes: number, total: number | null) => void;
+}
+
+/**
+ * Copies, and says what it took. Look at `verify.mismatches` of the result if you asked for it.
+ * Errors: BAD_ENDPOINT, BAD_SIZE, those of Session.provider(), runCopy() and verifyCopy().
+ */
+export async function copy(session: Session, options: CopyOptions): Promise<CopyResult> {
+  const { provider, via = provider === undefined ? "host" : "p2p" } = options;
+  const plan: CopyPlan = {
+    source: parseEndpoint(options.src),
+    destination: parseEndpoint(options.dst),
+    path: via,
+    provider: provider === undefined || via === "host" ? null : await session.provider(provider),
+    bs: bytesOf(options.bs ?? "128k"),
+    iodepth: options.iodepth ?? 32,
+    allowWrite: options.allowWrite ?? false,
+    ...(options.size === undefined ? {} : { size: bytesOf(options.size) }),
+    ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+  };
+  const run = await runCopy(session, plan);
+  const verification =
+    options.verify === true ? await verifyCopy(session, { ...plan, size: run.coveredBytes }) : null;
+  return copyResult(plan, run, verification);
+}
+
+function bytesOf(size: string | number): number {
+  if (typeof size === "string") return parseSize(size);
+  if (Number.isSafeInteger(size) && size >= 0) return size;
+  throw new P2pError("BAD_SIZE", `${size} is not a size`, {
+    hint: "give whole bytes, or a text such as 128k",
+  });
+}

@@ -1,0 +1,46 @@
+/**
+ * The library: copy data from PCIe device to PCIe device, peer to peer, over VFIO or on the loopback
+ * machine. Begin with {@link Session.open} and {@link copy}; the rest are the parts they are made of.
+ */
+export { Session } from "./session.js";
+export type { PlatformOptions } from "./platform/choose.js";
+
+export { copy } from "./copy/by-name.js";
+export type { CopyOptions } from "./copy/by-name.js";
+export { runCopy } from "./copy/copy.js";
+export type { CopyPath, CopyPlan } from "./copy/plan.js";
+export { parseEndpoint, parseProvider } from "./copy/endpoint.js";
+export type { Endpoint, ProviderSpec } from "./copy/endpoint.js";
+export { copyResult } from "./copy/result.js";
+export type { CopyMeasurement, CopyResult } from "./copy/result.js";
+export type { Traffic } from "./copy/traffic.js";
+export { Histogram } from "./copy/histogram.js";
+export { checkStamps, stampSource, verifyCopy } from "./copy/verify.js";
+export type { Verification } from "./copy/verify.js";
+
+export { NvmeController } from "./nvme/controller.js";
+export { NvmeNamespace } from "./nvme/namespace.js";
+export { openQueuePair, QueuePair } from "./nvme/queue-pair.js";
+export type { QueuePairHandle } from "./nvme/queue-pair.js";
+
+export { DmaVector } from "./sgl/dma-vector.js";
+export { ScatterList } from "./sgl/scatterlist.js";
+export { Provider } from "./p2pmem/provider.js";
+export type { ProviderKind, ProviderRange } from "./p2pmem/provider.js";
+export { Pool } from "./p2pmem/pool.js";
+export type { Allocation } from "./p2pmem/pool.js";
+export { AddressSpace } from "./dma/address-space.js";
+export { DmaBuffer } from "./dma/dma-buffer.js";
+export type { Iova } from "./dma/iova.js";
+
+export { PciTree } from "./pci/tree.js";
+export { PciFunction } from "./pci/function.js";
+export { distance } from "./pci/distance.js";
+export { route } from "./pci/route.js";
+export type { Route } from "./pci/route.js";
+export { parseBdf } from "./pci/bdf.js";
+export type { Bdf } from "./pci/bdf.js";
+export type { Platform } from "./platform.js";
+
+export { parseSize, formatSize } from "./units.js";
+export { NvmeError, P2pError } from "./errors.js";

@@ -17,7 +17,7 @@ export interface Endpoint {
 export interface ProviderSpec {
   device: Bdf;
   /** null leaves the choice to the device: its CMB, else its largest memory BAR. */
-  kind: ProviderKind | null;
+  memory: ProviderKind | null;
 }
 
 /** Namespace 1 and offset 0 where the text names none. Errors: BAD_ENDPOINT, BAD_SIZE. */
@@ -49,10 +49,10 @@ export function parseProvider(text: string): ProviderSpec {
     throw new P2pError("BAD_ENDPOINT", `"${text}" is not a provider`, {
       hint: "write BDF[/cmb|/pmr|/barN], such as 0000:03:00.0/cmb",
     });
-  const kind = match[2]?.toLowerCase() as ProviderKind | undefined;
-  return { device: parseBdf(match[1]!), kind: kind ?? null };
+  const memory = match[2]?.toLowerCase() as ProviderKind | undefined;
+  return { device: parseBdf(match[1]!), memory: memory ?? null };
 }
 
-export function formatProvider({ device, kind }: ProviderSpec): string {
-  return kind === null ? device : `${device}/${kind}`;
+export function formatProvider({ device, memory }: ProviderSpec): string {
+  return memory === null ? device : `${device}/${memory}`;
 }

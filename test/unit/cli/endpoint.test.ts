@@ -88,12 +88,12 @@ describe("endpoints", () => {
 
 describe("providers", () => {
   it("are a device, and which of its memories where one is named", () => {
-    assert.deepEqual(parseProvider("03:00.0"), { device: nvme, kind: null });
-    for (const kind of ["cmb", "pmr", "bar0", "bar5"] as const) {
-      assert.deepEqual(parseProvider(`0000:03:00.0/${kind}`), { device: nvme, kind });
+    assert.deepEqual(parseProvider("03:00.0"), { device: nvme, memory: null });
+    for (const memory of ["cmb", "pmr", "bar0", "bar5"] as const) {
+      assert.deepEqual(parseProvider(`0000:03:00.0/${memory}`), { device: nvme, memory });
       assert.equal(
-        formatProvider(parseProvider(`03:00.0/${kind.toUpperCase()}`)),
-        `${nvme}/${kind}`,
+        formatProvider(parseProvider(`03:00.0/${memory.toUpperCase()}`)),
+        `${nvme}/${memory}`,
       );
     }
     assert.equal(formatProvider(parseProvider("03:00.0")), nvme);

@@ -1,0 +1,137 @@
+import { randomInt } from "node:crypto";
+import { checkPlan } from "../copy/check.js";
+import { runCopy } from "../copy/copy.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import type { CopyPath, CopyPlan } from "../copy/plan.js";
+import { copyResult, type CopyResult } from "../copy/result.js";
+import { checkStamps, stampSource, type Verification } from "../copy/verify.js";
+import type { Provider } from "../p2pmem/provider.js";
+import type { Session } from "../session.js";
+import { CopyLimit, median } from "./limit.js";
+
+/** Bytes of a namespace that a benchmark works on where no length was given, at most. */
+const DEFAULT_RANGE = 2 ** 30;
+/** Samples of the limit on either side of a run. */
+const LIMIT_SAMPLES = 3;
+
+/** A sweep: every path with every block size and every depth. */
+export interface BenchPlan {
+  source: Endpoint;
+  destination: Endpoint;
+  provider: Provider | null;
+  paths: readonly CopyPath[];
+  /** Bytes. */
+  bs: readonly number[];
+  iodepth: readonly number[];
+  /** Seconds for each run. */
+  runtime: number;
+  /** Stamps the source before each run and looks for the stamps in the destination after. */
+  verify: boolean;
+  allowWrite: boolean;
+  signal: AbortSignal;
+}
+
+export interface BenchResult extends CopyResult {
+  /** Two memcpys a block by one thread, bytes a second; on the loopback machine only. */
+  limit_bw_bytes?: number | null;
+}
+
+/** Told of each run: when it begins, and how far it is. */
+export type OnRun = (plan: CopyPlan) => {
+  progress(bytes: number, total: number | null): void;
+  end(): void;
+};
+
+/** Errors: those of checkPlan() for any run of the sweep, before the first begins; of runCopy(). */
+export async function runBench(
+  session: Session,
+  bench: BenchPlan,
+  onRun: OnRun,
+): Promise<BenchResult[]> {
+  const size = await rangeOf(session, bench);
+  const plans = plansOf(bench, size);
+  for (const plan of plans) await checkPlan(session, plan);
+  const limit =
+    session.platform.kind === "loopback" && size !== undefined
+      ? new CopyLimit(size, Math.max(...plans.map(({ bs, iodepth }) => bs * iodepth)))
+      : null;
+  try {
+    const results: BenchResult[] = [];
+    // Another seed for each run of each benchmark: what an earlier one left must not pass.
+    const firstSeed = randomInt(2 ** 32);
+    for (const [index, plan] of plans.entries()) {
+      const seed = bench.verify ? (firstSeed + index) >>> 0 : null;
+      results.push(await runOne(session, plan, seed, limit, onRun));
+    }
+    return results;
+  } finally {
+    limit?.close();
+  }
+}
+
+/** Next to each other what one compares: the paths of one block size and depth. */
+function plansOf(bench: BenchPlan, size: number | undefined): CopyPlan[] {
+  const { source, destination, provider, runtime, allowWrite, signal } = bench;
+  const shared = { source, destination, runtime, allowWrite, signal };
+  return bench.bs.flatMap((bs) =>
+    bench.iodepth.flatMap((iodepth) =>
+      bench.paths.map((path) => ({
+        ...shared,
+        ...(size === undefined ? {} : { size }),
+        path,
+        provider: path === "host" ? null : provider,
+        bs,
+        iodepth,
+      })),
+    ),
+  );
+}
+
+async function runOne(
+  session: Session,
+  plan: CopyPlan,
+  seed: number | null,
+  limit: CopyLimit | null,
+  onRun: OnRun,
+): Promise<BenchResult> {
+  if (seed !== null) await stampSource(session, plan, seed);
+  const samples: number[] = [];
+  const sample = (): void => {
+    for (let i = 0; i < LIMIT_SAMPLES; i++)
+      if (limit !== null) samples.push(limit.sample(plan.bs, plan.iodepth));
+  };
+  sample();
+  const run = onRun(plan);
+  const measured = await runCopy(session, {
+    ...plan,
+    onProgress: (bytes, total) => {
+      run.progress(bytes, total);
+    },
+  }).finally(() => {
+    run.end();
+  });
+  sample();
+  let verification: Verification | null = null;
+  if (seed !== null)
+    verification = await checkStamps(session, { ...plan, size: measured.coveredBytes }, seed);
+  return {
+    ...copyResult(plan, measured, verification),
+    ...(limit === null ? {} : { limit_bw_bytes: median(samples) }),
+  };
+}
+
+/** Bytes to work on; undefined where checkPlan() will say what is wrong with the endpoints. */
+async function rangeOf(session: Session, bench: BenchPlan): Promise<number | undefined> {
+  const available = await Promise.all(
+    [bench.source, bench.destination].map(async ({ device, nsid, offset, length }) => {
+      const { namespaces } = await session.controller(device);
+      const namespace = namespaces.find((candidate) => candidate.nsid === nsid);
+      if (namespace === undefined) return { bytes: 0, blockSize: 1 };
+      return { bytes: length ?? namespace.size - offset, blockSize: namespace.blockSize };
+    }),
+  );
+  const named = bench.source.length !== undefined || bench.destination.length !== undefined;
+  const most = Math.min(...available.map(({ bytes }) => bytes), named ? Infinity : DEFAULT_RANGE);
+  const blockSize = Math.max(...available.map(({ blockSize }) => blockSize));
+  return most > 0 ? most - (named ? 0 : most % blockSize) : undefined;
+}

@@ -1,0 +1,69 @@
+import { addon, type NativeMemory } from "../addon.js";
+
+/** How long one sample takes: long enough for the clock, short beside a run. */
+const SAMPLE_NS = 30e6;
+/** Blocks between two looks at the clock. */
+const BLOCKS_PER_LOOK = 16;
+
+/**
+ * What the loopback machine's runs are held against: how fast one thread copies the same blocks over
+ * the same footprint by two native memcpy calls each, source to buffer and buffer to destination.
+ * To be sampled right before and after a run, since what a shared machine gives varies.
+ */
+export class CopyLimit {
+  readonly #range: number;
+  readonly #memory: NativeMemory[] = [];
+  #block = 0;
+
+  /** `range`: bytes of source and destination; `buffers`: bytes in flight, at most. Errors: NO_MEMORY. */
+  constructor(range: number, buffers: number) {
+    this.#range = range;
+    try {
+      for (const size of [range, buffers, range])
+        this.#memory.push(addon().allocatePinned(size, true));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Bytes a second, measured once, from where the last sample ended. */
+  sample(bs: number, iodepth: number): number {
+    const native = addon();
+    const [source, buffers, destination] = this.#memory as [
+      NativeMemory,
+      NativeMemory,
+      NativeMemory,
+    ];
+    const length = Math.min(bs, this.#range);
+    const blocks = Math.floor(this.#range / length);
+    const start = process.hrtime.bigint();
+    let copied = 0;
+    let elapsed = 0;
+    while (elapsed < SAMPLE_NS) {
+      for (let i = 0; i < BLOCKS_PER_LOOK; i++) {
+        const at = (this.#block % blocks) * length;
+        const slot = (this.#block % iodepth) * length;
+        native.copy(buffers, slot, source, at, length);
+        native.copy(destination, at, buffers, slot, length);
+        this.#block++;
+      }
+      copied += BLOCKS_PER_LOOK * length;
+      elapsed = Number(process.hrtime.bigint() - start);
+    }
+    return (copied / elapsed) * 1e9;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    for (const memory of this.#memory) memory.close();
+  }
+}
+
+/** NaN of nothing. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
+}

@@ -1,0 +1,123 @@
+import { Argument, type Command, Option } from "commander";
+import { chooseProvider } from "../bench/choose.js";
+import { runCopy } from "../copy/copy.js";
+import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
+import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
+import type { CopyPath, CopyPlan } from "../copy/plan.js";
+import { copyResult } from "../copy/result.js";
+import { verifyCopy, type Verification } from "../copy/verify.js";
+import type { Provider } from "../p2pmem/provider.js";
+import { EXIT } from "./failure.js";
+import { runJob, type Job } from "./job.js";
+import { COPY_PATHS, parseCount, parsePositiveSize, valueOption } from "./options.js";
+import type { GlobalOptions } from "./options.js";
+import { Progress } from "./progress.js";
+import { writeCopyReport } from "./write-report.js";
+
+interface CopyOptions extends GlobalOptions {
+  via: CopyPath;
+  provider?: ProviderSpec;
+  size?: number;
+  bs: number;
+  iodepth: number;
+  verify?: boolean;
+}
+
+export function addCopyCommand(program: Command): void {
+  program
+    .command("copy")
+    .description("copy part of one NVMe namespace to another")
+    .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
+    .addArgument(new Argument("<dst>", "likewise").argParser(parseEndpoint))
+    .addOption(
+      new Option("--via <path>", "p2p: through peer memory; host: through host memory; cpu: both")
+        .choices(COPY_PATHS)
+        .default("p2p"),
+    )
+    .addOption(
+      valueOption(
+        "--provider <bdf>",
+        "the peer memory, BDF[/cmb|/pmr|/barN] (default: the closest)",
+        parseProvider,
+      ),
+    )
+    .addOption(
+      valueOption(
+        "--size <size>",
+        "bytes to copy (default: LENGTH, or all of the source)",
+        parsePositiveSize,
+      ),
+    )
+    .addOption(
+      valueOption("--bs <size>", "bytes in a block", parsePositiveSize).default(131072, "128k"),
+    )
+    .addOption(valueOption("--iodepth <n>", "blocks in flight", parseCount).default(32))
+    .option("--verify", "compare the destination with the source, which is read again")
+    .addHelpText(
+      "after",
+      `
+Sizes are bytes, or take k, m, g, t (1024-based).
+
+Examples:
+  p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify
+  p2pmem copy 0000:03:00.0/1@1m+64m 0000:04:00.0/1 --provider 0000:05:00.0 --allow-write
+  p2pmem copy 0000:03:00.0 0000:04:00.0 --via host --bs 1m --iodepth 8 --output-format json`,
+    )
+    .action(
+      async (source: Endpoint, destination: Endpoint, _options: unknown, command: Command) => {
+        process.exitCode = await copy(source, destination, command.optsWithGlobals<CopyOptions>());
+      },
+    );
+}
+
+async function copy(
+  source: Endpoint,
+  destination: Endpoint,
+  options: CopyOptions,
+): Promise<number> {
+  const named = options.provider === undefined ? [] : [options.provider.device];
+  return runJob(options, [source.device, destination.device, ...named], async (job) => {
+    const { session, signal } = job;
+    const plan: CopyPlan = {
+      source,
+      destination,
+      path: options.via,
+      provider: await findProvider(job, source, destination, options),
+      bs: options.bs,
+      iodepth: options.iodepth,
+      allowWrite: options.allowWrite ?? false,
+      signal,
+      ...(options.size === undefined ? {} : { size: options.size }),
+    };
+    const target = `to ${formatEndpoint(destination)}`;
+    const head =
+      `${session.description}\n${formatEndpoint(source)} ${target}, ` +
+      `${plan.provider === null ? "through host memory" : `through ${plan.provider.name}`}\n\n`;
+    const progress = new Progress(`copy ${target}`);
+    const measured = await runCopy(session, {
+      ...plan,
+      onProgress: (bytes, total) => {
+        progress.update(bytes, total);
+      },
+    }).finally(() => {
+      progress.end();
+    });
+    let verification: Verification | null = null;
+    if (options.verify === true)
+      verification = await verifyCopy(session, { ...plan, size: measured.coveredBytes });
+    writeCopyReport(job, options.outputFormat, head, [copyResult(plan, measured, verification)]);
+    return (verification?.mismatches ?? 0) > 0 ? EXIT.mismatch : EXIT.ok;
+  });
+}
+
+/** The named one, or for peer-to-peer the closest; host memory alone needs none. */
+async function findProvider(
+  { session }: Job,
+  source: Endpoint,
+  destination: Endpoint,
+  options: CopyOptions,
+): Promise<Provider | null> {
+  if (options.via === "host") return null;
+  if (options.provider !== undefined) return session.provider(formatProvider(options.provider));
+  return (await chooseProvider(session, [source.device, destination.device])).provider;
+}

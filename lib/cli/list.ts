@@ -1,0 +1,104 @@
+import type { Command } from "commander";
+import { P2pError } from "../errors.js";
+import type { PciFunction } from "../pci/function.js";
+import type { Session } from "../session.js";
+import { EXIT } from "./failure.js";
+import { runJob } from "./job.js";
+import type { GlobalOptions } from "./options.js";
+import { devicesCsv } from "./output/csv.js";
+import { devicesJson } from "./output/json.js";
+import { devicesTable } from "./output/normal.js";
+import { packageVersion } from "./report.js";
+import type { ControllerReport, DeviceReport, ProviderReport } from "./report.js";
+
+export function addListCommand(program: Command): void {
+  program
+    .command("list")
+    .description("show NVMe controllers, their namespaces, and who provides peer memory")
+    .addHelpText(
+      "after",
+      `
+Controllers that are not bound to vfio-pci are shown with their driver, and left alone.
+
+Examples:
+  p2pmem list
+  p2pmem list --platform vfio --output-format json`,
+    )
+    .action(async (_options: unknown, command: Command) => {
+      process.exitCode = await list(command.optsWithGlobals<GlobalOptions>());
+    });
+}
+
+async function list(options: GlobalOptions): Promise<number> {
+  return runJob(options, [], async ({ session, output, signal }) => {
+    const report: DeviceReport = {
+      version: packageVersion(),
+      platform: session.platform.kind,
+      controllers: [],
+      providers: [],
+    };
+    for (const fn of session.pci.functions) {
+      signal.throwIfAborted();
+      if (fn.isNvme) report.controllers.push(await describeController(session, fn));
+      report.providers.push(...(await describeProviders(session, fn)));
+    }
+    if (options.outputFormat === "json") output.write(devicesJson(report));
+    else if (options.outputFormat === "csv") output.write(devicesCsv(report));
+    else output.write(`${session.description}\n\n${devicesTable(report)}`);
+    return EXIT.ok;
+  });
+}
+
+/** A controller that cannot be opened is listed all the same, with the reason. */
+async function describeController(session: Session, fn: PciFunction): Promise<ControllerReport> {
+  const known = {
+    address: fn.address,
+    driver: fn.driver,
+    iommu_group: fn.iommuGroup,
+  };
+  try {
+    const { identity, namespaces } = await session.controller(fn.address);
+    return {
+      ...known,
+      model: identity.modelNumber,
+      serial: identity.serialNumber,
+      firmware: identity.firmwareRevision,
+      mdts_bytes: Number.isFinite(identity.maxTransfer) ? identity.maxTransfer : null,
+      namespaces: namespaces.map(({ nsid, size, blockSize }) => ({
+        nsid,
+        bytes: size,
+        block_bytes: blockSize,
+      })),
+      error: null,
+    };
+  } catch (error) {
+    if (!(error instanceof P2pError)) throw error;
+    const { code, message, hint = null } = error;
+    return {
+      ...known,
+      model: null,
+      serial: null,
+      firmware: null,
+      mdts_bytes: null,
+      namespaces: [],
+      error: { code, message, hint },
+    };
+  }
+}
+
+/** What a device that VFIO owns has for its peers; none where it cannot be asked. */
+async function describeProviders(session: Session, fn: PciFunction): Promise<ProviderReport[]> {
+  if (fn.isBridge || !fn.isOwnedByVfio) return [];
+  try {
+    const ranges = await session.providerRanges(fn.address);
+    return ranges.map(({ kind, size }) => ({
+      name: `${fn.address}/${kind}`,
+      device: fn.address,
+      bytes: size,
+    }));
+  } catch (error) {
+    // A controller that does not open says why among the controllers.
+    if (error instanceof P2pError && fn.isNvme) return [];
+    throw error;
+  }
+}

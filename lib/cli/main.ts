@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+import { Command } from "commander";
+import { addBenchCommand } from "./bench.js";
+import { addCopyCommand } from "./copy.js";
+import { describeFailure } from "./failure.js";
+import { addListCommand } from "./list.js";
+import { addGlobalOptions } from "./options.js";
+import { packageVersion } from "./report.js";
+
+const program = new Command("p2pmem")
+  .description("Copy data from PCIe device to PCIe device, peer to peer, and see what that gains.")
+  .version(packageVersion())
+  .configureHelp({ showGlobalOptions: true })
+  // Failures print their one line below.
+  .configureOutput({ outputError: () => undefined })
+  .exitOverride()
+  .addHelpText(
+    "after",
+    `
+Exit codes: 0 ok, 1 error, 2 usage, 3 verification mismatch, 130 interrupted.
+
+Examples:
+  p2pmem bench                             the main job, on the loopback machine
+  p2pmem list --platform vfio              what there is on this machine
+  p2pmem copy 0000:03:00.0 0000:04:00.0 --verify`,
+  );
+addGlobalOptions(program);
+addListCommand(program);
+addCopyCommand(program);
+addBenchCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { line, exitCode } = describeFailure(error);
+  if (line !== null) process.stderr.write(`${line}\n`);
+  process.exitCode = exitCode;
+}

@@ -1,0 +1,82 @@
+import { type Command, Option } from "commander";
+import { P2pError } from "../errors.js";
+import { parseSize } from "../units.js";
+
+export const OUTPUT_FORMATS = ["normal", "json", "csv"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+export const COPY_PATHS = ["p2p", "host", "cpu"] as const;
+
+/** What every command takes. */
+export interface GlobalOptions {
+  platform: "auto" | "vfio" | "loopback";
+  machine?: string;
+  outputFormat: OutputFormat;
+  output?: string;
+  allowWrite?: boolean;
+}
+
+export function addGlobalOptions(program: Command): void {
+  program
+    .addOption(
+      new Option("--platform <name>", "the machine to work on")
+        .choices(["auto", "vfio", "loopback"])
+        .default("auto"),
+    )
+    .option("--machine <file>", "the loopback machine: a YAML file, or the built-in default or acs")
+    .addOption(
+      new Option("--output-format <format>", "how results are written")
+        .choices(OUTPUT_FORMATS)
+        .default("normal"),
+    )
+    .option("--output <file>", "write results there instead of to standard output")
+    .option("--allow-write", "write to named namespaces of real devices");
+}
+
+/** An option with a value, whose failures name it. */
+export function valueOption(
+  flags: string,
+  description: string,
+  parse: (text: string) => unknown,
+): Option {
+  const option = new Option(flags, description);
+  return option.argParser((text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof P2pError)) throw error;
+      throw new P2pError(error.code, `${option.long}: ${error.message}`, error);
+    }
+  });
+}
+
+/** For a comma list; a value that stands twice counts once. */
+export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
+  return (text) => [...new Set(text.split(",").map((item) => parse(item.trim())))];
+}
+
+export function parsePositiveSize(text: string): number {
+  const size = parseSize(text);
+  if (size === 0) throw new P2pError("BAD_SIZE", "the size is 0");
+  return size;
+}
+
+export function parseCount(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && count > 0 && Number.isSafeInteger(count)) return count;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a count of 1 or more`);
+}
+
+export function parseSeconds(text: string): number {
+  const seconds = Number(text.replace(/s$/, ""));
+  if (text.trim() !== "" && seconds > 0 && Number.isFinite(seconds)) return seconds;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number of seconds above 0`);
+}
+
+export function parsePath(text: string): (typeof COPY_PATHS)[number] {
+  const path = COPY_PATHS.find((name) => name === text);
+  if (path !== undefined) return path;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a path`, {
+    hint: `there are ${COPY_PATHS.join(", ")}`,
+  });
+}

@@ -1,0 +1,88 @@
+import type { BenchResult } from "../../bench/bench.js";
+import type { CopyReport, DeviceReport } from "../report.js";
+
+type Cell = string | number | null | undefined;
+
+const PERCENTILES = ["50", "90", "99", "99.9", "99.99"];
+
+/** The columns of a result: the JSON's names, joined where they are nested. */
+const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
+  ["path", (r) => r.path],
+  ["provider", (r) => r.provider],
+  ["src", (r) => r.src],
+  ["dst", (r) => r.dst],
+  ["bs", (r) => r.bs],
+  ["iodepth", (r) => r.iodepth],
+  ["bytes", (r) => r.bytes],
+  ["runtime_ns", (r) => r.runtime_ns],
+  ["bw_bytes", (r) => r.bw_bytes],
+  ["iops", (r) => r.iops],
+  ["lat_ns_min", (r) => r.lat_ns.min],
+  ["lat_ns_mean", (r) => r.lat_ns.mean],
+  ["lat_ns_max", (r) => r.lat_ns.max],
+  ...PERCENTILES.map((p): [string, (result: BenchResult) => Cell] => [
+    `lat_ns_p${p}`,
+    (r) => r.lat_ns.percentile[p],
+  ]),
+  ["cpu_usr_pct", (r) => r.cpu.usr_pct],
+  ["cpu_sys_pct", (r) => r.cpu.sys_pct],
+  ["cpu_busy_ns_per_block", (r) => r.cpu.busy_ns_per_block],
+  ["traffic_source", (r) => r.traffic.source],
+  ["host_memory_bytes", (r) => r.traffic.host_memory_bytes],
+  ["host_control_bytes", (r) => r.traffic.host_control_bytes],
+  ["root_complex_bytes", (r) => r.traffic.root_complex_bytes],
+  ["verify_blocks", (r) => r.verify?.blocks],
+  ["verify_mismatches", (r) => r.verify?.mismatches],
+  ["limit_bw_bytes", (r) => r.limit_bw_bytes],
+];
+
+/** RFC 4180, a header and one row for each result; unknown is an empty cell. */
+export function copyCsv({ version, platform, results }: CopyReport): string {
+  return rows([
+    ["version", "platform", ...COPY_COLUMNS.map(([name]) => name)],
+    ...results.map((result) => [version, platform, ...COPY_COLUMNS.map(([, of]) => of(result))]),
+  ]);
+}
+
+/** One row for each namespace, for each controller without one, and for each provider. */
+export function devicesCsv({ controllers, providers }: DeviceReport): string {
+  return rows([
+    [
+      "kind",
+      "name",
+      "bytes",
+      "block_bytes",
+      "driver",
+      "iommu_group",
+      "model",
+      "serial",
+      "firmware",
+      "mdts_bytes",
+      "error",
+    ],
+    ...controllers.flatMap((controller) => {
+      const { driver, iommu_group, model, serial, firmware, mdts_bytes, error } = controller;
+      const rest = [driver, iommu_group, model, serial, firmware, mdts_bytes, error?.code];
+      if (controller.namespaces.length === 0)
+        return [["controller", controller.address, null, null, ...rest]];
+      return controller.namespaces.map(({ nsid, bytes, block_bytes }) => [
+        "namespace",
+        `${controller.address}/${nsid}`,
+        bytes,
+        block_bytes,
+        ...rest,
+      ]);
+    }),
+    ...providers.map(({ name, bytes }) => ["provider", name, bytes, ...Array<null>(8).fill(null)]),
+  ]);
+}
+
+function rows(cells: Cell[][]): string {
+  return cells.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+function cell(value: Cell): string {
+  if (value === null || value === undefined || Number.isNaN(value)) return "";
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import type { BenchResult } from "../bench/bench.js";
+import type { Bdf } from "../pci/bdf.js";
+import type { Platform } from "../platform.js";
+
+/** What `copy` and `bench` write. */
+export interface CopyReport {
+  version: string;
+  platform: Platform["kind"];
+  results: BenchResult[];
+}
+
+/** What `list` writes. Unknown is null. */
+export interface DeviceReport {
+  version: string;
+  platform: Platform["kind"];
+  controllers: ControllerReport[];
+  providers: ProviderReport[];
+}
+
+export interface ControllerReport {
+  address: Bdf;
+  driver: string | null;
+  iommu_group: number | null;
+  model: string | null;
+  serial: string | null;
+  firmware: string | null;
+  /** Bytes that one command may move. */
+  mdts_bytes: number | null;
+  namespaces: { nsid: number; bytes: number; block_bytes: number }[];
+  /** Why nothing more is known. */
+  error: { code: string; message: string; hint: string | null } | null;
+}
+
+export interface ProviderReport {
+  /** `0000:03:00.0/cmb` */
+  name: string;
+  device: Bdf;
+  bytes: number;
+}
+
+/** This package's version. */
+export function packageVersion(): string {
+  const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(file) as { version: string }).version;
+}

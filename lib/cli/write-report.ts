@@ -1,0 +1,24 @@
+import type { BenchResult } from "../bench/bench.js";
+import type { Job } from "./job.js";
+import type { OutputFormat } from "./options.js";
+import { copyCsv } from "./output/csv.js";
+import { copyJson } from "./output/json.js";
+import { copyTable } from "./output/normal.js";
+import { packageVersion, type CopyReport } from "./report.js";
+
+/** Writes results; `head` is for a person, who reads it above them. */
+export function writeCopyReport(
+  { session, output }: Job,
+  format: OutputFormat,
+  head: string,
+  results: BenchResult[],
+): void {
+  const report: CopyReport = {
+    version: packageVersion(),
+    platform: session.platform.kind,
+    results,
+  };
+  if (format === "json") output.write(copyJson(report));
+  else if (format === "csv") output.write(copyCsv(report));
+  else output.write(head + copyTable(report));
+}

@@ -13,7 +13,7 @@ export interface CopyOptions {
   /** `BDF[/NSID][@OFFSET[+LENGTH]]` */
   src: string;
   dst: string;
-  /** `p2p` where there is a provider, else `host`. */
+  /** `p2p` by default; nothing falls back to another path by itself. */
   via?: CopyPath;
   /** `BDF[/cmb|/pmr|/barN]`: whose memory the blocks go through. */
   provider?: string;
@@ -38,7 +38,7 @@ export interface CopyOptions {
  * Errors: BAD_ENDPOINT, BAD_SIZE, those of Session.provider(), runCopy() and verifyCopy().
  */
 export async function copy(session: Session, options: CopyOptions): Promise<CopyResult> {
-  const { provider, via = provider === undefined ? "host" : "p2p" } = options;
+  const { provider, via = "p2p" } = options;
   const plan: CopyPlan = {
     source: parseEndpoint(options.src),
     destination: parseEndpoint(options.dst),

@@ -30,11 +30,11 @@ const COPY_COLUMNS: CopyColumn[] = [
   { title: "depth", align: "right", value: ({ iodepth }) => String(iodepth) },
   { title: "GB/s", align: "right", value: ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2) },
   { title: "IOPS", align: "right", value: ({ iops }) => thousands(iops) },
-  { title: "mean\nus", align: "right", value: ({ lat_ns }) => fixed(lat_ns.mean / 1000, 1) },
+  { title: "mean\nus", align: "right", value: ({ lat_ns }) => microseconds(lat_ns.mean) },
   {
     title: "p99\nus",
     align: "right",
-    value: ({ lat_ns }) => fixed((lat_ns.percentile["99"] ?? NaN) / 1000, 1),
+    value: ({ lat_ns }) => microseconds(lat_ns.percentile["99"] ?? NaN),
   },
   {
     title: "CPU ns\n/block",
@@ -139,7 +139,12 @@ function compact(bytes: number): string {
 }
 
 function thousands(value: number): string {
+  if (value >= 1e6) return `${fixed(value / 1e6, 2)}M`;
   return value < 10_000 ? fixed(value, 0) : `${fixed(value / 1000, 1)}k`;
+}
+
+function microseconds(ns: number): string {
+  return fixed(ns / 1000, ns < 1e6 ? 1 : 0);
 }
 
 function ratio(bytes: number | null, of: number): string {

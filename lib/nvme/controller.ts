@@ -280,7 +280,6 @@ export class NvmeController {
   async #close(): Promise<void> {
     const closed = this.#error("CLOSED", "it was closed");
     const ioQueue = await this.#ioQueue?.catch(() => null);
-    ioQueue?.fail(closed);
     // A controller that is gone, or does not obey, is cut off from memory all the same.
     for (const step of [
       () => this.#deleteQueues(),
@@ -288,6 +287,8 @@ export class NvmeController {
       () => this.#disable().catch(() => this.#resetDevice()),
     ])
       await step().catch(() => undefined);
+    // Only now: whoever is told may free the memory that a command used.
+    ioQueue?.fail(closed);
     this.#adminQueue?.fail(closed);
     const failures: unknown[] = [];
     for (const release of [

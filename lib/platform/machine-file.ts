@@ -1,0 +1,306 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
+import { z } from "zod";
+import { P2pError } from "../errors.js";
+import { formatSize, parseSize } from "../units.js";
+
+/** Bits of a port's ACS control register (PCIe 6.0 §7.7.11.3) that a machine can have on. */
+export type AcsControl = "sv" | "tb" | "rr" | "cr" | "uf";
+
+/** A loopback machine, as the addon's createLoopbackMachine() takes it. All sizes in bytes. */
+export interface MachineConfiguration {
+  name: string;
+  /** Width of the IOMMU's addresses. */
+  iovaBits: 39 | 48;
+  rootPorts: PortConfiguration[];
+}
+
+/** A root port, or a downstream port of a switch, with what is plugged into it. */
+export interface PortConfiguration {
+  acs: AcsControl[];
+  device: SwitchConfiguration | NvmeConfiguration | CardConfiguration;
+}
+
+export interface SwitchConfiguration {
+  kind: "switch";
+  ports: PortConfiguration[];
+}
+
+export interface NvmeConfiguration {
+  kind: "nvme";
+  /** Name of the driver that it is bound to; null: none. */
+  driver: string | null;
+  serial: string;
+  /** Size of its controller memory buffer; 0: it has none. */
+  cmb: number;
+  /** The largest transfer of one command. */
+  maxTransfer: number;
+  /** CAP.DSTRD. */
+  doorbellStride: number;
+  namespaces: { size: number; block: number; file: string | null }[];
+}
+
+export interface CardConfiguration {
+  kind: "card";
+  driver: string | null;
+  memory: number;
+}
+
+/** What Linux turns on where it can, which leaves each device an IOMMU group of its own. */
+const ISOLATING: AcsControl[] = ["sv", "rr", "cr", "uf"];
+/** The most that one device may hold, as in native/bindings/loopback_configuration.cc. */
+const LARGEST = 2 ** 37;
+const PAGE = 4096;
+
+const size = z
+  .union([z.string(), z.number()], "must be a size, such as 64m")
+  .transform((value, context) => {
+    try {
+      return parseSize(String(value));
+    } catch {
+      context.addIssue(`"${value}" is not a size; write bytes, or a number with k, m or g: 64m`);
+      return z.NEVER;
+    }
+  });
+
+/** A size that a BAR or MDTS can express. */
+const powerOfTwo = (most: number) =>
+  size.refine((bytes) => bytes >= PAGE && bytes <= most && Number.isInteger(Math.log2(bytes)), {
+    error: `must be a power of two from ${formatSize(PAGE)} to ${formatSize(most)}`,
+  });
+
+/** An object that has these keys and no others, and says so. */
+function only<Shape extends z.ZodRawShape>(shape: Shape) {
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? `no such key; allowed here: ${Object.keys(shape).join(", ")}`
+        : "must be a mapping of keys to values",
+  });
+}
+
+const acs = z
+  .array(z.enum(["sv", "tb", "rr", "cr", "uf"], "must be one of sv, tb, rr, cr, uf"), {
+    error: "must be a list of sv, tb, rr, cr, uf; [] for none",
+  })
+  .optional();
+
+const driver = z
+  .string("must be the name of a driver, or none")
+  .default("vfio-pci")
+  .transform((name) => (name === "none" ? null : name));
+
+const namespace = only({
+  size: size.optional(),
+  block: size
+    .refine((bytes) => bytes === 512 || bytes === 4096, "must be 512 or 4096")
+    .default(512),
+  file: z.string("must be the path of a file").min(1, "must be the path of a file").optional(),
+}).superRefine((value, context) => {
+  if (value.size === undefined) {
+    if (value.file === undefined) context.addIssue("needs a size, or a file that has one");
+  } else if (value.size === 0 || value.size % value.block !== 0 || value.size > LARGEST) {
+    context.addIssue({
+      code: "custom",
+      path: ["size"],
+      message: `must be a multiple of the block size, ${value.block} bytes, up to ${formatSize(LARGEST)}`,
+    });
+  }
+});
+
+const nvme = only({
+  device: z.literal("nvme"),
+  acs,
+  driver,
+  serial: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,20}$/, "must be 1 to 20 ASCII characters")
+    .optional(),
+  cmb: powerOfTwo(LARGEST).optional(),
+  max_transfer: powerOfTwo(128 * 2 ** 20).default(512 * 1024),
+  doorbell_stride: z
+    .int("must be a whole number from 0 to 8")
+    .min(0, "must be a whole number from 0 to 8")
+    .max(8, "must be a whole number from 0 to 8")
+    .default(0),
+  namespaces: z
+    .array(namespace, "must be a list of namespaces")
+    .max(1024, "must be no more than 1024")
+    .default(() => [{ size: 128 * 2 ** 20, block: 512 }]),
+});
+
+const card = only({ device: z.literal("card"), acs, driver, memory: powerOfTwo(LARGEST) });
+
+// TypeScript cannot infer types that contain themselves.
+type Port = z.output<typeof nvme> | z.output<typeof card> | Bridge<Port>;
+type PortInput = z.input<typeof nvme> | z.input<typeof card> | Bridge<PortInput>;
+interface Bridge<Below> {
+  device: "switch";
+  acs?: AcsControl[] | undefined;
+  ports: Below[];
+}
+
+const bridge = only({
+  device: z.literal("switch"),
+  acs,
+  get ports(): z.ZodArray<z.ZodType<Port, PortInput>> {
+    return z.array(port, "must be a list of ports").min(1, "must have a port at least");
+  },
+});
+
+const port = z.discriminatedUnion("device", [bridge, nvme, card], {
+  error: (issue) =>
+    issue.code === "invalid_union"
+      ? "must be switch, nvme or card"
+      : "must be a mapping of keys to values",
+});
+
+const machine = only({
+  iova_bits: z.literal([39, 48], "must be 39 or 48").default(48),
+  root_ports: z.array(port, "must be a list of ports").min(1, "must have a port at least"),
+});
+
+/** Fills in what the file leaves to the machine. `directory` is where relative paths start. */
+function configure(
+  name: string,
+  parsed: z.output<typeof machine>,
+  directory: string,
+): MachineConfiguration {
+  let controllers = 0;
+  const convert = (entry: Port, acsDefault: AcsControl[]): PortConfiguration => {
+    const control = entry.acs ?? acsDefault;
+    switch (entry.device) {
+      case "switch": {
+        // A switch comes with redirection off: that is when peers reach each other directly.
+        const ports = entry.ports.map((below) => convert(below, []));
+        return { acs: control, device: { kind: "switch", ports } };
+      }
+      case "card":
+        return {
+          acs: control,
+          device: { kind: "card", driver: entry.driver, memory: entry.memory },
+        };
+      case "nvme":
+        return {
+          acs: control,
+          device: {
+            kind: "nvme",
+            driver: entry.driver,
+            serial: entry.serial ?? `P2PMEM${String(controllers++).padStart(4, "0")}`,
+            cmb: entry.cmb ?? 0,
+            maxTransfer: entry.max_transfer,
+            doorbellStride: entry.doorbell_stride,
+            namespaces: entry.namespaces.map(({ size = 0, block, file }) => ({
+              size,
+              block,
+              file: file === undefined ? null : path.resolve(directory, file),
+            })),
+          },
+        };
+    }
+  };
+  return {
+    name,
+    iovaBits: parsed.iova_bits,
+    rootPorts: parsed.root_ports.map((entry) => convert(entry, ISOLATING)),
+  };
+}
+
+function builtin(name: string, downstream: { acs?: AcsControl[] }): MachineConfiguration {
+  const description: z.input<typeof machine> = {
+    root_ports: [
+      {
+        device: "switch",
+        ports: [
+          { device: "nvme", cmb: "64m", ...downstream },
+          { device: "nvme", ...downstream },
+          { device: "card", memory: "256m", ...downstream },
+        ],
+      },
+      { device: "nvme" },
+    ],
+  };
+  return configure(name, machine.parse(description), process.cwd());
+}
+
+/**
+ * The machines that need no file: a switch with an NVMe controller that has a CMB, another without,
+ * and a p2pmem card; a third controller on a root port of its own. In `acs` the ports of the switch
+ * redirect all requests and completions to the root complex.
+ */
+export const builtinMachines = {
+  default: builtin("default", {}),
+  acs: builtin("acs", { acs: ISOLATING }),
+};
+
+/** Reads a machine file (docs/machine-file.md). Errors: BAD_MACHINE_FILE, with line and field. */
+export function loadMachineFile(file: string): MachineConfiguration {
+  let text;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    const { errno, code } = cause as NodeJS.ErrnoException;
+    throw new P2pError("BAD_MACHINE_FILE", `cannot read the machine file ${file}: ${code}`, {
+      ...(errno === undefined ? {} : { errno: -errno }),
+      syscall: "open",
+      hint: `name a file, or one of the built-in machines: ${Object.keys(builtinMachines).join(", ")}`,
+      cause,
+    });
+  }
+  return parseMachine(text, file);
+}
+
+function parseMachine(text: string, file: string): MachineConfiguration {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const [broken] = document.errors;
+  if (broken) throw mistake(file, lines.linePos(broken.pos[0]).line, broken.message);
+  let content: unknown;
+  try {
+    content = document.toJS();
+  } catch (cause) {
+    throw mistake(file, 1, (cause as Error).message); // aliases that lead nowhere, or explode
+  }
+  const parsed = machine.safeParse(content, {
+    error: (issue) => (issue.input === undefined ? "is missing" : undefined),
+  });
+  if (parsed.success)
+    return configure(path.parse(file).name, parsed.data, path.dirname(path.resolve(file)));
+  const issue = parsed.error.issues[0] as z.core.$ZodIssue;
+  const where =
+    issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
+  const line = lines.linePos(offsetOf(document, where)).line;
+  throw mistake(file, line, `${fieldName(where) || "the file"}: ${issue.message}`);
+}
+
+function mistake(file: string, line: number, what: string): P2pError {
+  return new P2pError("BAD_MACHINE_FILE", `${file}:${line}: ${what.split("\n")[0] ?? ""}`, {
+    hint: "docs/machine-file.md describes the format",
+  });
+}
+
+/** `root_ports[0].cmb` */
+function fieldName(where: readonly PropertyKey[]): string {
+  return where
+    .map((key, depth) =>
+      typeof key === "number" ? `[${key}]` : `${depth > 0 ? "." : ""}${String(key)}`,
+    )
+    .join("");
+}
+
+/** Where the field starts in the text: its key, else (a key that is missing) what should have it. */
+function offsetOf(document: Document, where: readonly PropertyKey[]): number {
+  for (let depth = where.length; depth > 0; depth--) {
+    const parent =
+      depth === 1 ? document.contents : document.getIn(where.slice(0, depth - 1), true);
+    const key = where[depth - 1];
+    if (isMap(parent)) {
+      const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === key);
+      if (isScalar(pair?.key)) return pair.key.range?.[0] ?? 0;
+    }
+    const node = document.getIn(where.slice(0, depth), true) as { range?: [number] } | undefined;
+    if (node?.range) return node.range[0];
+  }
+  return 0;
+}

@@ -1,0 +1,73 @@
+#include "loopback/endpoint.h"
+
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace p2pmem::loopback {
+
+namespace {
+constexpr uint32_t kMsixAt = 0x80;
+}
+
+Endpoint::Endpoint(PciIdentity identity) : PciFunction(FunctionKind::endpoint, identity) {
+  config.setWritable(kExpressAt + pci::kExpressDeviceControl, 2, pci::kDeviceControlFlr);
+}
+
+bool Endpoint::takeFunctionLevelReset() {
+  const uint32_t control = kExpressAt + pci::kExpressDeviceControl;
+  const bool asked = config.read(control, 2) & pci::kDeviceControlFlr;
+  config.set(control, 2, 0);
+  return asked;
+}
+
+Status Endpoint::prepare() {
+  for (Bar& bar : bars) {
+    if (bar.memorySize == 0 || bar.memory) continue;
+    auto memory = PinnedMemory::allocate(bar.memorySize, false);
+    if (!memory.ok()) {
+      Error error = memory.take();
+      error.device = address;
+      return error;
+    }
+    bar.memory = std::move(memory.value());
+  }
+  return {};
+}
+
+uint64_t Endpoint::readRegister(uint32_t, uint64_t, uint32_t) { return 0; }
+
+void Endpoint::writeRegister(uint32_t, uint64_t, uint32_t, uint64_t) {}
+
+void Endpoint::reset() {
+  generation++;
+  // Interrupts stay as they are: the kernel sets up MSI-X again after a reset.
+  config.set(pci::kCommand, 2, pci::kCommandMemory);
+}
+
+void Endpoint::addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset) {
+  interrupts_.resize(vectors);
+  config.addCapability(kMsixAt, pci::kCapabilityMsix);
+  config.set(kMsixAt + pci::kMsixControl, 2, vectors - 1);
+  config.set(kMsixAt + pci::kMsixTable, 4, tableOffset);  // bits 2:0: in BAR 0
+  config.set(kMsixAt + pci::kMsixPba, 4, pbaOffset);
+}
+
+void Endpoint::setInterrupt(uint32_t vector, UniqueFd fd) {
+  interrupts_[vector] = std::move(fd);
+  const bool enabled = std::any_of(interrupts_.begin(), interrupts_.end(),
+                                   [](const UniqueFd& each) { return static_cast<bool>(each); });
+  // As VFIO does it: the first eventfd enables MSI-X, the last one to go disables it.
+  config.set(kMsixAt + pci::kMsixControl, 2,
+             (msixVectors() - 1) | (enabled ? pci::kMsixEnable : 0));
+}
+
+bool Endpoint::signal(uint32_t vector) {
+  if (vector >= interrupts_.size() || !interrupts_[vector] || !busMaster()) return false;
+  // Fails only where the counter is full, and then the listener is awake anyway.
+  (void)eventfd_write(interrupts_[vector].get(), 1);
+  return true;
+}
+
+}  // namespace p2pmem::loopback

@@ -1,0 +1,66 @@
+// A function that software can own and that can master the bus: what Device, Region and the device
+// thread see of it. All methods are called with the machine's lock held.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/status.h"
+#include "core/unique_fd.h"
+#include "loopback/iommu_domain.h"
+#include "loopback/pci_function.h"
+
+namespace p2pmem::loopback {
+
+class Endpoint : public PciFunction {
+ public:
+  /// Allocates what the device needs to run: the RAM of its BARs, its media. Done when it is first
+  /// opened, since a machine's memory may be large. Errors: NO_MEMORY, IO.
+  virtual Status prepare();
+
+  /// Register access to the part of a BAR that is not RAM; aligned, 1 to 8 bytes.
+  virtual uint64_t readRegister(uint32_t bar, uint64_t offset, uint32_t width);
+  virtual void writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value);
+
+  /// Back to the state after power-on, but for the contents of memory and media.
+  virtual void reset();
+
+  /// True while it may have work without a register being written: the device thread polls it.
+  virtual bool isActive() const { return false; }
+  /// Does what there is to do; false if there was nothing.
+  virtual bool poll() { return false; }
+  /// Called when the machine has been without work for a while.
+  virtual void idle() {}
+
+  /// True once after software wrote Initiate Function Level Reset, which reads back as 0.
+  bool takeFunctionLevelReset();
+
+  uint32_t msixVectors() const { return static_cast<uint32_t>(interrupts_.size()); }
+  void setInterrupt(uint32_t vector, UniqueFd fd);
+
+  /// Who owns it now: a number that every open changes; 0 while it is closed.
+  uint64_t owner = 0;
+  std::shared_ptr<IommuDomain> domain;
+  /// Changed by each reset: mappings of this function's BARs made before are dead (design:
+  /// "Treat a reset as a revocation").
+  uint64_t generation = 0;
+
+  /// A range of bus addresses that this device keeps to itself (the CMB's controller memory space).
+  uint64_t internalBase = 0;
+  uint64_t internalSize = 0;
+  uint8_t* internalData = nullptr;
+
+ protected:
+  explicit Endpoint(PciIdentity identity);
+
+  /// Adds the MSI-X capability, its table at `tableOffset` of BAR 0.
+  void addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset);
+  /// True if somebody listens on that vector.
+  bool signal(uint32_t vector);
+
+ private:
+  std::vector<UniqueFd> interrupts_;  // eventfds, by vector
+};
+
+}  // namespace p2pmem::loopback

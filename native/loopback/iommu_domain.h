@@ -1,0 +1,64 @@
+// The page table of one IOMMU domain: which IOVAs lead where, and what the device may do there. Its
+// faults are kept here too. Guarded by the machine's lock.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/address_space.h"
+
+namespace p2pmem::loopback {
+
+class Endpoint;
+
+struct IommuMapping {
+  uint64_t iova = 0;
+  uint64_t length = 0;
+  uint8_t* data = nullptr;
+  Access access;
+  const Endpoint* target = nullptr;  // whose BAR it is; null: host memory
+  uint64_t generation = 0;           // of that endpoint when it was mapped
+};
+
+class IommuDomain {
+ public:
+  explicit IommuDomain(uint32_t iovaBits);
+
+  const std::vector<IovaRange>& ranges() const { return ranges_; }
+  uint32_t mappingsAvailable() const {
+    return kMappingLimit - static_cast<uint32_t>(mappings_.size());
+  }
+
+  /// Errors: IOVA_RANGE, MAPPING_LIMIT. The caller has checked for overlap (core/address_space.h).
+  Status map(const IommuMapping& mapping);
+  void unmap(uint64_t iova);
+  void clear() { mappings_.clear(); }
+
+  /// The mapping that holds `iova`; else null and, in `gap`, how many bytes are unmapped from
+  /// there.
+  const IommuMapping* find(uint64_t iova, uint64_t& gap) const;
+
+  void recordFault(const Endpoint& device, uint64_t iova, bool write, const char* reason);
+  std::vector<DmaFault> takeFaults();
+
+ private:
+  struct Fault {
+    const Endpoint* device;
+    uint64_t iova;
+    bool write;
+    const char* reason;
+  };
+
+  static constexpr uint32_t kMappingLimit = 65535;  // vfio_iommu_type1.dma_entry_limit
+  static constexpr size_t kFaultsKept = 256;        // the newest
+
+  std::vector<IovaRange> ranges_;
+  std::vector<IommuMapping> mappings_;  // by IOVA
+  std::array<Fault, kFaultsKept> faults_{};
+  uint64_t faultCount_ = 0;
+};
+
+}  // namespace p2pmem::loopback

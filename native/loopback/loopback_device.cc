@@ -1,0 +1,48 @@
+#include "loopback/loopback_device.h"
+
+#include <fcntl.h>
+
+#include "loopback/loopback_region.h"
+
+namespace p2pmem::loopback {
+
+LoopbackDevice::LoopbackDevice(std::shared_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner)
+    : Device(endpoint.address), machine_(std::move(machine)), endpoint_(endpoint), owner_(owner) {
+  info_ = {.resettable = true, .msixVectors = endpoint.msixVectors()};
+}
+
+LoopbackDevice::~LoopbackDevice() {
+  const MachineLock::Guard guard(machine_->lock());
+  machine_->release(endpoint_);
+}
+
+Result<std::shared_ptr<Region>> LoopbackDevice::region(uint32_t index) {
+  if (index > kConfig)
+    return Error{.code = "BAD_RANGE",
+                 .message = "a device has no region " + std::to_string(index),
+                 .device = address()};
+  return std::shared_ptr<Region>(new LoopbackRegion(machine_, endpoint_, owner_, index));
+}
+
+Status LoopbackDevice::reset() {
+  const MachineLock::Guard guard(machine_->lock());
+  endpoint_.reset();
+  machine_->invalidate();
+  return {};
+}
+
+Status LoopbackDevice::setInterrupt(uint32_t vector, int eventFd) {
+  if (vector >= endpoint_.msixVectors())
+    return Error{.code = "BAD_RANGE",
+                 .message = address() + " has no MSI-X vector " + std::to_string(vector),
+                 .device = address()};
+  // A descriptor of our own, as the kernel takes its own reference.
+  UniqueFd fd(eventFd < 0 ? -1 : fcntl(eventFd, F_DUPFD_CLOEXEC, 0));
+  if (eventFd >= 0 && !fd)
+    return systemError("IO", "fcntl(F_DUPFD_CLOEXEC)", "cannot keep the eventfd");
+  const MachineLock::Guard guard(machine_->lock());
+  endpoint_.setInterrupt(vector, std::move(fd));
+  return {};
+}
+
+}  // namespace p2pmem::loopback

@@ -1,0 +1,123 @@
+#include "loopback/loopback_region.h"
+
+#include "loopback/bar_memory.h"
+
+namespace p2pmem::loopback {
+
+namespace {
+
+// One access of exactly this width, as a register would see it.
+template <class T>
+uint64_t load(const uint8_t* at) {
+  return *reinterpret_cast<const volatile T*>(at);
+}
+
+template <class T>
+void store(uint8_t* at, uint64_t value) {
+  *reinterpret_cast<volatile T*>(at) = static_cast<T>(value);
+}
+
+uint64_t ones(uint32_t width) { return ~0ull >> (64 - 8 * width); }
+
+}  // namespace
+
+LoopbackRegion::LoopbackRegion(std::shared_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner,
+                               uint32_t index)
+    : Region(index, describe(endpoint, index)),
+      machine_(std::move(machine)),
+      endpoint_(endpoint),
+      owner_(owner) {}
+
+RegionInfo LoopbackRegion::describe(const Endpoint& endpoint, uint32_t index) {
+  RegionInfo info;
+  if (index == kConfig) {
+    info = {.size = ConfigSpace::kSize, .readable = true, .writable = true, .mappable = {}};
+  } else if (index <= kBar5 && endpoint.bars[index].size > 0) {
+    const Bar& bar = endpoint.bars[index];
+    info = {.size = bar.size, .readable = true, .writable = true, .mappable = {}};
+    if (bar.memorySize > 0) info.mappable.push_back({bar.memoryOffset, bar.memorySize});
+  }
+  return info;
+}
+
+Status LoopbackRegion::check(uint64_t offset, uint32_t width) const {
+  if (Status status = checkAccess(offset, width); !status.ok()) return status;
+  if (endpoint_.owner != owner_)
+    return Error{.code = "CLOSED",
+                 .message = endpoint_.address + " has been closed",
+                 .device = endpoint_.address};
+  return {};
+}
+
+uint8_t* LoopbackRegion::ramAt(uint64_t offset) const {
+  const Bar& bar = endpoint_.bars[index()];
+  const uint64_t at = offset - bar.memoryOffset;
+  return at < bar.memorySize ? bar.memory->data() + at : nullptr;
+}
+
+Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
+  const MachineLock::Guard guard(machine_->lock());
+  if (Status status = check(offset, width); !status.ok()) return status.take();
+  if (index() == kConfig) return endpoint_.config.read(static_cast<uint32_t>(offset), width);
+  // Nobody claims the access: the root complex makes up all ones (PCIe 4.0 §2.3.2).
+  if (!endpoint_.memoryDecode()) return ones(width);
+  const uint8_t* ram = ramAt(offset);
+  if (!ram) return endpoint_.readRegister(index(), offset, width);
+  switch (width) {
+    case 1:
+      return load<uint8_t>(ram);
+    case 2:
+      return load<uint16_t>(ram);
+    case 4:
+      return load<uint32_t>(ram);
+    default:
+      return load<uint64_t>(ram);
+  }
+}
+
+Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
+  const MachineLock::Guard guard(machine_->lock());
+  if (Status status = check(offset, width); !status.ok()) return status;
+  machine_->wake();
+  if (index() == kConfig) {
+    writeConfig(offset, width, value);
+    return {};
+  }
+  if (!endpoint_.memoryDecode()) return {};
+  uint8_t* ram = ramAt(offset);
+  if (!ram) {
+    endpoint_.writeRegister(index(), offset, width, value);
+    return {};
+  }
+  switch (width) {
+    case 1:
+      store<uint8_t>(ram, value);
+      break;
+    case 2:
+      store<uint16_t>(ram, value);
+      break;
+    case 4:
+      store<uint32_t>(ram, value);
+      break;
+    default:
+      store<uint64_t>(ram, value);
+  }
+  return {};
+}
+
+void LoopbackRegion::writeConfig(uint64_t offset, uint32_t width, uint64_t value) {
+  endpoint_.config.write(static_cast<uint32_t>(offset), width, value);
+  if (endpoint_.takeFunctionLevelReset()) endpoint_.reset();
+  machine_->invalidate();  // memory decode or bus mastering may have changed
+}
+
+Result<std::shared_ptr<Memory>> LoopbackRegion::map(uint64_t offset, uint64_t length) {
+  if (Status status = checkMap(offset, length); !status.ok()) return status.take();
+  const MachineLock::Guard guard(machine_->lock());
+  if (Status status = check(offset, 1); !status.ok()) return status.take();
+  const Bar& bar = endpoint_.bars[index()];
+  return std::shared_ptr<Memory>(
+      std::make_shared<BarMemory>(machine_, endpoint_, bar, offset - bar.memoryOffset, length));
+}
+
+}  // namespace p2pmem::loopback

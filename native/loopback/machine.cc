@@ -1,0 +1,220 @@
+#include "loopback/machine.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+#include "loopback/loopback_address_space.h"
+#include "loopback/memory_card.h"
+
+namespace p2pmem::loopback {
+
+namespace {
+
+// Ids that Linux knows: Sky Lake-E (on p2pdma's list of host bridges that forward between their
+// root ports), and a PCIe 4.0 switch.
+constexpr PciIdentity kHostBridge{0x8086, 0x2020, pci::kClassHostBridge};
+constexpr PciIdentity kRootPort{0x8086, 0x2030, pci::kClassPciBridge};
+constexpr PciIdentity kSwitchPort{0x1000, 0xc010, pci::kClassPciBridge};
+
+// The device thread polls while work was seen lately, gives way to others of its core after a
+// while, and sleeps ever longer after that, since doorbells are memory and wake nobody.
+constexpr std::chrono::microseconds kPollFor{50};
+constexpr std::chrono::microseconds kPollAlone{10};
+constexpr std::chrono::microseconds kShortestSleep{10};
+constexpr std::chrono::microseconds kLongestSleep{1000};
+
+constexpr const char* kVfioDriver = "vfio-pci";
+
+}  // namespace
+
+Result<std::shared_ptr<Machine>> Machine::create(const MachineConfiguration& configuration) {
+  std::shared_ptr<Machine> machine(new Machine());
+  machine->iovaBits_ = configuration.iovaBits;
+  machine->fabric_.add(std::make_unique<PciFunction>(FunctionKind::hostBridge, kHostBridge),
+                       nullptr);
+  for (const PortConfiguration& port : configuration.rootPorts)
+    if (Status status = machine->plug(port, FunctionKind::rootPort, nullptr); !status.ok())
+      return status.take();
+  if (Status status = machine->fabric_.enumerate(); !status.ok()) return status.take();
+  machine->router_.start();
+  machine->thread_ = std::thread([&self = *machine] { self.run(); });
+  return machine;
+}
+
+Machine::~Machine() { stop(); }
+
+Status Machine::plug(const PortConfiguration& port, FunctionKind kind, PciFunction* above) {
+  auto function =
+      std::make_unique<PciFunction>(kind, kind == FunctionKind::rootPort ? kRootPort : kSwitchPort);
+  function->enableAcs(port.acs);
+  PciFunction* added = function.get();
+  fabric_.add(std::move(function), above);
+  const size_t before = endpoints_.size();
+  Status status =
+      std::visit([&](const auto& device) { return plugInto(added, device); }, port.device);
+  const bool isEndpoint = !std::holds_alternative<SwitchConfiguration>(port.device);
+  if (status.ok() && isEndpoint) endpoints_[before]->driver = port.driver;
+  return status;
+}
+
+Status Machine::plugInto(PciFunction* port, const SwitchConfiguration& configuration) {
+  auto upstream = std::make_unique<PciFunction>(FunctionKind::upstreamPort, kSwitchPort);
+  PciFunction* added = upstream.get();
+  fabric_.add(std::move(upstream), port);
+  for (const PortConfiguration& below : configuration.ports)
+    if (Status status = plug(below, FunctionKind::downstreamPort, added); !status.ok())
+      return status;
+  return {};
+}
+
+Status Machine::plugInto(PciFunction* port, const NvmeConfiguration& configuration) {
+  auto controller = NvmeController::create(configuration, controllers_++, {lock_, router_, epoch_});
+  if (!controller.ok()) return controller.take();
+  endpoints_.push_back(controller.value().get());
+  fabric_.add(std::move(controller.value()), port);
+  return {};
+}
+
+Status Machine::plugInto(PciFunction* port, const CardConfiguration& configuration) {
+  auto card = std::make_unique<MemoryCard>(configuration);
+  endpoints_.push_back(card.get());
+  fabric_.add(std::move(card), port);
+  return {};
+}
+
+std::shared_ptr<AddressSpace> Machine::openAddressSpace() {
+  return std::make_shared<LoopbackAddressSpace>(shared_from_this());
+}
+
+Status Machine::checkOwnership(const Endpoint& endpoint, const IommuDomain& domain) const {
+  const std::string& address = endpoint.address;
+  if (endpoint.driver != kVfioDriver) {
+    const bool bound = !endpoint.driver.empty();
+    return Error{.code = "NOT_BOUND",
+                 .message = address + " is bound to " + (bound ? endpoint.driver : "no driver") +
+                            ", not to vfio-pci",
+                 .device = address,
+                 .hint = "echo vfio-pci > /sys/bus/pci/devices/" + address + "/driver_override, " +
+                         (bound ? "unbind it from " + endpoint.driver + ", " : "") + "then echo " +
+                         address + " > /sys/bus/pci/drivers_probe"};
+  }
+  if (endpoint.owner != 0)
+    return Error{.code = "IN_USE", .message = address + " is open already", .device = address};
+  const std::string group = "IOMMU group " + std::to_string(endpoint.iommuGroup);
+  for (const Endpoint* other : endpoints_) {
+    if (other->iommuGroup != endpoint.iommuGroup) continue;
+    if (!other->driver.empty() && other->driver != kVfioDriver)
+      return Error{.code = "GROUP_NOT_VIABLE",
+                   .message = group + " is shared with " + other->address + " (driver " +
+                              other->driver + "), which VFIO does not own",
+                   .device = address,
+                   .hint = "bind every device of the group to vfio-pci, or unbind it"};
+    if (other->domain && other->domain.get() != &domain)
+      return Error{.code = "IN_USE",
+                   .message = group + " is in another address space, with " + other->address,
+                   .device = address,
+                   .hint = "open all devices of a group in one address space"};
+  }
+  return {};
+}
+
+Result<uint64_t> Machine::claim(Endpoint& endpoint, const std::shared_ptr<IommuDomain>& domain) {
+  if (Status status = checkOwnership(endpoint, *domain); !status.ok()) return status.take();
+  if (Status status = endpoint.prepare(); !status.ok()) return status.take();
+  endpoint.reset();
+  endpoint.domain = domain;
+  endpoint.owner = ++owners_;
+  invalidate();
+  return endpoint.owner;
+}
+
+void Machine::release(Endpoint& endpoint) {
+  for (uint32_t vector = 0; vector < endpoint.msixVectors(); vector++)
+    endpoint.setInterrupt(vector, UniqueFd());
+  endpoint.reset();
+  endpoint.domain.reset();
+  endpoint.owner = 0;
+  invalidate();
+}
+
+void Machine::wake() {
+  woken_ = true;
+  wake_.notify_one();
+}
+
+Traffic Machine::traffic() {
+  const MachineLock::Guard guard(lock_);
+  return router_.traffic();
+}
+
+void Machine::resetTraffic() {
+  const MachineLock::Guard guard(lock_);
+  router_.reset();
+}
+
+void Machine::stop() {
+  {
+    const MachineLock::Guard guard(lock_);
+    stopping_ = true;
+    wake();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Machine::run() {
+  using Clock = std::chrono::steady_clock;
+  pthread_setname_np(pthread_self(), "p2pmem-devices");
+  prctl(PR_SET_TIMERSLACK, 1000);  // nanoseconds; the default would stretch each sleep by 50 us
+  Clock::time_point lastWork = Clock::now();
+  bool worked = false;
+  std::unique_lock lock(lock_.mutex());
+  while (!stopping_) {
+    bool works = false;
+    for (Endpoint* endpoint : endpoints_)
+      if (endpoint->isActive()) works |= endpoint->poll();
+    if (lock_.contended()) {
+      // Whoever waits gets the lock now: a mutex alone would let this thread in first.
+      lock.unlock();
+      while (lock_.contended()) sched_yield();
+      lock.lock();
+    }
+    if (works) {
+      worked = true;
+      continue;
+    }
+    // The clock is read only in rounds without work.
+    const Clock::time_point now = Clock::now();
+    if (worked || woken_) lastWork = now;
+    worked = woken_ = false;
+    rest(lock, now - lastWork);
+  }
+}
+
+void Machine::rest(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds idleFor) {
+  const auto called = [this] { return stopping_ || woken_; };
+  if (std::none_of(endpoints_.begin(), endpoints_.end(),
+                   [](const Endpoint* endpoint) { return endpoint->isActive(); })) {
+    wake_.wait(lock, called);
+    return;
+  }
+  if (idleFor < kPollFor) {
+    lock.unlock();
+    if (idleFor > kPollAlone)
+      sched_yield();
+    else
+      __builtin_ia32_pause();
+    lock.lock();
+    return;
+  }
+  for (Endpoint* endpoint : endpoints_)
+    if (endpoint->isActive()) endpoint->idle();
+  // A tenth of the time it has been idle: wakes soon after a short pause, rarely after a long one.
+  const auto sleep =
+      std::clamp<std::chrono::nanoseconds>(idleFor / 10, kShortestSleep, kLongestSleep);
+  wake_.wait_for(lock, sleep, called);
+}
+
+}  // namespace p2pmem::loopback

@@ -1,0 +1,338 @@
+#include "loopback/nvme_controller.h"
+
+#include <bit>
+
+namespace p2pmem::loopback {
+
+namespace {
+
+constexpr PciIdentity kIdentity{0x1b36, 0x0010, pci::kClassNvme};  // as QEMU's controller
+
+constexpr uint32_t kQueuePairs = 65;  // the admin pair and 64 for I/O; as many MSI-X vectors
+constexpr uint32_t kMaxQueueEntries = 4096;
+constexpr uint64_t kReadyTimeout = 15;  // CAP.TO, in half seconds
+constexpr uint32_t kCmbBar = 2;
+
+// How much one queue is served before it is the next one's turn.
+constexpr uint32_t kCommandsPerTurn = 64;
+constexpr uint64_t kBytesPerTurn = 1 << 20;
+
+uint64_t pageUp(uint64_t value) {
+  return (value + nvme::kPageSize - 1) / nvme::kPageSize * nvme::kPageSize;
+}
+
+uint32_t lowHalf(uint64_t value) { return static_cast<uint32_t>(value); }
+uint32_t highHalf(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
+void setLow(uint64_t& reg, uint32_t value) { reg = (reg & ~0xffffffffull) | value; }
+void setHigh(uint64_t& reg, uint32_t value) { reg = (reg & 0xffffffffull) | uint64_t{value} << 32; }
+
+}  // namespace
+
+NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t number,
+                               MachineContext context)
+    : Endpoint(kIdentity),
+      context_(context),
+      facts_{.identity = kIdentity,
+             .serial = configuration.serial,
+             .maxTransferShift = static_cast<uint32_t>(
+                 std::countr_zero(configuration.maxTransfer / nvme::kPageSize)),
+             .controllerId = number},
+      doorbellStride_(configuration.doorbellStride),
+      requester_(*this, context.router, context.epoch),
+      transfer_(requester_, configuration.maxTransfer),
+      queues_(requester_, events_, kQueuePairs, doorbellStride_),
+      io_(namespaces_, transfer_, configuration.maxTransfer),
+      admin_({.facts = facts_,
+              .namespaces = namespaces_,
+              .queues = queues_,
+              .events = events_,
+              .transfer = transfer_,
+              .io = io_,
+              .maxTransfer = configuration.maxTransfer,
+              .maxQueueEntries = kMaxQueueEntries}) {
+  // BAR 0: registers, doorbells on pages of their own (so that they can be mapped), MSI-X.
+  const uint64_t doorbells = pageUp(NvmeQueues::doorbellBytes(kQueuePairs, doorbellStride_));
+  const uint64_t table = nvme::kDoorbells + doorbells;
+  const uint64_t pba = table + pageUp(kQueuePairs * pci::kMsixEntrySize);
+  addMsix(kQueuePairs, table, pba);
+  bars[0] = {.size = std::bit_ceil(pba + nvme::kPageSize),
+             .memoryOffset = nvme::kDoorbells,
+             .memorySize = doorbells};
+  if (configuration.cmbSize > 0)
+    bars[kCmbBar] = {
+        .size = configuration.cmbSize, .prefetchable = true, .memorySize = configuration.cmbSize};
+}
+
+Result<std::unique_ptr<NvmeController>> NvmeController::create(
+    const NvmeConfiguration& configuration, uint16_t number, MachineContext context) {
+  std::unique_ptr<NvmeController> controller(new NvmeController(configuration, number, context));
+  for (const NamespaceConfiguration& wanted : configuration.namespaces) {
+    NvmeNamespace space;
+    if (wanted.file.empty()) {
+      space.media = std::make_unique<MemoryMedia>(wanted.size);
+    } else {
+      auto media = FileMedia::open(wanted.file, wanted.size);
+      if (!media.ok()) return media.take();
+      space.media = std::move(media.value());
+    }
+    space.blockShift = static_cast<uint32_t>(std::countr_zero(wanted.blockSize));
+    if (space.blocks() == 0)
+      return Error{.code = "BAD_MACHINE",
+                   .message = "a namespace is smaller than one block" +
+                              (wanted.file.empty() ? "" : ": " + wanted.file)};
+    // An OUI with the "locally administered" bit set, since nobody assigned us one (IEEE 802).
+    const uint64_t place = uint64_t{number} << 16 | (controller->namespaces_.size() + 1);
+    space.uniqueId = 0x7032700000000000 | 0x0200000000000000 | place;
+    controller->namespaces_.push_back(std::move(space));
+  }
+  return controller;
+}
+
+Status NvmeController::prepare() {
+  if (Status status = Endpoint::prepare(); !status.ok()) return status;
+  for (NvmeNamespace& space : namespaces_)
+    if (Status status = space.media->prepare(); !status.ok()) return status;
+  queues_.setDoorbells(bars[0].memory->data());
+  internalData = bars[kCmbBar].memory ? bars[kCmbBar].memory->data() : nullptr;
+  return {};
+}
+
+void NvmeController::reset() {
+  Endpoint::reset();
+  queues_.clear();
+  events_.clear();
+  admin_.reset();
+  cc_ = csts_ = aqa_ = interruptMask_ = cmbsts_ = 0;
+  asq_ = acq_ = cmbmsc_ = 0;
+  starting_ = stopping_ = false;
+  internalSize = 0;
+}
+
+uint32_t NvmeController::read32(uint64_t offset) const {
+  const bool cmb = bars[kCmbBar].size > 0;
+  const uint64_t cap = (kMaxQueueEntries - 1) | nvme::kCapCqr | kReadyTimeout << nvme::kCapToShift |
+                       uint64_t{doorbellStride_} << nvme::kCapDstrdShift | nvme::kCapCssNvm |
+                       (cmb ? nvme::kCapCmbs : 0);
+  // CMBLOC and CMBSZ are there once CMBMSC.CRE asks for them (§3.1.11).
+  const bool cmbShown = cmb && (cmbmsc_ & nvme::kCmbmscCre);
+  switch (offset) {
+    case nvme::kCap:
+      return lowHalf(cap);
+    case nvme::kCap + 4:
+      return highHalf(cap);
+    case nvme::kVs:
+      return nvme::kVersion14;
+    case nvme::kIntms:
+    case nvme::kIntmc:
+      return interruptMask_;
+    case nvme::kCc:
+      return cc_;
+    case nvme::kCsts:
+      return csts_;
+    case nvme::kAqa:
+      return aqa_;
+    case nvme::kAsq:
+      return lowHalf(asq_);
+    case nvme::kAsq + 4:
+      return highHalf(asq_);
+    case nvme::kAcq:
+      return lowHalf(acq_);
+    case nvme::kAcq + 4:
+      return highHalf(acq_);
+    case nvme::kCmbloc:
+      return cmbShown ? kCmbBar | nvme::kCmblocCqmms | nvme::kCmblocCdpmls | nvme::kCmblocCdpcils |
+                            nvme::kCmblocCdmmms
+                      : 0;
+    case nvme::kCmbsz: {
+      if (!cmbShown) return 0;
+      const uint64_t size = bars[kCmbBar].size;
+      const uint32_t unit = size >= 1 << 20 ? 2 : 0;  // SZU: 1 MiB, or 4 KiB
+      return nvme::kCmbszSqs | nvme::kCmbszCqs | nvme::kCmbszLists | nvme::kCmbszRds |
+             nvme::kCmbszWds | unit << nvme::kCmbszSzuShift |
+             static_cast<uint32_t>(size >> (12 + 4 * unit)) << nvme::kCmbszSzShift;
+    }
+    case nvme::kCmbmsc:
+      return lowHalf(cmbmsc_);
+    case nvme::kCmbmsc + 4:
+      return highHalf(cmbmsc_);
+    case nvme::kCmbsts:
+      return cmbsts_;
+    default:
+      return 0;
+  }
+}
+
+uint64_t NvmeController::readRegister(uint32_t bar, uint64_t offset, uint32_t width) {
+  if (bar != 0) return 0;
+  if (width == 8) return read32(offset) | uint64_t{read32(offset + 4)} << 32;
+  const uint64_t dword = read32(offset & ~uint64_t{3}) >> (offset & 3) * 8;
+  return width == 4 ? dword : dword & ((1u << width * 8) - 1);
+}
+
+void NvmeController::writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) {
+  // Registers take 32-bit accesses; 64-bit ones only where they are 64 bits wide (§3.1).
+  if (bar != 0 || width < 4) return;
+  // The upper half first: the lower one is what takes effect in CMBMSC.
+  if (width == 8) write32(offset + 4, highHalf(value));
+  write32(offset, lowHalf(value));
+}
+
+void NvmeController::write32(uint64_t offset, uint32_t value) {
+  switch (offset) {
+    case nvme::kIntms:
+      interruptMask_ |= value;
+      break;
+    case nvme::kIntmc:
+      interruptMask_ &= ~value;
+      break;
+    case nvme::kCc:
+      writeCc(value);
+      break;
+    case nvme::kAqa:
+      aqa_ = value & 0x0fff0fff;
+      break;
+    case nvme::kAsq:
+      setLow(asq_, value & ~0xfffu);
+      break;
+    case nvme::kAsq + 4:
+      setHigh(asq_, value);
+      break;
+    case nvme::kAcq:
+      setLow(acq_, value & ~0xfffu);
+      break;
+    case nvme::kAcq + 4:
+      setHigh(acq_, value);
+      break;
+    case nvme::kCmbmsc:
+      setLow(cmbmsc_, value & ~0xffcu);
+      writeCmbmsc();
+      break;
+    case nvme::kCmbmsc + 4:
+      setHigh(cmbmsc_, value);
+      break;
+    default:
+      break;
+  }
+}
+
+void NvmeController::writeCc(uint32_t value) {
+  const uint32_t before = cc_;
+  cc_ = value & 0x00fffff1;
+  if (!(before & nvme::kCcEn) && (value & nvme::kCcEn)) {
+    csts_ &= ~nvme::kCstsShstMask;
+    starting_ = true;
+  }
+  if ((before & nvme::kCcEn) && !(value & nvme::kCcEn)) {
+    // A controller reset (§7.3.2): queues go, AQA, ASQ, ACQ and CMBMSC stay.
+    queues_.clear();
+    events_.clear();
+    admin_.reset();
+    interruptMask_ = 0;
+    csts_ = 0;
+    starting_ = stopping_ = false;
+  }
+  if (nvme::ccShn(value) != 0 && nvme::ccShn(before) == 0) {
+    csts_ = (csts_ & ~nvme::kCstsShstMask) | nvme::kCstsShstOccurring;
+    stopping_ = true;
+  }
+}
+
+void NvmeController::writeCmbmsc() {
+  const uint64_t size = bars[kCmbBar].size;
+  const uint64_t base = cmbmsc_ & nvme::kCmbmscCba;
+  const bool enable = (cmbmsc_ & nvme::kCmbmscCre) && (cmbmsc_ & nvme::kCmbmscCmse) && size > 0;
+  const bool overflow = base + size < base;
+  cmbsts_ = enable && overflow ? nvme::kCmbstsCbai : 0;
+  internalBase = base;
+  internalSize = enable && !overflow ? size : 0;
+  context_.epoch++;
+}
+
+void NvmeController::start() {
+  starting_ = false;
+  const uint32_t submissions = (aqa_ & 0xfff) + 1;
+  const uint32_t completions = (aqa_ >> 16 & 0xfff) + 1;
+  const bool valid = nvme::ccCss(cc_) == 0 && nvme::ccMps(cc_) == 0 && nvme::ccAms(cc_) == 0 &&
+                     submissions >= 2 && completions >= 2;
+  if (!valid) {
+    fail();
+    return;
+  }
+  queues_.clear();
+  (void)queues_.createCompletion(0, completions, acq_, 0, true);
+  (void)queues_.createSubmission(0, submissions, asq_, 0);
+  csts_ |= nvme::kCstsRdy;
+}
+
+bool NvmeController::poll() {
+  if (starting_) {
+    start();
+    return true;
+  }
+  if (stopping_) {
+    stopping_ = false;
+    for (NvmeNamespace& space : namespaces_) (void)space.media->flush();
+    csts_ = (csts_ & ~nvme::kCstsShstMask) | nvme::kCstsShstComplete;
+    return true;
+  }
+  if ((csts_ & (nvme::kCstsRdy | nvme::kCstsCfs)) != nvme::kCstsRdy) return false;
+  bool worked = false;
+  // By index: the admin queue, which is first, may add and remove others.
+  for (size_t i = 0; i < queues_.active().size(); i++) worked |= serve(*queues_.active()[i]);
+  deliverEvents();
+  return worked;
+}
+
+void NvmeController::idle() {
+  if (csts_ & nvme::kCstsRdy) queues_.findStrayDoorbells();
+}
+
+bool NvmeController::serve(SubmissionQueue& queue) {
+  queues_.refresh(queue);
+  if (queue.head == queue.tail) return false;
+  CompletionQueue& completion = *queue.completion;
+  uint32_t served = 0;
+  const uint64_t before = io_.statistics().bytes();
+  // A full completion queue stops the queue: an entry that the host has not seen is never
+  // overwritten (§4.1).
+  while (queue.head != queue.tail && !NvmeQueues::isFull(completion)) {
+    nvme::Command command;
+    if (!queues_.fetch(queue, command)) {
+      fail();
+      return true;
+    }
+    served++;
+    uint32_t result = 0;
+    const std::optional<nvme::CommandStatus> status =
+        queue.id == 0 ? admin_.execute(command, cc_, result) : io_.execute(command);
+    if (status) {
+      if (*status != nvme::kSuccess) events_.logError(queue.id, command, *status);
+      if (!queues_.post(queue, command.cid(), *status, result)) {
+        fail();
+        return true;
+      }
+    }
+    if (served == kCommandsPerTurn || io_.statistics().bytes() - before >= kBytesPerTurn ||
+        context_.lock.contended())
+      break;
+  }
+  if (completion.posted) interrupt(completion);
+  return served > 0;
+}
+
+void NvmeController::deliverEvents() {
+  CompletionQueue& completion = queues_.adminCompletion();
+  while (!NvmeQueues::isFull(completion)) {
+    const auto event = events_.take();
+    if (!event) return;
+    if (!queues_.post(*queues_.active().front(), event->cid, event->status, event->result)) fail();
+    interrupt(completion);
+  }
+}
+
+void NvmeController::interrupt(CompletionQueue& queue) {
+  queue.posted = false;
+  if (queue.interrupts && signal(queue.vector)) requester_.countInterrupt();
+}
+
+}  // namespace p2pmem::loopback

@@ -1,0 +1,77 @@
+// An NVMe 1.4 controller: its registers, and the loop that serves its queues.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "loopback/configuration.h"
+#include "loopback/endpoint.h"
+#include "loopback/machine_lock.h"
+#include "loopback/nvme_admin.h"
+#include "loopback/nvme_events.h"
+#include "loopback/nvme_io.h"
+#include "loopback/nvme_namespace.h"
+#include "loopback/nvme_queues.h"
+#include "loopback/nvme_transfer.h"
+#include "loopback/requester.h"
+
+namespace p2pmem::loopback {
+
+/// What a device shares with the machine around it.
+struct MachineContext {
+  MachineLock& lock;
+  Router& router;
+  uint64_t& epoch;  // to be changed whenever an address may mean something else
+};
+
+class NvmeController final : public Endpoint {
+ public:
+  /// Errors: BAD_MACHINE, IO (a namespace's file).
+  static Result<std::unique_ptr<NvmeController>> create(const NvmeConfiguration& configuration,
+                                                        uint16_t number, MachineContext context);
+
+  Status prepare() override;
+  uint64_t readRegister(uint32_t bar, uint64_t offset, uint32_t width) override;
+  void writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) override;
+  void reset() override;
+  bool isActive() const override { return (cc_ & nvme::kCcEn) || starting_ || stopping_; }
+  bool poll() override;
+  void idle() override;
+
+ private:
+  NvmeController(const NvmeConfiguration& configuration, uint16_t number, MachineContext context);
+
+  uint32_t read32(uint64_t offset) const;
+  void write32(uint64_t offset, uint32_t value);
+  void writeCc(uint32_t value);
+  void writeCmbmsc();
+  void start();
+  bool serve(SubmissionQueue& queue);
+  void deliverEvents();
+  void interrupt(CompletionQueue& queue);
+  void fail() { csts_ |= nvme::kCstsCfs; }
+
+  MachineContext context_;
+  NvmeFacts facts_;
+  uint32_t doorbellStride_;
+  std::vector<NvmeNamespace> namespaces_;
+  Requester requester_;
+  NvmeTransfer transfer_;
+  NvmeEvents events_;
+  NvmeQueues queues_;
+  NvmeIo io_;
+  NvmeAdmin admin_;
+
+  uint32_t cc_ = 0;
+  uint32_t csts_ = 0;
+  uint32_t aqa_ = 0;
+  uint64_t asq_ = 0;
+  uint64_t acq_ = 0;
+  uint32_t interruptMask_ = 0;
+  uint64_t cmbmsc_ = 0;
+  uint32_t cmbsts_ = 0;
+  bool starting_ = false;  // CC.EN was set, CSTS.RDY is to follow
+  bool stopping_ = false;  // CC.SHN was set, CSTS.SHST is to follow
+};
+
+}  // namespace p2pmem::loopback

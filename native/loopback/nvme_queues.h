@@ -1,0 +1,101 @@
+// The queues of an NVMe controller (NVMe 1.4 §4.1): rings in memory that the host chose, and their
+// doorbells.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "loopback/nvme_events.h"
+#include "loopback/nvme_spec.h"
+#include "loopback/requester.h"
+
+namespace p2pmem::loopback {
+
+struct CompletionQueue {
+  uint16_t id;
+  uint64_t base;
+  uint32_t size;
+  uint16_t vector;
+  bool interrupts;
+  uint32_t users = 0;  // submission queues that post here
+  uint32_t head = 0;   // as the host's doorbell says
+  uint32_t tail = 0;
+  uint32_t doorbell = 0;  // last value seen
+  bool phase = true;
+  bool posted = false;  // something since the last interrupt
+};
+
+struct SubmissionQueue {
+  uint16_t id;
+  uint64_t base;
+  uint32_t size;
+  CompletionQueue* completion;
+  uint32_t head = 0;
+  uint32_t tail = 0;
+  uint32_t doorbell = 0;
+};
+
+class NvmeQueues {
+ public:
+  NvmeQueues(Requester& requester, NvmeEvents& events, uint32_t pairs, uint32_t stride)
+      : requester_(requester),
+        events_(events),
+        pairs_(pairs),
+        stride_(stride),
+        submissions_(pairs),
+        completions_(pairs) {}
+
+  /// Bytes of doorbells for that many pairs (§3.1.24).
+  static uint64_t doorbellBytes(uint32_t pairs, uint32_t stride) {
+    return uint64_t{pairs} * 2 * (4u << stride);
+  }
+
+  void setDoorbells(uint8_t* memory) { doorbells_ = memory; }
+
+  uint32_t pairs() const { return pairs_; }
+  bool hasIoQueues() const;
+  /// Those that exist, the admin queue first, in the order they are served.
+  const std::vector<SubmissionQueue*>& active() const { return active_; }
+  CompletionQueue& adminCompletion() { return *completions_[0]; }
+
+  /// The commands that create and delete queues; `size` counts entries.
+  nvme::CommandStatus createCompletion(uint16_t id, uint32_t size, uint64_t base, uint16_t vector,
+                                       bool interrupts);
+  nvme::CommandStatus createSubmission(uint16_t id, uint32_t size, uint64_t base,
+                                       uint16_t completionId);
+  nvme::CommandStatus deleteCompletion(uint16_t id);
+  nvme::CommandStatus deleteSubmission(uint16_t id);
+  /// All queues go, admin queues too; doorbells read 0.
+  void clear();
+
+  /// Takes the doorbells of a queue and its completion queue; wrong values raise an event.
+  void refresh(SubmissionQueue& queue);
+  /// Looks for doorbells that were rung for queues that do not exist.
+  void findStrayDoorbells();
+
+  static bool isFull(const CompletionQueue& queue) {
+    return (queue.tail + 1 == queue.size ? 0 : queue.tail + 1) == queue.head;
+  }
+  /// The next command, if there is one to be had; false: the queue's memory cannot be reached.
+  bool fetch(SubmissionQueue& queue, nvme::Command& command);
+  /// False: the queue's memory cannot be reached.
+  bool post(SubmissionQueue& queue, uint16_t cid, nvme::CommandStatus status, uint32_t result);
+
+ private:
+  uint32_t* doorbell(uint16_t id, bool completion) {
+    return reinterpret_cast<uint32_t*>(doorbells_ +
+                                       (2 * id + (completion ? 1 : 0)) * (4u << stride_));
+  }
+
+  Requester& requester_;
+  NvmeEvents& events_;
+  uint32_t pairs_;
+  uint32_t stride_;
+  uint8_t* doorbells_ = nullptr;
+  std::vector<std::unique_ptr<SubmissionQueue>> submissions_;  // by id
+  std::vector<std::unique_ptr<CompletionQueue>> completions_;
+  std::vector<SubmissionQueue*> active_;
+};
+
+}  // namespace p2pmem::loopback

@@ -1,0 +1,72 @@
+#include "loopback/requester.h"
+
+#include <algorithm>
+
+namespace p2pmem::loopback {
+
+namespace {
+constexpr uint32_t kInterruptMessageBytes = 4;
+}
+
+void Requester::remember(const Window& window) {
+  windows_[next_] = window;
+  next_ = (next_ + 1) % windows_.size();
+}
+
+Span Requester::refuse(uint64_t address, uint64_t length, bool write, const char* reason) {
+  if (self_.domain) self_.domain->recordFault(self_, address, write, reason);
+  return {nullptr, length, nullptr};
+}
+
+Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
+  // Bus mastering off: nothing is put on the wire, so nobody sees a fault.
+  if (!self_.busMaster() || !self_.domain) return {nullptr, length, nullptr};
+
+  Window window{.epoch = epoch_, .access = {true, true}};
+  if (address - self_.internalBase < self_.internalSize) {
+    window.base = self_.internalBase;
+    window.length = self_.internalSize;
+    window.data = self_.internalData;
+    window.route = &internal_;
+  } else {
+    const Router::Decision decision = router_.decide(self_, address);
+    const uint64_t limit = std::min(length, decision.last - address + 1);
+    if (decision.kind == Router::Decision::Kind::unsupported)
+      return refuse(address, length, write, "unsupported request: no device answers there");
+    if (decision.kind == Router::Decision::Kind::direct) {
+      window.base = decision.first;
+      window.length = decision.last - decision.first + 1;
+      window.data = decision.data;
+      window.route = router_.route(self_, decision.target, false);
+    } else {
+      uint64_t gap = 0;
+      const IommuMapping* mapping = self_.domain->find(address, gap);
+      if (!mapping) return refuse(address, std::min(limit, gap), write, "not mapped");
+      const uint64_t rest = std::min(limit, mapping->iova + mapping->length - address);
+      if (!(write ? mapping->access.write : mapping->access.read))
+        return refuse(address, rest, write,
+                      write ? "mapped, but not for writing" : "mapped, but not for reading");
+      if (mapping->target && mapping->target->generation != mapping->generation)
+        return refuse(address, rest, write, "the mapped device was reset since");
+      if (mapping->target && !mapping->target->memoryDecode())
+        return refuse(address, rest, write, "the mapped device has memory decode off");
+      // Only the part of the mapping for which the fabric decides alike.
+      const uint64_t first = std::max(mapping->iova, decision.first);
+      const uint64_t last = std::min(mapping->iova + mapping->length - 1, decision.last);
+      window.base = first;
+      window.length = last - first + 1;
+      window.data = mapping->data + (first - mapping->iova);
+      window.access = mapping->access;
+      window.route = router_.route(self_, mapping->target, true);
+    }
+  }
+  remember(window);
+  const uint64_t offset = address - window.base;
+  return {window.data + offset, std::min(length, window.length - offset), window.route};
+}
+
+void Requester::countInterrupt() {
+  router_.route(self_, nullptr, true)->writeControlBytes += kInterruptMessageBytes;
+}
+
+}  // namespace p2pmem::loopback

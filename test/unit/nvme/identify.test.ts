@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { decodeController, decodeNamespace, decodeNamespaceList } from "#lib/nvme/identify.js";
+
+const page = (): DataView => new DataView(new ArrayBuffer(4096));
+
+function text(data: DataView, offset: number, value: string): void {
+  new Uint8Array(data.buffer).set(new TextEncoder().encode(value), offset);
+}
+
+describe("Identify", () => {
+  it("decodes a controller: names, MDTS in units of its page, sizes, abilities", () => {
+    const data = page();
+    data.setUint16(0, 0x1b36, true);
+    text(data, 4, "SN-1".padEnd(20));
+    text(data, 24, "A model with spaces".padEnd(40));
+    text(data, 64, "1.0     ");
+    data.setUint8(77, 5);
+    data.setUint16(78, 0x1234, true);
+    data.setUint8(512, 0x66);
+    data.setUint8(513, 0x54);
+    data.setUint32(516, 256, true);
+    data.setUint16(520, 0x15d, true);
+    data.setUint8(525, 7);
+    text(data, 768, "nqn.2019-08.org.qemu:SN-1");
+    assert.deepEqual(decodeController(data), {
+      vendorId: 0x1b36,
+      serialNumber: "SN-1",
+      modelNumber: "A model with spaces",
+      firmwareRevision: "1.0",
+      controllerId: 0x1234,
+      maxTransfer: 128 << 10,
+      submissionEntry: { required: 6, max: 6 },
+      completionEntry: { required: 4, max: 5 },
+      namespaceCount: 256,
+      hasCompare: true,
+      hasVolatileWriteCache: true,
+      subsystemName: "nqn.2019-08.org.qemu:SN-1",
+    });
+    assert.equal(decodeController(data, 8192).maxTransfer, 256 << 10);
+  });
+
+  it("takes MDTS 0 for no limit, and full fields without padding for whole", () => {
+    const data = page();
+    text(data, 4, "S".repeat(20) + "M".repeat(40) + "F".repeat(8));
+    data.setUint16(520, 0xfffe, true);
+    const controller = decodeController(data);
+    assert.equal(controller.maxTransfer, Infinity);
+    assert.equal(controller.serialNumber, "S".repeat(20));
+    assert.equal(controller.modelNumber, "M".repeat(40));
+    assert.equal(controller.firmwareRevision, "F".repeat(8));
+    assert.equal(controller.subsystemName, "");
+    assert.equal(controller.hasCompare, false);
+    assert.equal(controller.hasVolatileWriteCache, false);
+  });
+
+  it("decodes a namespace by the format that is in use", () => {
+    const data = page();
+    data.setUint32(0, 0xffff_ffff, true);
+    data.setUint32(4, 1, true);
+    data.setUint8(25, 4);
+    data.setUint32(128, 9 << 16, true);
+    data.setUint32(128 + 4 * 3, (12 << 16) | 8, true);
+    data.setUint32(128 + 4 * 17, (12 << 16) | 0x02000000, true);
+    const blocks = 2 ** 33 - 1;
+    const expected: [number, number, number][] = [
+      [0x00, 512, 0],
+      [0x03, 4096, 8],
+      [0x13, 4096, 8], // bit 4: metadata at the end of the data
+      [0x21, 4096, 0], // NVMe 2.0: format 17
+    ];
+    for (const [flbas, blockSize, metadataSize] of expected) {
+      data.setUint8(26, flbas);
+      assert.deepEqual(decodeNamespace(data), { blocks, blockSize, metadataSize });
+    }
+  });
+
+  it("lists namespaces up to the first zero, or the whole page", () => {
+    const data = page();
+    data.setUint32(0, 1, true);
+    data.setUint32(4, 0xffff_fffe, true);
+    data.setUint32(12, 9, true);
+    assert.deepEqual(decodeNamespaceList(data), [1, 0xffff_fffe]);
+    for (let i = 0; i < 1024; i++) data.setUint32(4 * i, i + 1, true);
+    assert.equal(decodeNamespaceList(data).length, 1024);
+  });
+});

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { QueuePair, type QueuePairHandle } from "#lib/nvme/queue-pair.js";
+import { parseBdf } from "#lib/pci/bdf.js";
+
+const QID = 3;
+const DEVICE = parseBdf("0000:03:00.0");
+
+/** The controller's side of a queue pair in plain memory. */
+class Controller {
+  readonly depth: number;
+  readonly queues: { buffer: ArrayBuffer; close(): void };
+  readonly doorbells: { buffer: ArrayBuffer; close(): void };
+  readonly sq: Int32Array;
+  readonly cq: Int32Array;
+  readonly registers: Int32Array;
+  closes = 0;
+  sqHead = 0;
+  #cqTail = 0;
+  #phase = 1;
+
+  constructor(depth: number) {
+    this.depth = depth;
+    const close = (): void => {
+      this.closes++;
+    };
+    this.queues = { buffer: new ArrayBuffer(depth * 80), close };
+    this.doorbells = { buffer: new ArrayBuffer(64), close };
+    this.sq = new Int32Array(this.queues.buffer, 0, depth * 16);
+    this.cq = new Int32Array(this.queues.buffer, depth * 64, depth * 4);
+    this.registers = new Int32Array(this.doorbells.buffer);
+  }
+
+  open(): QueuePair {
+    const handle: QueuePairHandle = {
+      device: DEVICE,
+      qid: QID,
+      depth: this.depth,
+      memoryId: 0,
+      sqOffset: 0,
+      cqOffset: this.depth * 64,
+      doorbellMemoryId: 0,
+      sqDoorbellOffset: 24,
+      cqDoorbellOffset: 28,
+    };
+    return new QueuePair(handle, this.queues, this.doorbells);
+  }
+
+  get sqTail(): number {
+    return this.registers[6]!;
+  }
+
+  get cqHead(): number {
+    return this.registers[7]!;
+  }
+
+  /** Command ids that were submitted since the last call. */
+  fetch(): number[] {
+    const ids = [];
+    for (; this.sqHead !== this.sqTail; this.sqHead = (this.sqHead + 1) % this.depth)
+      ids.push(this.sq[this.sqHead * 16]! >>> 16);
+    return ids;
+  }
+
+  complete(id: number, { status = 0, result = 0, sqid = QID, sqHead = this.sqHead } = {}): void {
+    const at = this.#cqTail * 4;
+    this.cq[at] = result;
+    this.cq[at + 2] = (sqid << 16) | sqHead;
+    this.cq[at + 3] = id | (this.#phase << 16) | (status << 17);
+    this.#cqTail = (this.#cqTail + 1) % this.depth;
+    if (this.#cqTail === 0) this.#phase ^= 1;
+  }
+}
+
+const submit = (queue: QueuePair, cookie: number): void =>
+  queue.submit(2, 1, 0, 8, 0x1000, 0, 0, 0, cookie);
+
+describe("A queue pair", () => {
+  it("writes an entry field by field, and the tail only with ring()", () => {
+    const controller = new Controller(8);
+    const queue = controller.open();
+    controller.sq.fill(-1);
+    queue.submit(1, 7, 0x12_89ab_cdef, 65536, 0x1000, 0x11, 0x80002000 | 0, 0x22, 5);
+    assert.equal(controller.sqTail, 0);
+    queue.ring();
+    assert.equal(controller.sqTail, 1);
+    const entry = [...controller.sq.subarray(0, 16)].map((word) => word >>> 0);
+    assert.deepEqual(
+      [entry[0]! & 0xffff, ...entry.slice(1)],
+      [1, 7, 0, 0, 0, 0, 0x1000, 0x11, 0x80002000, 0x22, 0x89abcdef, 0x12, 65535, 0, 0, 0],
+    );
+  });
+
+  it("writes any command by submitEntry(), but its own command id", () => {
+    const controller = new Controller(8);
+    const queue = controller.open();
+    submit(queue, 1);
+    const entry = Int32Array.from({ length: 16 }, (_, i) => 0x1000 + i);
+    entry[0] = 0x7fff_0006;
+    queue.submitEntry(entry, 9);
+    queue.ring();
+    const [first, second] = controller.fetch();
+    assert.notEqual(first, second);
+    assert.equal(controller.sq[16]! & 0xffff, 6);
+    assert.deepEqual([...controller.sq.subarray(17, 32)], [...entry.subarray(1)]);
+    controller.complete(second!, { result: 0x8000_0001 | 0, status: 0x4002 });
+    assert.equal(queue.next(), 9);
+    assert.equal(queue.status, 0x4002);
+    assert.equal(queue.result, 0x8000_0001);
+  });
+
+  it("takes depth - 1 commands, refuses the next, and takes one more for each that finished", () => {
+    const controller = new Controller(4);
+    const queue = controller.open();
+    assert.deepEqual([queue.free, queue.inFlight], [3, 0]);
+    for (let cookie = 0; cookie < 3; cookie++) submit(queue, cookie);
+    assert.deepEqual([queue.free, queue.inFlight], [0, 3]);
+    assert.throws(() => submit(queue, 3), { code: "QUEUE_FULL", device: DEVICE });
+    assert.throws(() => queue.submitEntry(new Int32Array(16), 3), { code: "QUEUE_FULL" });
+    queue.ring();
+    assert.equal(controller.sqTail, 3);
+    controller.complete(controller.fetch()[1]!);
+    assert.equal(queue.next(), 1);
+    assert.deepEqual([queue.free, queue.inFlight], [1, 2]);
+    submit(queue, 3);
+    assert.throws(() => submit(queue, 4), { code: "QUEUE_FULL" });
+  });
+
+  it("finds nothing in memory that the controller has not written", () => {
+    const queue = new Controller(4).open();
+    for (let cookie = 0; cookie < 3; cookie++) submit(queue, cookie);
+    queue.ring();
+    assert.equal(queue.next(), -1);
+    assert.equal(queue.fault, null);
+  });
+
+  it("returns each cookie once, with its status, in any order and over many laps", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(2, 4, 16),
+        fc.array(fc.tuple(fc.nat(15), fc.nat(15), fc.nat(1000)), { maxLength: 100 }),
+        (depth, steps) => {
+          const controller = new Controller(depth);
+          const queue = controller.open();
+          const inFlight = new Map<number, number>(); // command id, cookie
+          let cookie = 0;
+          for (const [submits, completes, pick] of steps) {
+            const count = Math.min(submits, queue.free);
+            const cookies = Array.from({ length: count }, () => cookie++);
+            for (const one of cookies) submit(queue, one);
+            queue.ring();
+            for (const [i, id] of controller.fetch().entries()) {
+              assert.ok(!inFlight.has(id), "a command id is used twice");
+              inFlight.set(id, cookies[i]!);
+            }
+            const expected = [];
+            for (let n = Math.min(completes, inFlight.size); n > 0; n--) {
+              const [id, one] = [...inFlight][pick % inFlight.size]!;
+              inFlight.delete(id);
+              controller.complete(id, { status: one & 0x7fff });
+              expected.push(one);
+            }
+            for (const one of expected) {
+              assert.equal(queue.next(), one);
+              assert.equal(queue.status, one & 0x7fff);
+            }
+            assert.equal(queue.next(), -1);
+            queue.acknowledge();
+            assert.equal(queue.inFlight, inFlight.size);
+          }
+          assert.equal(queue.fault, null);
+        },
+      ),
+    );
+  });
+
+  it("gives entries back by the CQ head doorbell, once for a batch", () => {
+    const controller = new Controller(4);
+    const queue = controller.open();
+    for (let lap = 0; lap < 5; lap++) {
+      submit(queue, 1);
+      submit(queue, 2);
+      queue.ring();
+      for (const id of controller.fetch()) controller.complete(id);
+      queue.next();
+      queue.next();
+      assert.equal(controller.cqHead, (2 * lap) % 4);
+      queue.acknowledge();
+      assert.equal(controller.cqHead, (2 * lap + 2) % 4);
+    }
+  });
+
+  const bad: [string, (controller: Controller, id: number) => void][] = [
+    ["a command id outside the queue", (c) => c.complete(c.depth)],
+    ["the largest command id", (c) => c.complete(0xffff)],
+    ["a command that is not in flight", (c, id) => c.complete((id + 1) % c.depth)],
+    [
+      "the same command a second time",
+      (c, id) => {
+        c.complete(id);
+        c.complete(id);
+      },
+    ],
+    ["a command of another queue", (c, id) => c.complete(id, { sqid: QID + 1 })],
+    ["an SQ head outside the queue", (c, id) => c.complete(id, { sqHead: c.depth })],
+    ["all ones", (c) => c.complete(0xffff, { sqid: -1, sqHead: 0xffff, status: 0x7fff })],
+  ];
+  for (const [what, misbehave] of bad)
+    it(`reports a fault, for good, for a completion of ${what}`, () => {
+      const controller = new Controller(8);
+      const queue = controller.open();
+      submit(queue, 5);
+      queue.ring();
+      misbehave(controller, controller.fetch()[0]!);
+      while (queue.next() >= 0);
+      assert.equal(queue.fault?.code, "BAD_COMPLETION");
+      assert.equal(queue.fault.device, DEVICE);
+      const first = queue.fault;
+      assert.equal(queue.next(), -1);
+      assert.equal(queue.fault, first);
+    });
+
+  it("has a depth that is a power of two", () => {
+    for (const depth of [0, 1, 3, 48, 131072])
+      assert.throws(() => new Controller(depth).open(), { code: "BAD_RANGE" });
+  });
+
+  it("reaches the last entry of the deepest queue", () => {
+    const controller = new Controller(65536);
+    const queue = controller.open();
+    for (let n = 0; n < 65536 + 3; n++) {
+      submit(queue, n);
+      queue.ring();
+      controller.complete(controller.fetch()[0]!);
+      assert.equal(queue.next(), n);
+    }
+    queue.acknowledge();
+    assert.deepEqual([controller.sqTail, controller.cqHead, queue.fault], [3, 3, null]);
+    assert.equal(controller.sq[65535 * 16]! & 0xffff, 2);
+  });
+
+  it("closes both memories", () => {
+    const controller = new Controller(2);
+    controller.open().close();
+    assert.equal(controller.closes, 2);
+  });
+});

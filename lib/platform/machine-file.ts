@@ -38,7 +38,7 @@ export interface NvmeConfiguration {
   maxTransfer: number;
   /** CAP.DSTRD. */
   doorbellStride: number;
-  namespaces: { size: number; block: number; file: string | null }[];
+  namespaces: { size: number; block: 512 | 4096; file: string | null }[];
 }
 
 export interface CardConfiguration {
@@ -127,7 +127,7 @@ const nvme = only({
   namespaces: z
     .array(namespace, "must be a list of namespaces")
     .max(1024, "must be no more than 1024")
-    .default(() => [{ size: 128 * 2 ** 20, block: 512 }]),
+    .default(() => [{ size: 128 * 2 ** 20, block: 512 as const }]),
 });
 
 const card = only({ device: z.literal("card"), acs, driver, memory: powerOfTwo(LARGEST) });
@@ -150,10 +150,7 @@ const bridge = only({
 });
 
 const port = z.discriminatedUnion("device", [bridge, nvme, card], {
-  error: (issue) =>
-    issue.code === "invalid_union"
-      ? "must be switch, nvme or card"
-      : "must be a mapping of keys to values",
+  error: "must say switch, nvme or card",
 });
 
 const machine = only({

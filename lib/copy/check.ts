@@ -90,7 +90,7 @@ function checkAlignment(
       throw new P2pError(
         "UNALIGNED",
         `${what} ${value} is no multiple of the ${blockSize} byte blocks of ${device}/${nsid}`,
-        { device },
+        { device, hint: `use multiples of ${blockSize} bytes` },
       );
 }
 
@@ -131,6 +131,6 @@ function checkOverlap({ source, destination }: CopyPlan, length: number): void {
   throw new P2pError(
     "OVERLAP",
     `source and destination overlap: ${formatEndpoint({ ...source, length })} and ${formatEndpoint({ ...destination, length })}`,
-    { device: source.device },
+    { device: source.device, hint: "move one of them, or give a smaller size" },
   );
 }

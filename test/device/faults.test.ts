@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
+import type { NvmeNamespace } from "#lib/nvme/namespace.js";
+import type { Session } from "#lib/session.js";
+import { DmaVector } from "#lib/sgl/dma-vector.js";
+import {
+  devicesOf,
+  eventually,
+  load,
+  namespaceOf,
+  openSession,
+  pattern,
+  store,
+} from "./machine.js";
+
+const SIZE = 4096;
+
+/**
+ * The silent loss: a DMA that the IOMMU refuses is dropped, and the command succeeds all the same.
+ * Only the data and the IOMMU's own record tell.
+ */
+describe("a DMA that the IOMMU refuses", () => {
+  let session: Session;
+  let namespace: NvmeNamespace;
+  let blocks: number;
+  const bytes = pattern(SIZE, 3);
+
+  before(async () => {
+    session = await openSession();
+    namespace = await namespaceOf(session, devicesOf(session).nvme1);
+    blocks = SIZE / namespace.blockSize;
+  });
+
+  after(() => session.close());
+
+  beforeEach(async () => {
+    await store(session, namespace, 0, bytes);
+    session.addressSpace.takeFaults();
+  });
+
+  function vectorAt(address: number): DmaVector {
+    return new DmaVector(namespace.controller.address, [{ address, length: SIZE }], false);
+  }
+
+  function contents(buffer: DmaBuffer): Uint8Array {
+    return new Uint8Array(buffer.buffer, 0, SIZE);
+  }
+
+  async function assertFault(address: number, write: boolean): Promise<void> {
+    const fault = await eventually(() =>
+      session.addressSpace.takeFaults()?.find(({ iova }) => Number(iova) === address),
+    );
+    assert.equal(fault.device, namespace.controller.address);
+    assert.equal(fault.write, write);
+    assert.notEqual(fault.reason, "");
+  }
+
+  /** An IOVA that was mapped a moment ago, and is free now. */
+  function freedAddress(): number {
+    const buffer = session.addressSpace.allocate(SIZE);
+    buffer.close();
+    return buffer.iova;
+  }
+
+  it("to an address that is not mapped, is lost and recorded", async () => {
+    const address = 2 ** 37;
+    await namespace.read(0, blocks, vectorAt(address));
+    await assertFault(address, true);
+  });
+
+  it("from an address that is not mapped, leaves zeros on the medium and is recorded", async () => {
+    const address = 2 ** 37 + SIZE;
+    await namespace.write(0, blocks, vectorAt(address));
+    await assertFault(address, false);
+    assert.deepEqual(await load(session, namespace, 0, SIZE), new Uint8Array(SIZE));
+  });
+
+  it("to memory that it may only read, changes nothing there and is recorded", async () => {
+    const access = { read: true, write: false };
+    const buffer = session.addressSpace.allocate(SIZE, { deviceAccess: access });
+    try {
+      const poison = pattern(SIZE, 4);
+      contents(buffer).set(poison);
+      await namespace.read(0, blocks, vectorAt(buffer.iova));
+      await assertFault(buffer.iova, true);
+      assert.deepEqual(contents(buffer), poison);
+
+      await namespace.write(0, blocks, vectorAt(buffer.iova));
+      assert.deepEqual(await load(session, namespace, 0, SIZE), poison, "reading it is allowed");
+    } finally {
+      buffer.close();
+    }
+  });
+
+  it("to memory that was unmapped, is lost and recorded", async () => {
+    const address = freedAddress();
+    await namespace.read(0, blocks, vectorAt(address));
+    await assertFault(address, true);
+  });
+
+  it("in one page of several, loses that page alone", async () => {
+    const buffer = session.addressSpace.allocate(2 * SIZE);
+    const hole = 2 ** 37 + 2 * SIZE;
+    try {
+      const more = pattern(3 * SIZE, 5);
+      await store(session, namespace, 0, more);
+      session.addressSpace.takeFaults();
+      const pieces = [buffer.iova, hole, buffer.iova + SIZE].map((address) => ({
+        address,
+        length: SIZE,
+      }));
+      const vector = new DmaVector(namespace.controller.address, pieces, false);
+      await namespace.read(0, 3 * blocks, vector);
+      await assertFault(hole, true);
+      assert.deepEqual(contents(buffer), more.subarray(0, SIZE));
+      assert.deepEqual(
+        new Uint8Array(buffer.buffer, SIZE, SIZE),
+        more.subarray(2 * SIZE, 3 * SIZE),
+      );
+    } finally {
+      buffer.close();
+    }
+  });
+
+  it("leaves the controller working", async () => {
+    await namespace.read(0, blocks, vectorAt(2 ** 37));
+    assert.deepEqual(await load(session, namespace, 0, SIZE), bytes);
+  });
+});

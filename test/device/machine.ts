@@ -1,0 +1,132 @@
+/** The devices that the device suite runs on: the loopback machine's, or in the lab the real ones. */
+import type { CopyPlan } from "#lib/copy/plan.js";
+import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { PCI_CLASS_MEMORY_OTHER } from "#lib/pci/spec.js";
+import { Session } from "#lib/session.js";
+import { ScatterList } from "#lib/sgl/scatterlist.js";
+import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
+import type { NvmeNamespace } from "#lib/nvme/namespace.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
+
+/** Kernel VFIO, under software emulation: the same tests with less data. */
+export const isLab = process.env.P2PMEM_LAB === "1";
+
+export interface Devices {
+  /** An NVMe controller with a CMB. */
+  nvmeCmb: string;
+  /** One below the same switch. */
+  nvme1: string;
+  /** One on a root port of its own. */
+  nvme2: string;
+  /** A card whose BAR 2 is memory, below the switch. */
+  card: string;
+}
+
+export function openSession(): Promise<Session> {
+  return Session.open({ platform: isLab ? "vfio" : "loopback" });
+}
+
+export function devicesOf(session: Session): Devices {
+  const { env } = process;
+  if (isLab)
+    return { nvmeCmb: env.NVME_CMB!, nvme1: env.NVME1!, nvme2: env.NVME2!, card: env.CARD! };
+  const nvme = session.pci.functions.filter((fn) => fn.isNvme);
+  const card = session.pci.functions.find((fn) => fn.classCode === PCI_CLASS_MEMORY_OTHER);
+  const [nvmeCmb, nvme1, nvme2] = nvme.map((fn) => fn.address);
+  return { nvmeCmb: nvmeCmb!, nvme1: nvme1!, nvme2: nvme2!, card: card!.address };
+}
+
+/** A plan between two endpoints; the first namespaces, from their start, unless they say more. */
+export function planOf(src: string, dst: string, rest: Partial<CopyPlan> = {}): CopyPlan {
+  return {
+    source: parseEndpoint(src),
+    destination: parseEndpoint(dst),
+    path: "host",
+    provider: null,
+    bs: 4096,
+    iodepth: 8,
+    allowWrite: true,
+    ...rest,
+  };
+}
+
+/** The first namespace, opened for writing. */
+export async function namespaceOf(session: Session, device: string): Promise<NvmeNamespace> {
+  const { namespaces } = await session.controller(device);
+  namespaces[0]!.permitWrites();
+  return namespaces[0]!;
+}
+
+/** Part of a host buffer, as a device addresses it. */
+export function hostVector(
+  session: Session,
+  namespace: NvmeNamespace,
+  buffer: DmaBuffer,
+  offset: number,
+  length: number,
+): DmaVector {
+  const list = new ScatterList(session.addressSpace).addHost(buffer, offset, length);
+  return list.map(namespace.controller.address);
+}
+
+/** Bytes that differ from place to place and from seed to seed. */
+export function pattern(length: number, seed: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = (seed * 0x9e3779b1) | 1;
+  for (let i = 0; i < length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** Writes bytes to a namespace by way of host memory. */
+export async function store(
+  session: Session,
+  namespace: NvmeNamespace,
+  offset: number,
+  bytes: Uint8Array,
+): Promise<void> {
+  const buffer = session.addressSpace.allocate(bytes.length);
+  try {
+    new Uint8Array(buffer.buffer).set(bytes);
+    await namespace.write(
+      offset / namespace.blockSize,
+      bytes.length / namespace.blockSize,
+      hostVector(session, namespace, buffer, 0, bytes.length),
+    );
+  } finally {
+    buffer.close();
+  }
+}
+
+/** Reads bytes of a namespace by way of host memory. */
+export async function load(
+  session: Session,
+  namespace: NvmeNamespace,
+  offset: number,
+  length: number,
+): Promise<Uint8Array> {
+  const buffer = session.addressSpace.allocate(length);
+  try {
+    await namespace.read(
+      offset / namespace.blockSize,
+      length / namespace.blockSize,
+      hostVector(session, namespace, buffer, 0, length),
+    );
+    return new Uint8Array(buffer.buffer, 0, length).slice();
+  } finally {
+    buffer.close();
+  }
+}
+
+/** Waits for what cannot be awaited, such as a line in the kernel's log; the test's time is the limit. */
+export async function eventually<T>(look: () => T | undefined): Promise<T> {
+  for (;;) {
+    const found = look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

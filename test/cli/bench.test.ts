@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { p2pmem, start } from "../support/command.js";
+import { copyReport } from "../support/result-schema.js";
+
+const loopback = ["bench", "--platform", "loopback", "--runtime", "0.05"];
+
+/** CPU time that a process has used, in clock ticks (proc(5): utime and stime of /proc/PID/stat). */
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+describe("p2pmem bench", () => {
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-bench-"));
+  });
+  after(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  it("measures every path with every block size and depth, as the documented JSON", async () => {
+    const { code, stdout, stderr } = await p2pmem(
+      ...[...loopback, "--path", "p2p,host,cpu", "--bs", "4k,64k", "--iodepth", "1,8"],
+      ...["--output-format", "json"],
+    );
+    assert.equal(code, 0, stderr);
+    const { platform, results } = copyReport.parse(JSON.parse(stdout));
+    assert.equal(platform, "loopback");
+    const combinations = results.map(({ path, bs, iodepth }) => `${path} ${bs} ${iodepth}`);
+    assert.equal(new Set(combinations).size, 12);
+    for (const { path, bytes, bs, iops, bw_bytes, traffic, limit_bw_bytes, lat_ns } of results) {
+      assert.ok(limit_bw_bytes !== undefined);
+      assert.ok(Math.abs(iops * bs - bw_bytes) <= bw_bytes / 100, "iops counts block copies");
+      assert.ok(lat_ns.min <= lat_ns.mean && lat_ns.mean <= lat_ns.max);
+      assert.equal(traffic.host_memory_bytes, path === "p2p" ? 0 : 2 * bytes);
+    }
+  });
+
+  it("says first which machine, namespaces and provider it took, then shows a table", async () => {
+    const { code, stdout, stderr } = await p2pmem(...loopback, "--bs", "4k", "--iodepth", "1");
+    assert.equal(code, 0);
+    assert.equal(stderr, "", "no progress where standard error is no terminal");
+    const lines = stdout.trimEnd().split("\n");
+    assert.match(lines[0]!, /loopback/);
+    assert.match(lines[1]!, /^[\da-f:.]+\/1 to [\da-f:.]+\/1, provider \S+ \(the closest, /);
+    assert.match(lines[3]!, /^path +provider +bs +depth /);
+    assert.equal(lines.length, 5 + 3);
+    for (const line of lines) assert.ok(line.length <= 100, line);
+  });
+
+  it("stamps and verifies on request", async () => {
+    const { code, stdout, stderr } = await p2pmem(
+      ...[...loopback, "--verify", "--bs", "64k", "--iodepth", "8", "--output-format", "json"],
+    );
+    assert.equal(code, 0, stderr);
+    for (const { verify } of copyReport.parse(JSON.parse(stdout)).results) {
+      assert.ok(verify !== null && verify.blocks > 0);
+      assert.equal(verify.mismatches, 0);
+    }
+  });
+
+  it("writes CSV to a file, one row for each run", async () => {
+    const path = join(directory, "result.csv");
+    const { code, stdout } = await p2pmem(
+      ...[...loopback, "--path", "host", "--bs", "4k,8k", "--iodepth", "4"],
+      ...["--output-format", "csv", "--output", path],
+    );
+    assert.equal(code, 0);
+    assert.equal(stdout, "");
+    const rows = readFileSync(path, "utf8").trimEnd().split("\r\n");
+    assert.equal(rows.length, 3);
+    assert.match(rows[0]!, /^version,platform,path,provider,src,dst,bs,iodepth,/);
+    assert.match(rows[1]!, /^[^,]+,loopback,host,,[^,]+,[^,]+,4096,4,/);
+  });
+
+  it("refuses a sweep of which any run is impossible before the first begins", async () => {
+    const { code, stdout, stderr } = await p2pmem(
+      ...[...loopback, "--runtime", "60", "--bs", "4k,1000", "--output-format", "json"],
+    );
+    assert.equal(code, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, /^p2pmem: UNALIGNED: [^\n]*1000[^\n]*\n$/);
+  });
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    it(`drains, lets go and exits with 130 on ${signal}, leaving no file`, async () => {
+      const { child, done } = start(
+        ...["bench", "--platform", "loopback", "--runtime", "600", "--path", "p2p"],
+        ...["--bs", "128k", "--iodepth", "32", "--output", join(directory, "never")],
+      );
+      await once(child, "spawn");
+      // A second of CPU is far more than it takes to begin: it polls by then.
+      while (cpuTicks(child.pid!) < 100) await delay(20);
+      child.kill(signal);
+      const { code, stderr } = await done;
+      assert.equal(code, 130);
+      assert.match(stderr, /^p2pmem: INTERRUPTED: [^\n]+\n$/);
+      assert.ok(!readdirSync(directory).some((name) => name.startsWith("never")));
+    });
+});

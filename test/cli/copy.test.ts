@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { p2pmem, type CommandResult } from "../support/command.js";
+import { copyReport, deviceReport } from "../support/result-schema.js";
+
+interface Facts {
+  nvme: string[];
+  cmb: string;
+  card: string;
+  cardSize: number;
+  namespaceSize: number;
+}
+
+/** Who is who on the default loopback machine. */
+async function readFacts(): Promise<Facts> {
+  const { stdout } = await p2pmem("list", "--platform", "loopback", "--output-format", "json");
+  const { controllers, providers } = deviceReport.parse(JSON.parse(stdout));
+  const nvme = controllers.map(({ address }) => address);
+  const card = providers.find(({ device }) => !nvme.includes(device))!;
+  return {
+    nvme,
+    cmb: providers.find(({ name }) => name.endsWith("/cmb"))!.name,
+    card: card.device,
+    cardSize: card.bytes,
+    namespaceSize: controllers[0]!.namespaces[0]!.bytes,
+  };
+}
+
+function assertFailure(result: CommandResult, code: string, message: RegExp, exit = 1): void {
+  assert.match(result.stderr, new RegExp(`^p2pmem: ${code}: [^\n]+\n$`));
+  assert.match(result.stderr, message);
+  assert.match(result.stderr, /; hint: \S/);
+  assert.equal(result.code, exit);
+}
+
+describe("p2pmem copy", () => {
+  let facts: Facts;
+  let directory: string;
+  const copy = (...args: string[]): Promise<CommandResult> =>
+    p2pmem("copy", "--platform", "loopback", ...args);
+
+  before(async () => {
+    facts = await readFacts();
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-copy-"));
+  });
+  after(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  for (const via of ["p2p", "host", "cpu"])
+    it(`copies via ${via}, verified, and says what crossed host memory`, async () => {
+      const [source, destination] = facts.nvme as [string, string];
+      const { code, stdout, stderr } = await copy(
+        ...[source, `${destination}/1@1m`, "--via", via, "--provider", facts.card],
+        ...["--size", "8m", "--bs", "64k", "--iodepth", "8", "--verify", "--output-format", "json"],
+      );
+      assert.equal(code, 0, stderr);
+      const { results } = copyReport.parse(JSON.parse(stdout));
+      const [result] = results;
+      assert.equal(results.length, 1);
+      assert.equal(result!.bytes, 8 << 20);
+      assert.equal(result!.provider === null, via === "host");
+      assert.deepEqual(result!.verify, { blocks: 128, mismatches: 0 });
+      assert.equal(result!.traffic.source, "counted");
+      if (via === "p2p") {
+        assert.equal(result!.traffic.host_memory_bytes, 0);
+        assert.equal(result!.traffic.root_complex_bytes, 0);
+      } else assert.ok(result!.traffic.host_memory_bytes! >= 2 * (8 << 20));
+    });
+
+  it("takes the closest provider where none is named, and says which", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const { code, stdout } = await copy(source, destination, "--size", "1m");
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`^[^\n]*loopback[^\n]*\n[^\n]*through ${facts.cmb}\n`));
+  });
+
+  it("reports data that is not the source's, and exits with 3", async () => {
+    // Two namespaces over one file: what is written through the second changes the first behind
+    // its back, so that the source read again differs from what was copied.
+    const disk = join(directory, "disk");
+    writeFileSync(
+      disk,
+      Buffer.from(Uint32Array.from({ length: 2 ** 18 }, (_, i) => i * 2654435761).buffer),
+    );
+    const machine = join(directory, "machine.yaml");
+    writeFileSync(
+      machine,
+      `root_ports:
+  - device: nvme
+    namespaces: [{ file: disk }]
+  - device: nvme
+    namespaces: [{ file: disk }]
+  - { device: card, memory: 64m }
+`,
+    );
+    const listed = await p2pmem("list", "--machine", machine, "--output-format", "json");
+    assert.equal(listed.code, 0, listed.stderr);
+    const { controllers } = deviceReport.parse(JSON.parse(listed.stdout));
+    const { code, stdout, stderr } = await p2pmem(
+      ...["copy", `${controllers[0]!.address}@256k`, controllers[1]!.address],
+      ...["--machine", machine, "--size", "512k", "--bs", "64k", "--verify"],
+      ...["--output-format", "json"],
+    );
+    assert.equal(code, 3, stderr);
+    const { results } = copyReport.parse(JSON.parse(stdout));
+    assert.equal(results[0]!.verify!.blocks, 8);
+    assert.ok(results[0]!.verify!.mismatches > 0);
+  });
+
+  it("uses less in flight where the provider is too small, and says so", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const args = [source, destination, "--provider", facts.cmb, "--bs", "4m", "--iodepth", "64"];
+    const { code, stdout, stderr } = await copy(...args, "--size", "64m");
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /note: 16 blocks in flight, not 64: .*\/cmb has room for no more/);
+  });
+
+  it("writes results to --output, and nothing to standard output", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const path = join(directory, "result.json");
+    const { code, stdout } = await copy(
+      ...[source, destination, "--size", "1m", "--output-format", "json", "--output", path],
+    );
+    assert.equal(code, 0);
+    assert.equal(stdout, "");
+    copyReport.parse(JSON.parse(readFileSync(path, "utf8")));
+  });
+
+  describe("refuses, with one line and before anything is written,", () => {
+    const refusals: [string, string, RegExp, (facts: Facts) => string[]][] = [
+      [
+        "a device that is not there",
+        "UNKNOWN_DEVICE",
+        /0000:7f:00\.0/,
+        ({ nvme }) => [nvme[0]!, "0000:7f:00.0"],
+      ],
+      [
+        "a device that is no NVMe controller",
+        "NOT_NVME",
+        /no NVMe/,
+        ({ nvme, card }) => [nvme[0]!, card],
+      ],
+      [
+        "a namespace that is not there",
+        "NO_NAMESPACE",
+        /namespace 9/,
+        ({ nvme }) => [nvme[0]!, `${nvme[1]!}/9`],
+      ],
+      [
+        "a provider that the device does not have",
+        "NO_PROVIDER",
+        /provides no cmb/,
+        ({ nvme }) => [nvme[0]!, nvme[1]!, "--provider", `${nvme[1]!}/cmb`],
+      ],
+      [
+        "an unaligned offset",
+        "UNALIGNED",
+        /offset 100 /,
+        ({ nvme }) => [`${nvme[0]!}@100`, nvme[1]!, "--size", "1m"],
+      ],
+      [
+        "an unaligned size",
+        "UNALIGNED",
+        /size 1000 /,
+        ({ nvme }) => [nvme[0]!, nvme[1]!, "--size", "1000"],
+      ],
+      [
+        "an unaligned block size",
+        "UNALIGNED",
+        /block size 1000 /,
+        ({ nvme }) => [nvme[0]!, nvme[1]!, "--bs", "1000", "--size", "1m"],
+      ],
+      [
+        "a range past the source's end",
+        "BAD_RANGE",
+        /past the end/,
+        ({ nvme, namespaceSize }) => [`${nvme[0]!}@${namespaceSize - 4096}+8k`, nvme[1]!],
+      ],
+      [
+        "a range past the destination's end",
+        "BAD_RANGE",
+        /past the end/,
+        ({ nvme }) => [nvme[0]!, `${nvme[1]!}@1m`],
+      ],
+      ["an empty range", "BAD_RANGE", /./, ({ nvme }) => [`${nvme[0]!}@0+0`, nvme[1]!]],
+      [
+        "ranges that overlap",
+        "OVERLAP",
+        /overlap/,
+        ({ nvme }) => [`${nvme[0]!}@0+2m`, `${nvme[0]!}@1m`],
+      ],
+      [
+        "a block that the provider has no room for",
+        "NO_ROOM",
+        /too little/,
+        ({ nvme, cmb }) => [nvme[0]!, nvme[1]!, "--provider", cmb, "--bs", "128m"],
+      ],
+      [
+        "a file that cannot be written",
+        "OUTPUT_FILE",
+        /ENOENT/,
+        ({ nvme }) => [nvme[0]!, nvme[1]!, "--output", "/nonexistent/result"],
+      ],
+    ];
+    for (const [title, code, message, args] of refusals)
+      it(title, async () => {
+        const disk = join(directory, "results");
+        const output = args(facts).includes("--output") ? [] : ["--output", disk];
+        const result = await copy(...args(facts), ...output);
+        assertFailure(result, code, message);
+        assert.equal(result.stdout, "");
+        assert.ok(!readdirSync(directory).some((name) => name.startsWith("results")));
+      });
+
+    it("a malformed machine file, by line and field", async () => {
+      const machine = join(directory, "bad.yaml");
+      writeFileSync(machine, "root_ports:\n  - device: nvme\n    namespaces: [{ size: huge }]\n");
+      const result = await p2pmem("list", "--machine", machine);
+      assertFailure(result, "BAD_MACHINE_FILE", /bad\.yaml:3\b.*size/, 2);
+    });
+
+    it("a machine file that is not there", async () => {
+      const result = await p2pmem("list", "--machine", join(directory, "none.yaml"));
+      assertFailure(result, "BAD_MACHINE_FILE", /none\.yaml/, 2);
+    });
+  });
+});

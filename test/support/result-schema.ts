@@ -1,0 +1,74 @@
+import { z } from "zod";
+
+const count = z.number().int().nonnegative();
+const positive = z.number().positive();
+
+/** One result of `copy` or `bench`, exactly: an unknown key is a mistake as well. */
+const result = z.strictObject({
+  path: z.enum(["p2p", "host", "cpu"]),
+  provider: z.string().nullable(),
+  src: z.string(),
+  dst: z.string(),
+  bs: count.positive(),
+  iodepth: count.positive(),
+  bytes: count.positive(),
+  runtime_ns: positive,
+  bw_bytes: positive,
+  iops: positive,
+  lat_ns: z.strictObject({
+    min: positive,
+    mean: positive,
+    max: positive,
+    percentile: z.strictObject({
+      "50": positive,
+      "90": positive,
+      "99": positive,
+      "99.9": positive,
+      "99.99": positive,
+    }),
+  }),
+  cpu: z.strictObject({
+    usr_pct: z.number().nonnegative(),
+    sys_pct: z.number().nonnegative(),
+    busy_ns_per_block: positive,
+  }),
+  traffic: z.strictObject({
+    source: z.enum(["counted", "derived"]),
+    host_memory_bytes: count.nullable(),
+    host_control_bytes: count.nullable(),
+    root_complex_bytes: count.nullable(),
+  }),
+  verify: z.strictObject({ blocks: count.positive(), mismatches: count }).nullable(),
+  limit_bw_bytes: positive.optional(),
+});
+
+/** The object that `--output-format json` writes. */
+export const copyReport = z.strictObject({
+  version: z.string(),
+  platform: z.enum(["vfio", "loopback"]),
+  results: z.array(result),
+});
+
+/** The object that `list --output-format json` writes. */
+export const deviceReport = z.strictObject({
+  version: z.string(),
+  platform: z.enum(["vfio", "loopback"]),
+  controllers: z.array(
+    z.strictObject({
+      address: z.string(),
+      driver: z.string().nullable(),
+      iommu_group: count.nullable(),
+      model: z.string().nullable(),
+      serial: z.string().nullable(),
+      firmware: z.string().nullable(),
+      mdts_bytes: count.nullable(),
+      namespaces: z.array(
+        z.strictObject({ nsid: count.positive(), bytes: count, block_bytes: count }),
+      ),
+      error: z
+        .strictObject({ code: z.string(), message: z.string(), hint: z.string().nullable() })
+        .nullable(),
+    }),
+  ),
+  providers: z.array(z.strictObject({ name: z.string(), device: z.string(), bytes: count })),
+});

@@ -134,12 +134,15 @@ describe("a session", () => {
     buffer.close();
   });
 
-  it("opens a controller again after a reset, with the data it had", async () => {
+  it("fails reads at once after a reset, and opens the controller again with the data it had", async () => {
     const fn = session.pci.get(parseBdf(devices.nvme1));
     const controller = await NvmeController.open(session.addressSpace, fn, { allowWrite: true });
     await store(session, controller.namespaces[0]!, 0, pattern(4096, 9));
     assert.ok(controller.device.resettable);
     controller.device.reset();
+    await assert.rejects(load(session, controller.namespaces[0]!, 0, 4096), {
+      code: "CONTROLLER_RESET",
+    });
     await controller.close();
 
     const again = await session.controller(devices.nvme1);

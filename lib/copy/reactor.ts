@@ -14,6 +14,8 @@ export class Reactor {
   constructor() {
     this.#worker = new Worker(new URL("./reactor-thread.js", import.meta.url), {
       name: "p2pmem reactor",
+      // Those of the program are not for this file: with --eval or --input-type it would not start.
+      execArgv: [],
     });
     // Waiting for work is no reason for the process to stay.
     this.#worker.unref();

@@ -108,7 +108,7 @@ export class NvmeNamespace {
     if (!isRange || lba + blocks > this.blocks)
       throw this.#refuse(
         "BAD_RANGE",
-        `it has ${this.blocks} blocks, not ${lba} to ${lba + blocks - 1}`,
+        `${name} of ${blocks} blocks from block ${lba} on, but it has ${this.blocks} blocks`,
       );
     data.assertClient(this.controller.address);
     checkPrp(data, 0, blocks * this.blockSize);

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
+import { P2pError } from "#lib/errors.js";
+import { AdminQueue } from "#lib/nvme/admin.js";
+import { AsyncQueue } from "#lib/nvme/async-queue.js";
+import { IoQueue, type IoRequest } from "#lib/nvme/io-queue.js";
+import { DmaVector } from "#lib/sgl/dma-vector.js";
+import { DEVICE, FakeController } from "./fake-controller.js";
+
+const PATIENT = 60_000; // milliseconds
+const BLOCK = 512;
+const MAX_TRANSFER = 4096;
+const IOVA = 0x10_0000;
+
+const healthy = (): void => undefined;
+const gone = new P2pError("DEVICE_GONE", "its registers read all ones");
+
+function makeQueue(depth: number, { timeout = PATIENT, checkHealth = healthy } = {}) {
+  const controller = new FakeController(depth);
+  return { controller, queue: new AsyncQueue(controller.open(), timeout, checkHealth) };
+}
+
+function makeIoQueue(depth: number, options: Parameters<typeof makeQueue>[1] = {}) {
+  const { controller, queue } = makeQueue(depth, options);
+  const lists = { buffer: new ArrayBuffer(1 << 16), iova: 0x8000_0000, close: healthy };
+  const io = new IoQueue(queue, DEVICE, MAX_TRANSFER, lists as unknown as DmaBuffer);
+  return { controller, io };
+}
+
+const read = (lba: number, blocks: number): IoRequest => ({
+  name: "Read",
+  opcode: 2,
+  nsid: 1,
+  lba,
+  blocks,
+  blockSize: BLOCK,
+  data: new DmaVector(DEVICE, [{ address: IOVA, length: blocks * BLOCK }], false),
+});
+
+/** LBA and number of blocks of each command that was submitted since the last call, with its id. */
+function fetch(controller: FakeController): { id: number; lba: number; blocks: number }[] {
+  const from = controller.sqHead;
+  return controller.fetch().map((id, i) => {
+    const entry = ((from + i) % controller.depth) * 16;
+    return { id, lba: controller.sq[entry + 10]!, blocks: controller.sq[entry + 12]! + 1 };
+  });
+}
+
+/** Completes whatever is submitted, turn by turn, until the promise has settled. */
+async function serve<T>(controller: FakeController, promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const watched = promise.finally(() => (settled = true));
+  const turn = (): void => {
+    for (const { id } of fetch(controller)) controller.complete(id);
+    if (!settled) setImmediate(turn);
+  };
+  turn();
+  return watched;
+}
+
+describe("The admin queue", () => {
+  it("runs several commands at once and gives each its own result", async () => {
+    const { controller, queue } = makeQueue(8);
+    const admin = new AdminQueue(queue, DEVICE);
+    const first = admin.execute({ opcode: 6, nsid: 1, prp1: 0x12_3456_7000, cdw10: 2 });
+    const second = admin.execute({ opcode: 9, cdw10: 7, cdw11: 0xffff_ffff });
+    assert.deepEqual(
+      [...controller.sq.subarray(1, 16)],
+      [1, 0, 0, 0, 0, 0x3456_7000, 0x12, 0, 0, 2, 0, 0, 0, 0, 0],
+    );
+    assert.equal(controller.sq[27], -1);
+    const [a, b] = controller.fetch();
+    controller.complete(b!, { result: 22 });
+    controller.complete(a!, { result: 11 });
+    assert.deepEqual(await Promise.all([first, second]), [11, 22]);
+    assert.equal(controller.cqHead, 2);
+    assert.ok(queue.isIdle);
+  });
+
+  it("rejects with the status that the controller gave", async () => {
+    const { controller, queue } = makeQueue(8);
+    const promise = new AdminQueue(queue, DEVICE).execute({ opcode: 1 });
+    controller.complete(controller.fetch()[0]!, { status: 0x4101 });
+    await assert.rejects(promise, {
+      code: "NVME_STATUS",
+      message: "admin command CREATE_IO_SQ failed: Invalid Queue Identifier",
+      statusCodeType: 1,
+      statusCode: 1,
+      doNotRetry: true,
+    });
+  });
+
+  it("refuses more commands than the queue holds", async () => {
+    const { controller, queue } = makeQueue(2);
+    const admin = new AdminQueue(queue, DEVICE);
+    const one = admin.execute({ opcode: 6 });
+    await assert.rejects(admin.execute({ opcode: 6 }), { code: "QUEUE_FULL" });
+    await serve(controller, one);
+  });
+});
+
+describe("The queue behind awaited I/O", () => {
+  it("splits by the largest transfer, each part with its LBA and its place in the data", async () => {
+    const { controller, io } = makeIoQueue(8);
+    const promise = io.run(read(100, 20));
+    const parts = fetch(controller);
+    assert.deepEqual(
+      parts.map(({ lba, blocks }) => [lba, blocks]),
+      [
+        [100, 8],
+        [108, 8],
+        [116, 4],
+      ],
+    );
+    assert.deepEqual(
+      [0, 1, 2].map((i) => controller.sq[16 * i + 6]),
+      [IOVA, IOVA + 4096, IOVA + 8192],
+    );
+    for (const { id } of parts.reverse()) controller.complete(id);
+    await promise;
+  });
+
+  it("lets requests wait that find the queue full, and serves them in turn", async () => {
+    const { controller, io } = makeIoQueue(4);
+    const order: number[] = [];
+    const all = Array.from({ length: 20 }, (_, n) =>
+      io.run(read(100 * n, 1 + n)).then(() => order.push(n)),
+    );
+    assert.equal(fetch(controller).length, 3);
+    controller.sqHead = 0; // and once more, to complete them
+    await serve(controller, Promise.all(all));
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => a - b),
+    );
+    assert.equal(order.length, 20);
+  });
+
+  it("after an error submits no more of that request, and goes on with the next", async () => {
+    const { controller, io } = makeIoQueue(4);
+    const bad = io.run(read(0, 80));
+    const good = io.run(read(1000, 1));
+    const [first, ...others] = fetch(controller);
+    controller.complete(first!.id, { status: 0x80 });
+    for (const { id } of others) controller.complete(id);
+    await assert.rejects(bad, {
+      code: "NVME_STATUS",
+      message: "Read of blocks 0 to 79 of namespace 1 failed: LBA Out of Range",
+      device: DEVICE,
+    });
+    const rest = fetch(controller);
+    assert.deepEqual(
+      rest.map(({ lba }) => lba),
+      [1000],
+    );
+    controller.complete(rest[0]!.id);
+    await good;
+  });
+
+  const failures: [string, string, Parameters<typeof makeQueue>[1], (c: FakeController) => void][] =
+    [
+      [
+        "the controller is gone",
+        "DEVICE_GONE",
+        {
+          checkHealth: () => {
+            throw gone;
+          },
+        },
+        healthy,
+      ],
+      ["nothing completes in time", "TIMEOUT", { timeout: 0 }, healthy],
+      ["a completion is bad", "BAD_COMPLETION", {}, (c) => c.complete(0x7fff)],
+    ];
+  for (const [when, code, options, cause] of failures)
+    it(`rejects what is in flight and what waits, once each, and takes no more, when ${when}`, async () => {
+      const { controller, io } = makeIoQueue(4, options);
+      const settled: string[] = [];
+      const all = Array.from({ length: 6 }, (_, n) =>
+        io.run(read(0, 16)).then(
+          () => settled.push("resolved"),
+          (error: unknown) => settled.push(`${n} ${(error as P2pError).code}`),
+        ),
+      );
+      cause(controller);
+      await Promise.all(all);
+      assert.deepEqual(
+        settled.sort(),
+        all.map((_, n) => `${n} ${code}`),
+      );
+      await assert.rejects(io.run(read(0, 1)), { code });
+    });
+
+  it("rejects all that is outstanding when it is told to fail, and keeps the first reason", async () => {
+    const { io } = makeIoQueue(2);
+    const all = [io.run(read(0, 16)), io.run(read(0, 1))];
+    io.fail(new P2pError("CLOSED", "closed"));
+    io.fail(gone);
+    for (const promise of [...all, io.run(read(0, 1))])
+      await assert.rejects(promise, { code: "CLOSED" });
+  });
+});

@@ -121,12 +121,3 @@ export async function load(
     buffer.close();
   }
 }
-
-/** Waits for what cannot be awaited, such as a line in the kernel's log; the test's time is the limit. */
-export async function eventually<T>(look: () => T | undefined): Promise<T> {
-  for (;;) {
-    const found = look();
-    if (found !== undefined) return found;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -360,7 +360,11 @@ export class NvmeController {
     if ((csts & CSTS.CFS) !== 0) throw this.#fatal();
     // It was ready when the admin queue was made: a reset that was not ours has taken the queues.
     if (this.#adminQueue && (csts & CSTS.RDY) === 0)
-      throw this.#error("CONTROLLER_RESET", "it was reset, and its queues are gone", "open it again");
+      throw this.#error(
+        "CONTROLLER_RESET",
+        "it was reset, and its queues are gone",
+        "open it again",
+      );
   }
 
   #assertOpen(): void {

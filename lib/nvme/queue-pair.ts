@@ -33,7 +33,7 @@ export interface QueueMemory {
   close(): void;
 }
 
-/** Opens a queue pair on this thread. Errors: UNSUPPORTED_CPU, GONE (the queue was deleted). */
+/** Opens a queue pair on this thread. Errors: UNSUPPORTED_CPU; GONE, once its memory was freed. */
 export function openQueuePair(handle: QueuePairHandle): QueuePair {
   if (process.arch !== "x64")
     throw new P2pError(

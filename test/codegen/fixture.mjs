@@ -1,6 +1,12 @@
 // Run by generated-code.test.ts with --allow-natives-syntax --print-opt-code: warms up the functions
-// it looks at, has them optimised, and calls them once more. Argument: URL of queue-pair.js.
+// it looks at, has them optimised, and calls them once more. Arguments: URL of queue-pair.js; and
+// "detach", for the code that V8 makes in a thread where any ArrayBuffer was ever detached.
 const { QueuePair } = await import(process.argv[2]);
+
+if (process.argv[3] === "detach") {
+  const buffer = new ArrayBuffer(8);
+  globalThis.structuredClone(buffer, { transfer: [buffer] });
+}
 
 const DEPTH = 64;
 const CQ_OFFSET = DEPTH * 64;

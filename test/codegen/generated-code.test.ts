@@ -40,7 +40,7 @@ const FLAGS = [
 ];
 
 /** Null where this Node cannot be had, and need not be. */
-function disassemble(major: string): Map<string, Instruction[]> | null {
+function disassemble(major: string, mode: string): Map<string, Instruction[]> | null {
   const found = spawnSync(process.execPath, [path("scripts/node-versions.mjs"), major], {
     encoding: "utf8",
   });
@@ -52,21 +52,34 @@ function disassemble(major: string): Map<string, Instruction[]> | null {
   const node = found.stdout.trim().slice(major.length + 1);
   const run = spawnSync(
     node,
-    [...FLAGS, path("test/codegen/fixture.mjs"), new URL("dist/nvme/queue-pair.js", root).href],
+    [
+      ...FLAGS,
+      path("test/codegen/fixture.mjs"),
+      new URL("dist/nvme/queue-pair.js", root).href,
+      mode,
+    ],
     { encoding: "utf8", maxBuffer: 1 << 26 },
   );
   assert.equal(run.status, 0, run.stderr);
   return parseListings(run.stdout);
 }
 
-for (const major of ["20", "22", "24"])
-  describe(`V8's code for the queue pair, Node ${major}`, function () {
+/** Closing a device's memory detaches its buffers, and then V8 checks each access: other code. */
+const MODES = [
+  ["fresh", "in a new thread"],
+  ["detach", "after a detach"],
+] as const;
+
+for (const [major, [mode, when]] of ["20", "22", "24"].flatMap((major) =>
+  MODES.map((mode) => [major, mode] as const),
+))
+  describe(`V8's code for the queue pair, Node ${major}, ${when}`, function () {
     this.timeout(300_000);
     let functions: Map<string, Instruction[]>;
 
     before(function () {
       if (process.arch !== "x64") this.skip();
-      const listings = disassemble(major);
+      const listings = disassemble(major, mode);
       if (!listings) this.skip();
       functions = listings;
     });

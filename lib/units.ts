@@ -19,9 +19,20 @@ export function parseSize(text: string): number {
   return size;
 }
 
+/** The same size in as few digits as are exact, as fio and {@link parseSize} read it: `128k`. */
+export function shortSize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value > 0 && value % 1024 === 0 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value}${UNITS[unit]}`;
+}
+
 /**
- * A size for people, in the largest unit that leaves at least 1: exact where that takes no more
- * than two decimals, which {@link parseSize} reads back if there are none: `4 KiB`, `1.5 GiB`.
+ * A size for people, in the largest unit that leaves at least 1, to two
+ * decimals: `4 KiB`, `1.5 GiB`.
  */
 export function formatSize(bytes: number): string {
   let value = bytes;

@@ -6,7 +6,7 @@ import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
-import { formatSize } from "../units.js";
+import { shortSize } from "../units.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
@@ -111,7 +111,7 @@ async function bench(options: BenchOptions): Promise<number> {
         signal,
       },
       ({ path, bs, iodepth }) => {
-        const progress = new Progress(`${path}, ${formatSize(bs)}, depth ${iodepth}`);
+        const progress = new Progress(`${path}, bs ${shortSize(bs)}, depth ${iodepth}`);
         return {
           progress: progress.update.bind(progress),
           end: progress.end.bind(progress),

@@ -1,7 +1,7 @@
 import { P2pError } from "../errors.js";
 import { type Bdf, parseBdf } from "../pci/bdf.js";
 import type { ProviderKind } from "../p2pmem/provider.js";
-import { parseSize } from "../units.js";
+import { parseSize, shortSize } from "../units.js";
 
 /** Part of a namespace, as named on the command line: `BDF[/NSID][@OFFSET[+LENGTH]]`. */
 export interface Endpoint {
@@ -38,8 +38,8 @@ export function parseEndpoint(text: string): Endpoint {
 }
 
 export function formatEndpoint({ device, nsid, offset, length }: Endpoint): string {
-  const range = length === undefined ? "" : `+${length}`;
-  return `${device}/${nsid}${offset === 0 && range === "" ? "" : `@${offset}${range}`}`;
+  const range = length === undefined ? "" : `+${shortSize(length)}`;
+  return `${device}/${nsid}${offset === 0 && range === "" ? "" : `@${shortSize(offset)}${range}`}`;
 }
 
 /** Errors: BAD_ENDPOINT. */

@@ -1,5 +1,5 @@
 import type { BenchResult } from "../../bench/bench.js";
-import { formatSize } from "../../units.js";
+import { formatSize, shortSize } from "../../units.js";
 import type { ControllerReport, CopyReport, DeviceReport, ProviderReport } from "../report.js";
 import { table, type Column } from "./table.js";
 
@@ -26,7 +26,7 @@ const COPY_COLUMNS: CopyColumn[] = [
     value: ({ provider }) => provider?.replace(/^0000:/, "") ?? "-",
     shown: ({ provider }) => provider !== null,
   },
-  { title: "bs", align: "right", value: ({ bs }) => compact(bs) },
+  { title: "bs", align: "right", value: ({ bs }) => shortSize(bs) },
   { title: "depth", align: "right", value: ({ iodepth }) => String(iodepth) },
   { title: "GB/s", align: "right", value: ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2) },
   { title: "IOPS", align: "right", value: ({ iops }) => thousands(iops) },
@@ -129,13 +129,6 @@ function section<Row>(title: string, columns: Column<Row>[], rows: readonly Row[
 
 function lines(text: readonly string[]): string {
   return text.map((line) => `${line}\n`).join("");
-}
-
-/** `128k`, as fio writes sizes. */
-function compact(bytes: number): string {
-  return formatSize(bytes)
-    .replace(/ ([KMGT])iB$/, (_, unit: string) => unit.toLowerCase())
-    .replace(/ B$/, "");
 }
 
 function thousands(value: number): string {

@@ -95,27 +95,22 @@ export class Bench {
     const iova = this.#nextIova;
     this.#nextIova += memory.size + PAGE;
     this.space.map(memory, 0, memory.size, BigInt(iova), access);
-    return {
-      memory,
-      iova,
-      bytes: new Uint8Array(memory.buffer),
-      words: new Int32Array(memory.buffer),
-    };
+    return view(memory, iova);
   }
 
-  /** The RAM of a BAR, mapped at its bus address; `words` shows it (not for real devices!). */
-  peer(address: string, bar = 2): HostMemory {
+  /** The RAM of a BAR; `bytes` and `words` look into it, which no real device would stand. */
+  peerMemory(address: string, bar = 2): HostMemory {
     const region = this.device(address).region(bar);
     const memory = region.map(0, region.size);
     this.#memories.push(memory);
-    const iova = this.busAddress(address, bar);
-    this.space.map(memory, 0, memory.size, BigInt(iova), READ_WRITE);
-    return {
-      memory,
-      iova,
-      bytes: new Uint8Array(memory.buffer),
-      words: new Int32Array(memory.buffer),
-    };
+    return view(memory, this.busAddress(address, bar));
+  }
+
+  /** The same, mapped for all devices at its bus address. */
+  peer(address: string, bar = 2): HostMemory {
+    const peer = this.peerMemory(address, bar);
+    this.space.map(peer.memory, 0, peer.memory.size, BigInt(peer.iova), READ_WRITE);
+    return peer;
   }
 
   busAddress(address: string, bar: number): number {
@@ -150,6 +145,11 @@ export interface HostMemory {
   iova: number;
   bytes: Uint8Array;
   words: Int32Array;
+}
+
+function view(memory: NativeMemory, iova: number): HostMemory {
+  const { buffer } = memory;
+  return { memory, iova, bytes: new Uint8Array(buffer), words: new Int32Array(buffer) };
 }
 
 /** One submission and one completion queue of the same depth. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { p2pmem, start } from "../support/command.js";
-import { copyReport } from "../support/result-schema.js";
+import { copyReport, deviceReport } from "../support/result-schema.js";
 
 const loopback = ["bench", "--platform", "loopback", "--runtime", "0.05"];
 
@@ -63,6 +63,29 @@ describe("p2pmem bench", () => {
       assert.ok(verify !== null && verify.blocks > 0);
       assert.equal(verify.mismatches, 0);
     }
+  });
+
+  it("finds data that was overwritten, and exits with 3", async () => {
+    // Two namespaces over one file, one block apart: each block written is the next one's source.
+    const machine = join(directory, "machine.yaml");
+    writeFileSync(join(directory, "disk"), Buffer.alloc(1 << 20));
+    writeFileSync(
+      machine,
+      `root_ports:
+  - { device: nvme, cmb: 1m, namespaces: [{ file: disk }] }
+  - { device: nvme, namespaces: [{ file: disk }] }
+`,
+    );
+    const listed = await p2pmem("list", "--machine", machine, "--output-format", "json");
+    const { controllers } = deviceReport.parse(JSON.parse(listed.stdout));
+    const { code, stdout, stderr } = await p2pmem(
+      ...["bench", "--machine", machine, "--runtime", "0.05", "--path", "p2p", "--verify"],
+      ...["--src", `${controllers[0]!.address}@0+512k`, "--dst", `${controllers[1]!.address}@64k`],
+      ...["--bs", "64k", "--iodepth", "1", "--output-format", "json"],
+    );
+    assert.equal(code, 3, stderr);
+    const [result] = copyReport.parse(JSON.parse(stdout)).results;
+    assert.ok(result!.verify!.mismatches > 0);
   });
 
   it("writes CSV to a file, one row for each run", async () => {

@@ -215,6 +215,46 @@ describe("p2pmem copy", () => {
         assert.ok(!readdirSync(directory).some((name) => name.startsWith("results")));
       });
 
+    describe("devices that are not free:", () => {
+      let machine: string;
+      let addresses: string[];
+
+      before(async () => {
+        machine = join(directory, "busy.yaml");
+        writeFileSync(
+          machine,
+          `root_ports:
+  - device: switch
+    ports: [{ device: nvme, cmb: 1m }, { device: nvme, driver: nvme }]
+  - { device: nvme, driver: none }
+  - { device: nvme, cmb: 1m }
+`,
+        );
+        const { stdout } = await p2pmem("list", "--machine", machine, "--output-format", "json");
+        const { controllers } = deviceReport.parse(JSON.parse(stdout));
+        assert.deepEqual(
+          controllers.map(({ error }) => error?.code),
+          ["GROUP_NOT_VIABLE", "NOT_BOUND", "NOT_BOUND", undefined],
+          "the list shows who is not",
+        );
+        addresses = controllers.map(({ address }) => address);
+      });
+
+      it("one with another driver, and how to bind it", async () => {
+        const result = await p2pmem(
+          ...["copy", addresses[3]!, addresses[1]!, "--machine", machine, "--size", "1m"],
+        );
+        assertFailure(result, "NOT_BOUND", new RegExp(`${addresses[1]!}.*hint: .*vfio-pci`));
+      });
+
+      it("one whose group holds another driver's device, by name", async () => {
+        const result = await p2pmem(
+          ...["copy", addresses[0]!, addresses[3]!, "--machine", machine, "--size", "1m"],
+        );
+        assertFailure(result, "GROUP_NOT_VIABLE", new RegExp(addresses[1]!));
+      });
+    });
+
     it("a malformed machine file, by line and field", async () => {
       const machine = join(directory, "bad.yaml");
       writeFileSync(machine, "root_ports:\n  - device: nvme\n    namespaces: [{ size: huge }]\n");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "loopback/endpoint.h"
 
@@ -12,8 +13,6 @@ namespace {
 // Where x86 takes interrupt messages: writes there never reach the page table (Intel VT-d §3.14).
 constexpr uint64_t kMsiFirst = 0xfee00000;
 constexpr uint64_t kMsiLast = 0xfeefffff;
-
-bool startsAfter(uint64_t iova, const IommuMapping& mapping) { return iova < mapping.iova; }
 
 }  // namespace
 
@@ -37,23 +36,17 @@ Status IommuDomain::map(const IommuMapping& mapping) {
     return Error{
         .code = "MAPPING_LIMIT",
         .message = "this IOMMU domain has " + std::to_string(kMappingLimit) + " mappings already"};
-  mappings_.insert(std::upper_bound(mappings_.begin(), mappings_.end(), mapping.iova, startsAfter),
-                   mapping);
+  mappings_.emplace(mapping.iova, mapping);
   return {};
 }
 
-void IommuDomain::unmap(uint64_t iova) {
-  mappings_.erase(
-      std::prev(std::upper_bound(mappings_.begin(), mappings_.end(), iova, startsAfter)));
-}
-
 const IommuMapping* IommuDomain::find(uint64_t iova, uint64_t& gap) const {
-  const auto next = std::upper_bound(mappings_.begin(), mappings_.end(), iova, startsAfter);
+  const auto next = mappings_.upper_bound(iova);
   if (next != mappings_.begin()) {
-    const IommuMapping& mapping = *std::prev(next);
+    const IommuMapping& mapping = std::prev(next)->second;
     if (iova - mapping.iova < mapping.length) return &mapping;
   }
-  gap = (next == mappings_.end() ? ~0ull : next->iova) - iova;
+  gap = (next == mappings_.end() ? ~0ull : next->first) - iova;
   return nullptr;
 }
 

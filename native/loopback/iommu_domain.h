@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,7 @@ class IommuDomain {
 
   /// Errors: IOVA_RANGE, MAPPING_LIMIT. The caller has checked for overlap (core/address_space.h).
   Status map(const IommuMapping& mapping);
-  void unmap(uint64_t iova);
+  void unmap(uint64_t iova) { mappings_.erase(iova); }
   void clear() { mappings_.clear(); }
 
   /// The mapping that holds `iova`; else null and, in `gap`, how many bytes are unmapped from
@@ -56,7 +57,7 @@ class IommuDomain {
   static constexpr size_t kFaultsKept = 256;        // the newest
 
   std::vector<IovaRange> ranges_;
-  std::vector<IommuMapping> mappings_;  // by IOVA
+  std::map<uint64_t, IommuMapping> mappings_;  // by IOVA
   std::array<Fault, kFaultsKept> faults_{};
   uint64_t faultCount_ = 0;
 };

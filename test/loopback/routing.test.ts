@@ -10,6 +10,7 @@ import {
   NVME1,
   NVME2,
   READ,
+  waitFor,
   WRITE,
   type RawQueue,
 } from "../support/raw-nvme.js";
@@ -278,7 +279,7 @@ describe("loopback routing", () => {
     queue.ring();
     // Not even the entry can be fetched, which a controller reports as fatal.
     const status = bench.device(NVME1).region(0);
-    while ((status.read32(0x1c) & 2) === 0);
+    waitFor("CSTS.CFS", () => (status.read32(0x1c) & 2) !== 0);
     assert.equal(queue.poll(), null);
     const { hostControlBytes } = bench.native.traffic();
     assert.deepEqual([payload(bench), hostControlBytes], [{}, 0]);

@@ -114,7 +114,7 @@ const nvme = only({
   acs,
   driver,
   serial: z
-    .string()
+    .string("must be 1 to 20 ASCII characters")
     .regex(/^[\x21-\x7e]{1,20}$/, "must be 1 to 20 ASCII characters")
     .optional(),
   cmb: powerOfTwo(LARGEST).optional(),
@@ -259,9 +259,7 @@ function parseMachine(text: string, file: string): MachineConfiguration {
   } catch (cause) {
     throw mistake(file, 1, (cause as Error).message); // aliases that lead nowhere, or explode
   }
-  const parsed = machine.safeParse(content, {
-    error: (issue) => (issue.input === undefined ? "is missing" : undefined),
-  });
+  const parsed = machine.safeParse(content);
   if (parsed.success)
     return configure(path.parse(file).name, parsed.data, path.dirname(path.resolve(file)));
   const issue = parsed.error.issues[0] as z.core.$ZodIssue;

@@ -223,9 +223,13 @@ export class RawQueue {
   }
 
   wait(): Completion {
-    let completion: Completion | null = null;
-    waitFor(`a completion in queue ${this.qid}`, () => (completion = this.poll()) !== null);
-    return completion ?? assert.fail();
+    const found: Completion[] = [];
+    waitFor(`a completion in queue ${this.qid}`, () => {
+      const completion = this.poll();
+      if (completion) found.push(completion);
+      return completion !== null;
+    });
+    return found[0] ?? assert.fail();
   }
 
   /** One command from start to end. */

@@ -65,18 +65,21 @@ Napi::Value MemoryObject::buffer(const Napi::CallbackInfo& info) {
     const auto buffer = Napi::ArrayBuffer::New(
         env, held->data(), held->size(),
         [](Napi::Env, void*, std::shared_ptr<Memory>* kept) { delete kept; }, keep.get());
-    keep.release();
+    bufferHold_ = keep.release();
     buffer_ = Napi::Persistent(buffer);
   }
   return buffer_.Value();
 }
 
 void MemoryObject::close(const Napi::CallbackInfo&) {
-  if (!buffer_.IsEmpty()) {
-    buffer_.Value().Detach();
-    buffer_.Reset();
-  }
-  memory_.reset();
+  // Until the end of this function, hence until after the detach.
+  const std::shared_ptr<Memory> held = std::move(memory_);
+  if (buffer_.IsEmpty()) return;
+  // Node finalizes the detached buffer only in a later turn of the event loop: were it to keep the
+  // memory until then, a device whose BAR this is would stay open after everything was closed.
+  bufferHold_->reset();
+  buffer_.Value().Detach();
+  buffer_.Reset();
 }
 
 }  // namespace p2pmem

@@ -32,6 +32,9 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject> {
   std::shared_ptr<Memory> memory_;
   // Keeps the one buffer of this object reachable, so that close() can detach it.
   Napi::Reference<Napi::ArrayBuffer> buffer_;
+  // The buffer's own hold on the memory; it belongs to the buffer's finalizer, which cannot run
+  // before buffer_ lets go.
+  std::shared_ptr<Memory>* bufferHold_ = nullptr;
 };
 
 }  // namespace p2pmem

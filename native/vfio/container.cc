@@ -116,6 +116,12 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
 
 Result<std::shared_ptr<Device>> VfioContainer::openDevice(const std::string& address) {
   const std::lock_guard lock(mutex_);
+  // The kernel would open it again, and two owners would get in each other's way.
+  if (const auto known = devices_.find(address); known != devices_.end() && !known->second.expired())
+    return Error{.code = "IN_USE",
+                 .message = address + " is open already",
+                 .device = address,
+                 .hint = "a session opens each device once: use that"};
   auto number = sysfs::vfioGroupOf(address);
   if (!number.ok()) return number.take();
   auto groupFd = group(number.value(), address);
@@ -126,7 +132,9 @@ Result<std::shared_ptr<Device>> VfioContainer::openDevice(const std::string& add
     error.device = address;
     return error;
   }
-  return VfioDevice::create(address, std::move(fd), shared_from_this());
+  auto device = VfioDevice::create(address, std::move(fd), shared_from_this());
+  if (device.ok()) devices_[address] = device.value();
+  return device;
 }
 
 Result<AddressSpaceInfo> VfioContainer::info() {

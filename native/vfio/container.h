@@ -37,6 +37,7 @@ class VfioContainer final : public AddressSpace,
   bool hasIommu_ = false;  // set by the first group
   // Kept to the end: with its last group a container loses its IOMMU, and all mappings with it.
   std::map<int, UniqueFd> groups_;
+  std::map<std::string, std::weak_ptr<Device>> devices_;  // by address
 };
 
 }  // namespace p2pmem

@@ -52,8 +52,11 @@ describe("peer memory", () => {
     describe(`of the ${name}`, () => {
       const sizes = [512, 4 * KIB, 5 * KIB, 64 * KIB, 513 * KIB];
       if (!isLab || name !== "CMB") sizes.push(4 * KIB * KIB);
+      // QEMU cuts a DMA into memory that it emulates by register accesses at pages and, from there,
+      // at 512 bytes, and loses what lies between (7.2: dma_blk_cb()). All else need be dwords only.
+      const odd = isLab && name === "CMB" ? 1536 : 2044;
       for (const size of sizes)
-        for (const start of [0, 512, 2044])
+        for (const start of [0, 512, odd])
           it(`holds each of ${size} bytes, ${start} into a page, between read and write`, async () => {
             const provider = providers.get(name)!;
             const allocation = provider.pool.alloc(start + size + 8);

@@ -173,6 +173,8 @@ export interface NativeAddon {
   ): number;
   /** One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). */
   read32(memory: NativeMemory, offset: number): number;
+  /** Lets another thread have this processor, if one is waiting for it: sched_yield(2). */
+  yieldProcessor(): void;
   /** CPU time of the calling thread, nanoseconds. */
   threadCpuTime(): { user: number; system: number };
 }

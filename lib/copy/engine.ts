@@ -7,7 +7,7 @@ import type { BlockShape, CopyFailure, CopyJob, CopyOutcome, SideJob } from "./j
 /** No completion for so long means that the device will not answer any more. */
 const TIMEOUT_NS = 30e9;
 
-/** Empty polls between two looks at the clock and the stop flag: some 50 us. */
+/** Empty polls after which to look at the clock and the stop flag, and yield: some 50 us. */
 const IDLE_POLLS = 8192;
 
 /**
@@ -20,6 +20,7 @@ export class CopyEngine {
   readonly #read: Side;
   readonly #write: Side;
   readonly #handoff: Handoff;
+  readonly #yield: () => void;
   readonly #control: ControlBlock;
   readonly #latency: Histogram;
 
@@ -47,7 +48,15 @@ export class CopyEngine {
   #blocks = 0;
   #busyNs = 0;
 
-  constructor(job: CopyJob, read: QueuePair, write: QueuePair, handoff: Handoff) {
+  /** `yieldProcessor`: lets another thread run, if one is waiting to. */
+  constructor(
+    job: CopyJob,
+    read: QueuePair,
+    write: QueuePair,
+    handoff: Handoff,
+    yieldProcessor: () => void,
+  ) {
+    this.#yield = yieldProcessor;
     this.#read = new Side(job.read, read);
     this.#write = new Side(job.write, write);
     this.#handoff = handoff;
@@ -80,7 +89,11 @@ export class CopyEngine {
       const reads = this.#collectReads();
       const writes = this.#collectWrites();
       if (reads || writes) idle = 0;
-      else if (++idle % IDLE_POLLS === 0 && this.#isStuck()) break;
+      else if (++idle % IDLE_POLLS === 0) {
+        if (this.#isStuck()) break;
+        // Where threads outnumber processors, what is awaited may be waiting for this one.
+        this.#yield();
+      }
     }
     return {
       bytes: this.#bytes,

@@ -27,6 +27,9 @@ function run(job: CopyJob): CopyOutcome {
       open(openQueuePair(job.read.queue)),
       open(openQueuePair(job.write.queue)),
       open(openHandoff(job.handoff)),
+      () => {
+        addon().yieldProcessor();
+      },
     );
     const before = addon().threadCpuTime();
     const outcome = engine.run();

@@ -1,5 +1,6 @@
 // The module: the functions of NativeAddon in lib/addon.ts.
 #include <napi.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include "bindings/addon_data.h"
@@ -68,6 +69,8 @@ Napi::Value read32(const Napi::CallbackInfo& info) {
                            *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset));
 }
 
+void yieldProcessor(const Napi::CallbackInfo&) { sched_yield(); }
+
 Napi::Value threadCpuTime(const Napi::CallbackInfo& info) {
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
@@ -95,6 +98,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["read32"] = Napi::Function::New<read32>(env);
+  exports["yieldProcessor"] = Napi::Function::New<yieldProcessor>(env);
   exports["threadCpuTime"] = Napi::Function::New<threadCpuTime>(env);
   return exports;
 }

@@ -180,7 +180,13 @@ class Model {
 
   run(): ReturnType<CopyEngine["run"]> {
     const queue = (model: ModelQueue): QueuePair => model as unknown as QueuePair;
-    return new CopyEngine(this.job, queue(this.read), queue(this.write), this.handoff).run();
+    return new CopyEngine(
+      this.job,
+      queue(this.read),
+      queue(this.write),
+      this.handoff,
+      () => undefined,
+    ).run();
   }
 
   assertCopied(units: number): void {

@@ -50,7 +50,10 @@ function lint() {
   return checks.every(Boolean) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
-/** The device suite inside the virtual server, then what needs the host's side of it. */
+/**
+ * Inside the virtual server the device suite, and the command on devices that VFIO owns; then what
+ * needs the host's side of it.
+ */
 function lab() {
   const check = spawnSync(node, ["scripts/lab.mjs", "--check"], { cwd: root, encoding: "utf8" });
   if (check.status !== 0) {
@@ -61,7 +64,7 @@ function lab() {
   }
   const inGuest =
     'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 120000 ' +
-    "'dist-test/device/**/*.test.js'";
+    "'dist-test/device/**/*.test.js' 'dist-test/guest/**/*.test.js'";
   const command = ["sh", "-c", inGuest, "sh", ...mocha];
   const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "480", ...command]);
   const guest = readTotals(join(scratch, "out/totals.json"), ok);

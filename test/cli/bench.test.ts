@@ -3,17 +3,10 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { p2pmem, start } from "../support/command.js";
+import { p2pmem, start, waitUntilBusy } from "../support/command.js";
 import { copyReport, deviceReport } from "../support/result-schema.js";
 
 const loopback = ["bench", "--platform", "loopback", "--runtime", "0.05"];
-
-/** CPU time that a process has used, in clock ticks (proc(5): utime and stime of /proc/PID/stat). */
-function cpuTicks(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return Number(fields[11]) + Number(fields[12]);
-}
 
 describe("p2pmem bench", () => {
   let directory: string;
@@ -118,8 +111,7 @@ describe("p2pmem bench", () => {
         ...["--bs", "128k", "--iodepth", "32", "--output", join(directory, "never")],
       );
       await once(child, "spawn");
-      // A second of CPU is far more than it takes to begin: it polls by then.
-      while (cpuTicks(child.pid!) < 100) await delay(20);
+      await waitUntilBusy(child.pid!, 1);
       child.kill(signal);
       const { code, stderr } = await done;
       assert.equal(code, 130);

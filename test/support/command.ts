@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export interface CommandResult {
@@ -25,6 +27,20 @@ export function start(...args: string[]): { child: ChildProcess; done: Promise<C
     });
   });
   return { child, done };
+}
+
+/**
+ * Resolves when a process has used so many seconds of CPU: choose more than it takes to begin, and
+ * it polls by then.
+ */
+export async function waitUntilBusy(pid: number, seconds: number): Promise<void> {
+  while (cpuSeconds(pid) < seconds) await delay(20);
+}
+
+/** proc(5): utime and stime of /proc/PID/stat, in ticks of 10 ms. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 export function p2pmem(...args: string[]): Promise<CommandResult> {

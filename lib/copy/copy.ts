@@ -2,6 +2,7 @@ import { P2pError } from "../errors.js";
 import { statusError } from "../nvme/status.js";
 import type { Session } from "../session.js";
 import { checkPlan } from "./check.js";
+import type { CheckedRanges } from "./check.js";
 import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
 import type { CopyPlan } from "./plan.js";
 import type { CopyMeasurement } from "./result.js";
@@ -9,15 +10,16 @@ import { CopySetup } from "./setup.js";
 import { trafficOf } from "./traffic.js";
 import type { Legs } from "./traffic.js";
 
-/** How often a run's owner hears of its progress. */
-const PROGRESS_MS = 200;
+/** How often a run's owner hears of its progress, and the devices are asked whether they live. */
+const WATCH_MS = 100;
 
 /**
  * Copies as the plan says, in a thread of its own, and measures.
  *
  * Errors: those of checkPlan(), before any command; NO_ROOM, MEMLOCK, NO_MEMORY; NVME_STATUS with
- * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; INTERRUPTED by the plan's signal. After
- * an error the destination holds a part of the data.
+ * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; DEVICE_GONE, CONTROLLER_RESET or
+ * CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error the destination holds a part of
+ * the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
   return session.operation(plan.signal, async (signal) => {
@@ -27,12 +29,14 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
     try {
       const job = await setup.open(plan, ranges);
       session.platform.resetTraffic();
-      const outcome = await supervise(session, plan, setup, job, signal);
+      const { outcome, lost } = await supervise(session, plan, ranges, setup, job, signal);
       const traffic = trafficOf(session.platform, session.pci, legsOf(plan), outcome.bytes);
-      drained = outcome.failure === null || outcome.failure.kind === "status";
+      drained = outcome.drained;
+      if (lost !== null && !drained) throw lost;
       if (outcome.failure !== null) throw failureOf(plan, outcome.failure);
       signal.throwIfAborted();
-      if (plan.runtime === undefined) await ranges.destination.flush();
+      const { hasVolatileWriteCache } = ranges.destination.controller.identity;
+      if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();
       return {
         bytes: outcome.bytes,
         blocks: outcome.blocks,
@@ -55,31 +59,39 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
   });
 }
 
-/** Lets a reactor run the job, passes on the stop signal, and reports progress. */
+/**
+ * Lets a reactor run the job, passes on the stop signal and reports progress. `lost`: the error of a
+ * device that has gone meanwhile, for which the reactor was told not to wait.
+ */
 async function supervise(
   session: Session,
   plan: CopyPlan,
+  ranges: CheckedRanges,
   { control }: CopySetup,
   job: CopyJob,
   signal: AbortSignal,
-): Promise<CopyOutcome> {
-  const total =
-    plan.runtime === undefined ? (job.rangeBlocks - 1) * job.blockBytes + job.lastBlockBytes : null;
+): Promise<{ outcome: CopyOutcome; lost: Error | null }> {
+  const total = plan.runtime === undefined ? ranges.length : null;
+  let lost: Error | null = null;
+  const watch = setInterval(() => {
+    plan.onProgress?.(control.bytes, total);
+    try {
+      ranges.source.controller.assertAlive();
+      ranges.destination.controller.assertAlive();
+    } catch (error) {
+      lost ??= error as Error;
+      control.giveUp();
+    }
+  }, WATCH_MS);
   const stop = (): void => {
     control.stop();
   };
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
-  const report = plan.onProgress?.bind(plan);
-  const timer =
-    report &&
-    setInterval(() => {
-      report(control.bytes, total);
-    }, PROGRESS_MS);
   try {
-    return await session.withReactor((reactor) => reactor.run(job));
+    return { outcome: await session.withReactor((reactor) => reactor.run(job)), lost };
   } finally {
-    clearInterval(timer);
+    clearInterval(watch);
     signal.removeEventListener("abort", stop);
   }
 }
@@ -94,6 +106,7 @@ function legsOf({ path, source, destination, provider }: CopyPlan): Legs {
 }
 
 function failureOf(plan: CopyPlan, failure: CopyFailure): P2pError {
+  if (failure.kind === "given-up") return new P2pError("INTERNAL", "the run was given up");
   const { device, nsid } = failure.side === "read" ? plan.source : plan.destination;
   const command = failure.side === "read" ? "Read" : "Write";
   switch (failure.kind) {

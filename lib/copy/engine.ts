@@ -74,7 +74,10 @@ export class CopyEngine {
     this.#ready = new Int32Array(job.slots);
   }
 
-  /** Runs to the end, the deadline, the stop flag or the first failure; then nothing is in flight. */
+  /**
+   * Runs to the end, the deadline, the stop flag or the first failure, and until nothing is in
+   * flight, unless a device does not answer.
+   */
   run(): Omit<CopyOutcome, "userNs" | "systemNs"> {
     const began = now();
     this.#deadline = began + this.#runtimeNs;
@@ -101,7 +104,7 @@ export class CopyEngine {
       runtimeNs: this.#lastSeen - began,
       busyNs: this.#busyNs,
       failure: this.#failure,
-      stopped: this.#control.stopping,
+      drained: this.#inFlight === 0,
     };
   }
 
@@ -245,6 +248,10 @@ export class CopyEngine {
       if (fault === null) continue;
       const { message, hint = "" } = fault;
       this.#failure = { kind: "fault", side: this.#nameOf(side), message, hint };
+      return true;
+    }
+    if (this.#control.givenUp) {
+      this.#failure ??= { kind: "given-up" };
       return true;
     }
     if (now() - this.#lastSeen < TIMEOUT_NS) return false;

@@ -64,7 +64,9 @@ export interface CopyJob {
 export type CopyFailure =
   | { kind: "status"; side: "read" | "write"; status: number; lba: number; blocks: number }
   | { kind: "fault"; side: "read" | "write"; message: string; hint: string }
-  | { kind: "timeout"; side: "read" | "write"; outstanding: number };
+  | { kind: "timeout"; side: "read" | "write"; outstanding: number }
+  /** The owner of the run knows better: it gave up waiting. */
+  | { kind: "given-up" };
 
 export interface CopyOutcome {
   /** Bytes and blocks that arrived. */
@@ -77,9 +79,12 @@ export interface CopyOutcome {
   userNs: number;
   systemNs: number;
   failure: CopyFailure | null;
-  /** True where the stop flag ended it. */
-  stopped: boolean;
+  /** False where commands are still in flight, and the devices may still reach the run's memory. */
+  drained: boolean;
 }
+
+const STOP = 0;
+const GIVE_UP = 1;
 
 /** What the owner of a run and its reactor share while it runs. */
 export class ControlBlock {
@@ -97,11 +102,20 @@ export class ControlBlock {
 
   /** Begin nothing new, finish what is in flight. */
   stop(): void {
-    Atomics.store(this.#flags, 0, 1);
+    Atomics.store(this.#flags, STOP, 1);
   }
 
   get stopping(): boolean {
-    return Atomics.load(this.#flags, 0) !== 0;
+    return Atomics.load(this.#flags, STOP) !== 0;
+  }
+
+  /** Do not wait either: what is in flight will not complete. */
+  giveUp(): void {
+    Atomics.store(this.#flags, GIVE_UP, 1);
+  }
+
+  get givenUp(): boolean {
+    return Atomics.load(this.#flags, GIVE_UP) !== 0;
   }
 
   /** Bytes copied so far. A torn value cannot be: an aligned double is one store on 64-bit. */

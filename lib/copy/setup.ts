@@ -78,9 +78,14 @@ export class CopySetup {
     };
   }
 
-  /** After a run that has drained, or none. */
+  /** After a run that has drained, or none. Errors: those of deleting queues. */
   async close(): Promise<void> {
-    for (const close of this.#queues.splice(0)) await close();
+    try {
+      for (const close of this.#queues.splice(0)) await close();
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
     for (const close of this.#memory.splice(0).reverse()) close();
   }
 

@@ -158,6 +158,22 @@ export class NvmeController {
     await this.#queues.delete(qid, this.#admin);
   }
 
+  /**
+   * Throws where nothing that was submitted will complete any more.
+   * Errors: DEVICE_GONE, CONTROLLER_FATAL, CONTROLLER_RESET.
+   */
+  assertAlive(): void {
+    const csts = this.#registers.read(Register.CSTS);
+    if ((csts & CSTS.CFS) !== 0) throw this.#fatal();
+    // It was ready when the admin queue was made: a reset that was not ours has taken the queues.
+    if (this.#adminQueue && (csts & CSTS.RDY) === 0)
+      throw this.#error(
+        "CONTROLLER_RESET",
+        "it was reset, and its queues are gone",
+        "open it again",
+      );
+  }
+
   /** Any admin command; dword 0 of its completion. Errors: as AdminQueue.execute(). */
   execute(command: AdminCommand): Promise<number> {
     return this.#admin.execute(command);
@@ -274,7 +290,7 @@ export class NvmeController {
   }
 
   #openAsync(handle: QueuePairHandle): AsyncQueue {
-    return new AsyncQueue(openQueuePair(handle), COMMAND_TIMEOUT, () => this.#assertAlive());
+    return new AsyncQueue(openQueuePair(handle), COMMAND_TIMEOUT, () => this.assertAlive());
   }
 
   async #close(): Promise<void> {
@@ -312,7 +328,7 @@ export class NvmeController {
 
   /** And the memory that it lends: nobody else may still think that it answers. */
   async #deleteQueues(): Promise<void> {
-    this.#assertAlive();
+    this.assertAlive();
     if (this.#adminQueue)
       for (const qid of this.#queues.ioQueues) await this.#queues.delete(qid, this.#admin);
     if (this.#cmb) disableCmb(this.#registers, this.#capabilities);
@@ -353,18 +369,6 @@ export class NvmeController {
         );
       await delay(1);
     }
-  }
-
-  #assertAlive(): void {
-    const csts = this.#registers.read(Register.CSTS);
-    if ((csts & CSTS.CFS) !== 0) throw this.#fatal();
-    // It was ready when the admin queue was made: a reset that was not ours has taken the queues.
-    if (this.#adminQueue && (csts & CSTS.RDY) === 0)
-      throw this.#error(
-        "CONTROLLER_RESET",
-        "it was reset, and its queues are gone",
-        "open it again",
-      );
   }
 
   #assertOpen(): void {

@@ -77,6 +77,19 @@ describe("a session", () => {
     assert.equal((await runCopy(session, again)).bytes, again.size);
   });
 
+  it("fails a copy at once whose device is reset, and its devices work again", async () => {
+    const { run, moving } = endless(await peerPlan());
+    const failed = assert.rejects(run, { code: "CONTROLLER_RESET", device: devices.nvme2 });
+    await moving;
+    (await session.controller(devices.nvme2)).device.reset();
+    await failed;
+    await session.close();
+
+    session = await openSession();
+    const again = await peerPlan();
+    assert.equal((await runCopy(session, again)).bytes, again.size);
+  });
+
   it("does not begin a copy whose signal was aborted before", async () => {
     const target = await namespaceOf(session, devices.nvme2);
     const untouched = pattern(4096, 8);

@@ -331,7 +331,7 @@ describe("the copy engine", () => {
     };
     const outcome = model.run();
     model.assertDrained();
-    assert.ok(outcome.stopped);
+    assert.ok(outcome.drained);
     assert.equal(outcome.blocks, plain.slots);
     assert.equal(model.destination.size, plain.slots * plain.blockUnits);
   });
@@ -360,11 +360,34 @@ describe("the copy engine", () => {
       model.write.fault = new P2pError("BAD_COMPLETION", "command id 77", { hint: "reset" });
       return -1;
     };
-    assert.deepEqual(model.run().failure, {
-      kind: "fault",
-      side: "write",
-      message: "command id 77",
-      hint: "reset",
-    });
+    const { failure, drained } = model.run();
+    const [message, hint] = ["command id 77", "reset"];
+    assert.deepEqual(failure, { kind: "fault", side: "write", message, hint });
+    assert.equal(drained, false);
+  });
+
+  it("does not wait where its owner has given up, and says that it has not drained", () => {
+    const model = new Model(plain, randomFrom(19));
+    model.write.next = () => -1;
+    const submit = model.write.submit.bind(model.write);
+    model.write.submit = (...words) => {
+      submit(...words);
+      model.control.giveUp();
+    };
+    const { failure, drained } = model.run();
+    assert.deepEqual(failure, { kind: "given-up" });
+    assert.equal(drained, false);
+  });
+
+  it("that gives up after a command has failed keeps that failure, but has not drained", () => {
+    const model = new Model(plain, randomFrom(23));
+    model.statusOf.set(FIRST_SOURCE_UNIT + 2 * plain.blockUnits, 0x281);
+    model.write.next = () => {
+      if (model.read.status !== 0) model.control.giveUp();
+      return -1;
+    };
+    const { failure, drained } = model.run();
+    assert.equal(failure?.kind, "status");
+    assert.equal(drained, model.write.outstanding === 0);
   });
 });

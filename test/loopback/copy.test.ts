@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { copy } from "#lib/copy/by-name.js";
+import { runCopy } from "#lib/copy/copy.js";
+import type { CopyPlan } from "#lib/copy/plan.js";
+import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { NvmeError } from "#lib/errors.js";
+import { Session } from "#lib/session.js";
+import { load, namespaceOf, pattern, planOf, store } from "../device/machine.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Addresses as the machine file's order gives them: see docs/machine-file.md. */
+const [SMALL, LARGE, CARD, PLAIN] = [
+  "0000:03:00.0",
+  "0000:04:00.0",
+  "0000:05:00.0",
+  "0000:06:00.0",
+];
+
+const MACHINE = `
+root_ports:
+  - device: switch
+    ports:
+      - device: nvme
+        cmb: 1m
+        max_transfer: 8k
+        namespaces:
+          - { size: 8m }
+          - { size: 1m, file: small.img }
+      - device: nvme
+        doorbell_stride: 2
+        namespaces:
+          - { size: 8m, block: 4096 }
+      - device: card
+        memory: 1m
+  - device: nvme
+    driver: nvme
+`;
+
+describe("copy on a machine of its own", () => {
+  let directory: string;
+  let session: Session;
+
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-copy-"));
+    writeFileSync(join(directory, "machine.yaml"), MACHINE);
+    session = await Session.open({ machine: join(directory, "machine.yaml") });
+  });
+
+  after(async () => {
+    await session.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  for (const [what, src, dst] of [
+    ["512 byte blocks to 4 KiB blocks", SMALL, LARGE],
+    ["4 KiB blocks to 512 byte blocks", LARGE, SMALL],
+  ] as const)
+    for (const path of ["p2p", "host", "cpu"] as const)
+      it(`goes from ${what} with commands of different lengths, ${path}`, async () => {
+        const provider = path === "host" ? null : await session.provider(CARD);
+        const rest: Partial<CopyPlan> = { path, provider, bs: 60 * KIB, size: 2 * MIB + 4 * KIB };
+        const plan = planOf(`${src}/1@4k`, `${dst}/1@1m`, rest);
+        await stampSource(session, plan, 31);
+        await runCopy(session, plan);
+        assert.deepEqual(await checkStamps(session, plan, 31), {
+          blocks: Math.ceil(plan.size! / plan.bs),
+          mismatches: 0,
+          first: null,
+        });
+      });
+
+  it("copies within one namespace, from range to range", async () => {
+    const provider = await session.provider(`${SMALL}/cmb`);
+    const plan = planOf(`${SMALL}@0+1m`, `${SMALL}@1m`, { path: "p2p", provider });
+    await stampSource(session, plan, 32);
+    await runCopy(session, plan);
+    assert.equal((await checkStamps(session, plan, 32)).mismatches, 0);
+  });
+
+  it("stops at a failing medium, names the blocks, and has its memory back", async () => {
+    const small = await session.provider(CARD);
+    const plan = planOf(`${SMALL}/2`, `${LARGE}/1`, { path: "p2p", provider: small, bs: 16 * KIB });
+    truncateSync(join(directory, "small.img"), 512 * KIB);
+    await assert.rejects(runCopy(session, plan), (error: unknown) => {
+      assert.ok(error instanceof NvmeError);
+      assert.equal(error.device, SMALL);
+      assert.match(error.message, /^Read of blocks \d+ to \d+ of namespace 2 failed: /);
+      const [, first] = /blocks (\d+)/.exec(error.message)!;
+      assert.ok(Number(first) >= 1024, error.message);
+      return true;
+    });
+    assert.equal(small.pool.available, small.size);
+  });
+
+  describe("refuses before it touches a device", () => {
+    const cases: [string, string, Partial<CopyPlan> & { src?: string; dst?: string }][] = [
+      ["UNALIGNED", "a block size that is no multiple of 512", { bs: 1000 }],
+      ["UNALIGNED", "one that fits the source's blocks alone", { bs: 512 }],
+      ["UNALIGNED", "an offset inside a block", { dst: `${LARGE}@512` }],
+      ["UNALIGNED", "a size that ends inside a block", { size: 4608 }],
+      ["BAD_RANGE", "a range past the source's end", { src: `${SMALL}@7m+2m` }],
+      ["BAD_RANGE", "a range past the destination's end", { dst: `${LARGE}@8188k`, size: 8192 }],
+      ["BAD_RANGE", "an offset past the end", { src: `${SMALL}@9m`, size: 4096 }],
+      ["BAD_RANGE", "a size past the end of a given range", { src: `${SMALL}@0+4k`, size: 8192 }],
+      ["BAD_RANGE", "size 0", { size: 0 }],
+      ["BAD_SIZE", "blocks of 0 bytes", { bs: 0 }],
+      ["BAD_ARGUMENT", "no blocks in flight", { iodepth: 0 }],
+      ["BAD_ARGUMENT", "no time", { runtime: 0 }],
+      ["OVERLAP", "ranges that overlap", { src: `${SMALL}@0+2m`, dst: `${SMALL}@1m` }],
+      ["OVERLAP", "a copy onto itself", { dst: SMALL }],
+      ["NO_NAMESPACE", "a namespace that is not there", { dst: `${LARGE}/2` }],
+      ["UNKNOWN_DEVICE", "a device that is not there", { dst: "0000:7f:00.0" }],
+      ["NOT_NVME", "a device that is no NVMe controller", { src: CARD }],
+      ["NOT_BOUND", "a device of another driver", { dst: PLAIN }],
+      ["NO_PROVIDER", "a path through nothing", { path: "p2p" }],
+    ];
+    for (const [code, what, { src = SMALL, dst = LARGE, ...rest }] of cases)
+      it(`${code}: ${what}`, async () => {
+        const target = await namespaceOf(session, LARGE);
+        const untouched = pattern(64 * KIB, 6);
+        await store(session, target, 0, untouched);
+        await assert.rejects(runCopy(session, planOf(src, dst, rest)), { code });
+        assert.deepEqual(await load(session, target, 0, 64 * KIB), untouched);
+      });
+
+    it("NO_PROVIDER: memory that the device does not have, and says what it has", async () => {
+      await assert.rejects(session.provider(`${LARGE}/cmb`), {
+        code: "NO_PROVIDER",
+        hint: /^it has no memory/,
+      });
+      await assert.rejects(session.provider(`${CARD}/bar0`), {
+        code: "NO_PROVIDER",
+        hint: "it has bar2",
+      });
+      await assert.rejects(session.provider(`${SMALL}/pmr`), {
+        code: "NO_PROVIDER",
+        hint: "it has cmb",
+      });
+    });
+  });
+
+  it("copies as a script says it", async () => {
+    const result = await copy(session, {
+      src: `${SMALL}/1`,
+      dst: LARGE,
+      provider: CARD,
+      bs: "64k",
+      iodepth: 4,
+      size: "1m",
+      verify: true,
+    });
+    assert.equal(result.path, "p2p");
+    assert.equal(result.bytes, MIB);
+    assert.deepEqual(result.verify, { blocks: 16, mismatches: 0 });
+    assert.equal(result.traffic.host_memory_bytes, 0);
+    assert.ok(result.bw_bytes > 0 && result.lat_ns.min <= result.lat_ns.max);
+  });
+
+  it("does not fall back to host memory where no provider was named", async () => {
+    await assert.rejects(copy(session, { src: SMALL, dst: LARGE }), { code: "NO_PROVIDER" });
+  });
+});
+
+describe("copy with ACS redirect on", () => {
+  it("crosses the root complex with each leg, and host memory with none", async () => {
+    const session = await Session.open({ machine: "acs" });
+    try {
+      const provider = await session.provider("0000:05:00.0");
+      const size = MIB;
+      const plan = planOf("0000:03:00.0", "0000:04:00.0", { path: "p2p", provider, size });
+      await stampSource(session, plan, 33);
+      const { traffic } = await runCopy(session, plan);
+      assert.equal(traffic.host_memory_bytes, 0);
+      assert.equal(traffic.root_complex_bytes, 2 * size);
+      assert.equal((await checkStamps(session, plan, 33)).mismatches, 0);
+    } finally {
+      await session.close();
+    }
+  });
+});

@@ -162,6 +162,22 @@ describe("copy", () => {
     assert.equal(provider.pool.available, provider.size);
   });
 
+  it("writes to a real device only where that was allowed, to the loopback machine's freely", async () => {
+    const { nvme1, nvme2 } = devices;
+    const target = await namespaceOf(session, nvme2);
+    const old = pattern(4 * KIB, 78);
+    await store(session, target, 0, old);
+    const plan = planOf(nvme1, nvme2, { size: 4 * KIB, allowWrite: false });
+    if (!isLab) {
+      assert.equal((await runCopy(session, plan)).bytes, 4 * KIB);
+      return;
+    }
+    const refused = { code: "WRITE_NOT_ALLOWED", device: nvme2 };
+    await assert.rejects(runCopy(session, plan), refused);
+    await assert.rejects(stampSource(session, { ...plan, source: plan.destination }, 1), refused);
+    assert.deepEqual(await load(session, target, 0, 4 * KIB), old);
+  });
+
   it("runs for a time over and over through the range, with every block right in the end", async () => {
     const { nvme1, nvme2 } = devices;
     const plan = planOf(nvme1, nvme2, { bs: 8 * KIB, size: 40 * KIB + 512, iodepth: 3 });

@@ -39,6 +39,11 @@ export interface ProviderReport {
   bytes: number;
 }
 
+/** What is to be said of the results, each note once. */
+export function notesOf(results: readonly BenchResult[]): string[] {
+  return [...new Set(results.flatMap(({ notes }) => notes))];
+}
+
 /** This package's version. */
 export function packageVersion(): string {
   const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");

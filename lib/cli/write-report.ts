@@ -4,7 +4,7 @@ import type { OutputFormat } from "./options.js";
 import { copyCsv } from "./output/csv.js";
 import { copyJson } from "./output/json.js";
 import { copyTable } from "./output/normal.js";
-import { packageVersion, type CopyReport } from "./report.js";
+import { notesOf, packageVersion, type CopyReport } from "./report.js";
 
 /** Writes results; `head` is for a person, who reads it above them. */
 export function writeCopyReport(
@@ -18,6 +18,9 @@ export function writeCopyReport(
     platform: session.platform.kind,
     results,
   };
+  // A reader of the other formats finds what a note says in the numbers; it is said all the same.
+  if (format !== "normal")
+    for (const note of notesOf(results)) process.stderr.write(`p2pmem: note: ${note}\n`);
   if (format === "json") output.write(copyJson(report));
   else if (format === "csv") output.write(copyCsv(report));
   else output.write(head + copyTable(report));

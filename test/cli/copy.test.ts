@@ -115,7 +115,11 @@ describe("p2pmem copy", () => {
     const args = [source, destination, "--provider", facts.cmb, "--bs", "4m", "--iodepth", "64"];
     const { code, stdout, stderr } = await copy(...args, "--size", "64m");
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /note: 16 blocks in flight, not 64: .*\/cmb has room for no more/);
+    const note = /note: 16 blocks in flight, not 64: .*\/cmb has room for no more\n/;
+    assert.match(stdout, note);
+    const json = await copy(...args, "--size", "64m", "--output-format", "json");
+    assert.match(json.stderr, note);
+    assert.equal(copyReport.parse(JSON.parse(json.stdout)).results[0]!.iodepth, 16);
   });
 
   it("writes results to --output, and nothing to standard output", async () => {

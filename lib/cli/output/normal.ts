@@ -1,5 +1,6 @@
 import type { BenchResult } from "../../bench/bench.js";
 import { formatSize, shortSize } from "../../units.js";
+import { notesOf } from "../report.js";
 import type { ControllerReport, CopyReport, DeviceReport, ProviderReport } from "../report.js";
 import { table, type Column } from "./table.js";
 
@@ -8,8 +9,7 @@ const UNKNOWN = "?";
 /** For a person: at most 100 columns wide. */
 export function copyTable({ results }: CopyReport): string {
   const columns = COPY_COLUMNS.filter(({ shown }) => shown === undefined || results.some(shown));
-  const notes = new Set(results.flatMap((result) => result.notes));
-  return lines([...table(columns, results), ...[...notes].map((note) => `note: ${note}`)]);
+  return lines([...table(columns, results), ...notesOf(results).map((note) => `note: ${note}`)]);
 }
 
 interface CopyColumn extends Column<BenchResult> {

@@ -1,45 +1,58 @@
-/**
- * What the kernel refuses, as a user sees it. Runs inside the lab only: it takes drivers and device
- * files away.
- */
+/** What the kernel refuses. Runs inside the lab only: it takes drivers and device files away. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  writeFileSync,
-} from "node:fs";
-import { basename } from "node:path";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { addon } from "#lib/addon.js";
+import { P2pError } from "#lib/errors.js";
 
-const { NVME1 = "", NVME2 = "", CARD = "" } = process.env;
-const CLI = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+const { NVME1 = "" } = process.env;
+const ADDON = new URL("../../dist/addon.js", import.meta.url).href;
 const DEVICES = "/sys/bus/pci/devices";
 
-function copyCommand(source = NVME1, provider = CARD): string[] {
-  const command = ["copy", source, NVME2, "--via", "p2p", "--provider", provider];
-  return [process.execPath, CLI, ...command, "--size", "8m", "--platform", "vfio", "--allow-write"];
+/** What opening a device and pinning 4 MiB for it is refused with. */
+function refusal(address: string): P2pError {
+  try {
+    openAndMap(address);
+  } catch (error) {
+    assert.ok(error instanceof P2pError, String(error));
+    return error;
+  }
+  throw new assert.AssertionError({ message: `${address} was not refused` });
 }
 
-/** Runs it and expects one line on stderr, with this code, and exit code 1. */
-function refused(code: string, command: string[]): string {
-  const [program = "", ...args] = command;
-  const { status, stderr } = spawnSync(program, args, { encoding: "utf8" });
-  assert.match(stderr, new RegExp(`${code}: `));
-  assert.equal(stderr.trimEnd().split("\n").length, 1, stderr);
-  assert.equal(status, 1);
-  return stderr;
+function openAndMap(address: string): void {
+  const space = addon().openVfioAddressSpace();
+  const device = space.openDevice(address);
+  const memory = addon().allocatePinned(2 ** 22, false);
+  try {
+    space.map(memory, 0, memory.size, 2n ** 21n, { read: true, write: true });
+  } finally {
+    device.close();
+    space.close();
+    memory.close();
+  }
 }
 
-function driverOf(address: string): string | null {
-  const link = `${DEVICES}/${address}/driver`;
-  return existsSync(link) ? basename(realpathSync(link)) : null;
+/** The same in a process that the words before it have put into a worse position. */
+function refusalOf(...prefix: string[]): Record<string, unknown> {
+  const script = `
+    const { addon } = await import(${JSON.stringify(ADDON)});
+    const openAndMap = ${openAndMap.toString()};
+    try {
+      openAndMap(${JSON.stringify(NVME1)});
+    } catch (error) {
+      console.log(JSON.stringify({ ...error, message: error.message }));
+    }`;
+  const [program = "", ...words] = prefix;
+  const command = [...words, process.execPath, "--input-type=module", "--eval", script];
+  const { stdout, stderr } = spawnSync(program, command, { encoding: "utf8" });
+  assert.equal(stderr, "");
+  return JSON.parse(stdout) as Record<string, unknown>;
 }
 
 function unbind(address: string): void {
-  if (driverOf(address) !== null) writeFileSync(`${DEVICES}/${address}/driver/unbind`, address);
+  const driver = `${DEVICES}/${address}/driver`;
+  if (existsSync(driver)) writeFileSync(`${driver}/unbind`, address);
 }
 
 function bind(address: string, driver: string): void {
@@ -49,15 +62,23 @@ function bind(address: string, driver: string): void {
 }
 
 describe("what the kernel refuses", () => {
+  it("nothing, of a device that it has given to VFIO", () => {
+    openAndMap(NVME1);
+  });
+
   it("a device that is not there", () => {
-    refused("UNKNOWN_DEVICE", copyCommand("0000:77:00.0"));
+    assert.equal(refusal("0000:77:00.0").code, "UNKNOWN_DEVICE");
   });
 
   it("a device without a VFIO driver, with the commands that bind it", () => {
     unbind(NVME1);
     try {
-      const line = refused("NOT_BOUND", copyCommand());
-      assert.match(line, new RegExp(`vfio-pci > ${DEVICES}/${NVME1}/driver_override`));
+      const { code, device, hint } = refusal(NVME1);
+      assert.deepEqual([code, device], ["NOT_BOUND", NVME1]);
+      // The hint is a command, and it is right.
+      const [, commands = ""] = /then: (.*)$/.exec(hint ?? "") ?? [];
+      assert.equal(spawnSync("sh", ["-c", commands]).status, 0);
+      openAndMap(NVME1);
     } finally {
       bind(NVME1, "vfio-pci");
     }
@@ -65,32 +86,48 @@ describe("what the kernel refuses", () => {
 
   it("a group that another driver has a part in, which is named", () => {
     // The lab's pair: two functions of one device, hence one group.
-    const isVendor = (name: string, vendor: string): boolean =>
-      readFileSync(`${DEVICES}/${name}/vendor`, "utf8").trim() === vendor;
-    const addresses = readdirSync(DEVICES);
-    const mine = addresses.find((name) => isVendor(name, "0x1234"));
+    const mine = readdirSync(DEVICES).find(
+      (name) => readFileSync(`${DEVICES}/${name}/vendor`, "utf8").trim() === "0x1234",
+    );
     assert.ok(mine, "the lab has an edu device");
-    const other = `${mine.slice(0, -1)}${mine.endsWith("0") ? "1" : "0"}`;
-    assert.ok(addresses.includes(other), "the edu device has a neighbour");
+    const other = mine.replace(/.$/, (fn) => (fn === "0" ? "1" : "0"));
     bind(mine, "vfio-pci");
-    const line = refused("GROUP_NOT_VIABLE", copyCommand(NVME1, `${mine}/bar0`));
-    assert.match(line, new RegExp(`${other} \\(virtio-pci\\)`));
+    const { code, message } = refusal(mine);
+    assert.equal(code, "GROUP_NOT_VIABLE");
+    assert.match(message, new RegExp(`${other} \\(virtio-pci\\)`));
+    // Without its neighbour's driver it works.
+    unbind(other);
+    openAndMap(mine);
   });
 
   it("a user without permission for the group's file", () => {
-    const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    assert.match(refused("PERMISSION", [...asNobody, ...copyCommand()]), /chown \S+ \/dev\/vfio/);
+    const error = refusalOf("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups");
+    assert.equal(error.code, "PERMISSION");
+    assert.equal(error.errno, 13);
+    assert.match(String(error.hint), /chown \S+ \/dev\/vfio\/\d+/);
   });
 
   it("more pinned memory than RLIMIT_MEMLOCK allows", () => {
-    const limited = ["prlimit", "--memlock=65536", "setpriv", "--bounding-set=-ipc_lock"];
-    assert.match(refused("MEMLOCK", [...limited, ...copyCommand()]), /64 KiB.*ulimit -l/);
+    const error = refusalOf("prlimit", "--memlock=65536", "setpriv", "--bounding-set=-ipc_lock");
+    assert.equal(error.code, "MEMLOCK");
+    assert.equal(error.syscall, "ioctl(VFIO_IOMMU_MAP_DMA)");
+    assert.match(String(error.hint), /64 KiB.*ulimit -l/);
+  });
+
+  it("a device that another process has", () => {
+    const space = addon().openVfioAddressSpace();
+    const device = space.openDevice(NVME1);
+    assert.equal(refusalOf("env").code, "IN_USE");
+    device.close();
+    space.close();
   });
 
   it("a machine without /dev/vfio", () => {
     renameSync("/dev/vfio", "/dev/vfio-away");
     try {
-      assert.match(refused("NO_VFIO", copyCommand()), /modprobe vfio-pci/);
+      const { code, hint } = refusal(NVME1);
+      assert.equal(code, "NO_VFIO");
+      assert.match(hint ?? "", /modprobe vfio-pci/);
     } finally {
       renameSync("/dev/vfio-away", "/dev/vfio");
     }

@@ -7,8 +7,15 @@ import type { BlockShape, CopyFailure, CopyJob, CopyOutcome, SideJob } from "./j
 /** No completion for so long means that the device will not answer any more. */
 const TIMEOUT_NS = 30e9;
 
-/** Empty polls after which to look at the clock and the stop flag, and yield: some 50 us. */
+/** Empty polls after which to look at the clock and the stop flag: some 50 us. */
 const IDLE_POLLS = 8192;
+
+/**
+ * Empty polls after which to yield as well: some 500 us. No device that is at work is silent for so
+ * long, but one that is simulated may be waiting for this processor. Earlier it would hand whole time
+ * slices to strangers on a busy machine.
+ */
+const YIELD_POLLS = 10 * IDLE_POLLS;
 
 /**
  * The pipelined copy: `slots` blocks in flight, each read from the source into its slot's buffer,
@@ -94,8 +101,7 @@ export class CopyEngine {
       if (reads || writes) idle = 0;
       else if (++idle % IDLE_POLLS === 0) {
         if (this.#isStuck()) break;
-        // Where threads outnumber processors, what is awaited may be waiting for this one.
-        this.#yield();
+        if (idle >= YIELD_POLLS) this.#yield();
       }
     }
     return {

@@ -2,6 +2,9 @@
 
 #include <bit>
 
+#include "loopback/file_media.h"
+#include "loopback/memory_media.h"
+
 namespace p2pmem::loopback {
 
 namespace {

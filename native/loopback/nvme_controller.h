@@ -6,7 +6,7 @@
 
 #include "loopback/configuration.h"
 #include "loopback/endpoint.h"
-#include "loopback/machine_lock.h"
+#include "loopback/machine_context.h"
 #include "loopback/nvme_admin.h"
 #include "loopback/nvme_events.h"
 #include "loopback/nvme_io.h"
@@ -16,13 +16,6 @@
 #include "loopback/requester.h"
 
 namespace p2pmem::loopback {
-
-/// What a device shares with the machine around it.
-struct MachineContext {
-  MachineLock& lock;
-  Router& router;
-  uint64_t& epoch;  // to be changed whenever an address may mean something else
-};
 
 class NvmeController final : public Endpoint {
  public:

@@ -1,14 +1,10 @@
-// What a namespace keeps its blocks in: memory, or a file.
+// What a namespace keeps its blocks in.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string>
 
-#include "core/memory.h"
 #include "core/status.h"
-#include "core/unique_fd.h"
 #include "loopback/nvme_transfer.h"
 
 namespace p2pmem::loopback {
@@ -38,41 +34,6 @@ class NvmeMedia {
 
  private:
   uint64_t size_;
-};
-
-class MemoryMedia final : public NvmeMedia {
- public:
-  explicit MemoryMedia(uint64_t size) : NvmeMedia(size) {}
-
-  Status prepare() override;
-  bool read(uint64_t offset, std::span<const Run> runs) override;
-  bool write(uint64_t offset, std::span<const Run> runs) override;
-  bool zero(uint64_t offset, uint64_t length) override;
-  bool compare(uint64_t offset, std::span<const Run> runs, bool& equal) override;
-
- private:
-  std::shared_ptr<PinnedMemory> memory_;
-};
-
-class FileMedia final : public NvmeMedia {
- public:
-  /// With `size` 0 the file must exist and its size counts; else it is made that large if it is
-  /// smaller. Errors: IO.
-  static Result<std::unique_ptr<NvmeMedia>> open(const std::string& path, uint64_t size);
-
-  bool read(uint64_t offset, std::span<const Run> runs) override;
-  bool write(uint64_t offset, std::span<const Run> runs) override;
-  bool zero(uint64_t offset, uint64_t length) override;
-  bool compare(uint64_t offset, std::span<const Run> runs, bool& equal) override;
-  bool flush() override;
-
- private:
-  FileMedia(UniqueFd fd, uint64_t size) : NvmeMedia(size), fd_(std::move(fd)) {}
-
-  bool readAll(uint64_t offset, uint8_t* to, uint64_t length);
-  bool writeAll(uint64_t offset, const uint8_t* from, uint64_t length);
-
-  UniqueFd fd_;
 };
 
 }  // namespace p2pmem::loopback

@@ -11,11 +11,9 @@ function device(name: "NVME_CMB" | "NVME1" | "NVME2" | "CARD"): string {
 }
 
 describe("p2pmem on devices that VFIO owns", () => {
-  it("lists them, with the machine that auto chose and why", async () => {
-    const { stdout } = await p2pmem("list");
-    assert.match(stdout, /^[^\n]*VFIO, since 3 NVMe devices are bound to VFIO\n/);
-    const json = await p2pmem("list", "--output-format", "json");
-    const { platform, controllers, providers } = deviceReport.parse(JSON.parse(json.stdout));
+  it("lists them, since auto chooses this machine", async () => {
+    const { stdout } = await p2pmem("list", "--output-format", "json");
+    const { platform, controllers, providers } = deviceReport.parse(JSON.parse(stdout));
     assert.equal(platform, "vfio");
     assert.deepEqual(
       controllers.map(({ address, error }) => [address, error]),
@@ -33,12 +31,7 @@ describe("p2pmem on devices that VFIO owns", () => {
         /--allow-write/,
         () => ["copy", device("NVME1"), device("NVME2")],
       ],
-      ["by bench, unless allowed", /--dst \S+ --allow-write/, () => ["bench"]],
-      [
-        "to a namespace that was chosen automatically",
-        /--dst/,
-        () => ["bench", "--src", device("NVME1"), "--allow-write"],
-      ],
+      ["to a namespace that was chosen automatically", /--dst/, () => ["bench", "--allow-write"]],
       [
         "to a source that was not named, for its stamps",
         /--src/,

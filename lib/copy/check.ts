@@ -16,14 +16,23 @@ export interface CheckedRanges {
 }
 
 /**
- * Everything that can be wrong with a plan, looked at before any command is submitted.
+ * Everything that can be wrong with a copy, looked at before any command is submitted.
  *
- * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
- * NO_PROVIDER, METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP; and those of opening the devices.
+ * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges}.
  */
 export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
+  checkWritable(session, plan, plan.destination);
+  return checkRanges(session, plan);
+}
+
+/**
+ * The same for what only reads.
+ *
+ * Errors: BAD_ARGUMENT, BAD_SIZE, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE, NO_PROVIDER,
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP; and those of opening the devices.
+ */
+export async function checkRanges(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
   checkNumbers(plan);
-  checkWritable(session, plan);
   const source = await findNamespace(session, plan.source);
   const destination = await findNamespace(session, plan.destination);
   source.assertPlainFormat();
@@ -51,9 +60,12 @@ function checkNumbers(plan: CopyPlan): void {
 }
 
 /** Whoever writes a namespace of a real device has been told so, by name. */
-export function checkWritable(session: Session, plan: CopyPlan, endpoint?: Endpoint): void {
-  if (session.platform.kind === "loopback" || plan.allowWrite) return;
-  const { device, nsid } = endpoint ?? plan.destination;
+export function checkWritable(
+  session: Session,
+  { allowWrite }: CopyPlan,
+  { device, nsid }: Endpoint,
+): void {
+  if (session.platform.kind === "loopback" || allowWrite) return;
   throw new P2pError("WRITE_NOT_ALLOWED", `writing to ${device}/${nsid} was not allowed`, {
     device,
     hint: "name the namespace and add --allow-write (library: allowWrite: true)",

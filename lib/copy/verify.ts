@@ -4,7 +4,7 @@ import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { ScatterList } from "../sgl/scatterlist.js";
-import { checkPlan, checkWritable } from "./check.js";
+import { checkRanges, checkWritable } from "./check.js";
 import type { CheckedRanges } from "./check.js";
 import type { CopyPlan } from "./plan.js";
 import { STAMP_BYTES, checkStamp, fillStamps } from "./stamp.js";
@@ -23,7 +23,7 @@ export interface Verification {
 
 /**
  * Reads source and destination back into host memory and compares them. Writes nothing.
- * Errors: those of checkPlan() and of reading; INTERRUPTED.
+ * Errors: those of checkRanges() and of reading; INTERRUPTED.
  */
 export function verifyCopy(session: Session, plan: CopyPlan): Promise<Verification> {
   return inspect(session, plan, (ranges, bytes) => {
@@ -67,7 +67,7 @@ function inspect(
   open: (ranges: CheckedRanges, windowBytes: number) => Reference,
 ): Promise<Verification> {
   return session.operation(plan.signal, async (signal) => {
-    const ranges = await checkPlan(session, plan);
+    const ranges = await checkRanges(session, plan);
     const { bs } = plan;
     const windowBytes = Math.max(1, Math.floor(WINDOW_BYTES / bs)) * bs;
     const destination = new Window(
@@ -105,12 +105,12 @@ function inspect(
 /**
  * Writes stamps over the source's range: every 512 bytes say where they belong, and `seed`. The
  * source's data is gone afterwards. Errors: WRITE_NOT_ALLOWED, as for a destination; those of
- * checkPlan() and of writing.
+ * checkRanges() and of writing.
  */
 export function stampSource(session: Session, plan: CopyPlan, seed: number): Promise<void> {
   return session.operation(plan.signal, async (signal) => {
     checkWritable(session, plan, plan.source);
-    const { source, length } = await checkPlan(session, plan);
+    const { source, length } = await checkRanges(session, plan);
     source.permitWrites();
     const window = new Window(session, source, plan.source.offset, WINDOW_BYTES);
     try {

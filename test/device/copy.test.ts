@@ -174,6 +174,7 @@ describe("copy", () => {
     }
     const refused = { code: "WRITE_NOT_ALLOWED", device: nvme2 };
     await assert.rejects(runCopy(session, plan), refused);
+    assert.equal((await verifyCopy(session, plan)).blocks, 1, "looking is allowed");
     await assert.rejects(stampSource(session, { ...plan, source: plan.destination }, 1), refused);
     assert.deepEqual(await load(session, target, 0, 4 * KIB), old);
   });

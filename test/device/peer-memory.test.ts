@@ -52,8 +52,9 @@ describe("peer memory", () => {
     describe(`of the ${name}`, () => {
       const sizes = [512, 4 * KIB, 5 * KIB, 64 * KIB, 513 * KIB];
       if (!isLab || name !== "CMB") sizes.push(4 * KIB * KIB);
-      // QEMU cuts a DMA into memory that it emulates by register accesses at pages and, from there,
-      // at 512 bytes, and loses what lies between (7.2: dma_blk_cb()). All else need be dwords only.
+      // Seen with QEMU 7.2: into a peer's CMB, which it emulates by register accesses, a transfer over
+      // a page's end is wrong from its fifth byte on if it starts 2044 bytes into a page, and right at
+      // multiples of 512. Memory that is RAM behind its BAR takes both. Its cause was not looked up.
       const odd = isLab && name === "CMB" ? 1536 : 2044;
       for (const size of sizes)
         for (const start of [0, 512, odd])

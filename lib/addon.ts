@@ -3,6 +3,7 @@
  * {@link P2pError}. Addresses and IOVAs are `bigint` here, at the native edge; lengths and offsets
  * are safe integers in bytes.
  */
+import { fileURLToPath } from "node:url";
 import bindings from "bindings";
 import { P2pError } from "./errors.js";
 
@@ -196,7 +197,7 @@ function load(): NativeAddon {
   try {
     const native = bindings({
       bindings: "p2pmem",
-      module_root: new URL("..", import.meta.url).pathname,
+      module_root: fileURLToPath(new URL("..", import.meta.url)),
     }) as {
       setErrorClass(make: typeof makeError): void;
     } & NativeAddon;

@@ -148,8 +148,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets what runs finish what is in flight, and lets everything go, in the order that keeps memory
-   * safe: polling threads, peer mappings, controllers (each: queues, shutdown, disabled, bus
-   * mastering off, its memory, the device), memory that could not go before, address space. Each
+   * safe: polling threads, all DMA (each controller: queues, shutdown, disabled, bus mastering off),
+   * peer mappings, memory that could not go before, controllers, devices, address space. Each
    * step is tried even if one before it failed; the first failure is thrown. Idempotent.
    */
   close(): Promise<void> {
@@ -190,11 +190,12 @@ export class Session implements AsyncDisposable {
     const providers = await fulfilled(this.#providers);
     const steps: (() => void | Promise<void>)[] = [
       ...this.#idleReactors.map((reactor) => () => reactor.close()),
+      ...controllers.map((controller) => () => controller.stop()),
       ...providers.map((provider) => () => {
         provider.close();
       }),
-      ...controllers.map((controller) => () => controller.close()),
       ...this.#retired,
+      ...controllers.map((controller) => () => controller.close()),
       ...[...this.#devices.values()].map((device) => () => {
         device.close();
       }),

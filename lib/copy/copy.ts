@@ -101,7 +101,10 @@ function legsOf({ path, source, destination, provider }: CopyPlan): Legs {
     path,
     source: source.device,
     destination: destination.device,
-    provider: provider?.fn.address ?? null,
+    provider: provider && {
+      device: provider.fn.address,
+      isIdentityMapped: provider.isIdentityMapped,
+    },
   };
 }
 

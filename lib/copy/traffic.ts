@@ -19,7 +19,8 @@ export interface Legs {
   path: CopyPath;
   source: Bdf;
   destination: Bdf;
-  provider: Bdf | null;
+  /** `isIdentityMapped`: see PeerMapping. */
+  provider: { device: Bdf; isIdentityMapped: boolean } | null;
 }
 
 /** What the platform counted since its last reset, or what the path and the route imply. */
@@ -45,7 +46,9 @@ export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic
   let root: number | null = host;
   if (provider !== null && path !== "host")
     for (const client of path === "p2p" ? [source, destination] : [destination]) {
-      const way = route(tree.get(client), tree.get(provider));
+      const shortest = route(tree.get(client), tree.get(provider.device));
+      // At another address than its own no switch can hand it over.
+      const way = shortest !== "internal" && !provider.isIdentityMapped ? "root" : shortest;
       if (way === "root" && root !== null) root += bytes;
       if (way === "unknown") root = null;
     }

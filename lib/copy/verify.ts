@@ -83,7 +83,7 @@ function inspect(
         for (let at = 0; at < ranges.length; at += windowBytes) {
           signal.throwIfAborted();
           const size = Math.min(windowBytes, ranges.length - at);
-          await Promise.all([destination.read(at, size), reference.read(at, size)]);
+          await bothSettled(destination.read(at, size), reference.read(at, size));
           for (let offset = 0; offset < size; offset += bs) {
             const wrong = reference.find(destination, at, offset, Math.min(bs, size - offset));
             result.blocks++;
@@ -100,6 +100,12 @@ function inspect(
       destination.close();
     }
   });
+}
+
+/** Throws what one of them throws, but only once neither uses its buffer any more. */
+async function bothSettled(...reads: Promise<void>[]): Promise<void> {
+  for (const read of await Promise.allSettled(reads))
+    if (read.status === "rejected") throw read.reason;
 }
 
 /**

@@ -51,6 +51,8 @@ export class AddressSpace {
   openDevice(address: Bdf): NativeDevice {
     const device = this.#native.openDevice(address);
     this.#devices.add(address);
+    // A group brings the reserved ranges and the address width of its own IOMMU with it.
+    this.#allocator?.restrict(this.#usableRanges());
     return device;
   }
 
@@ -117,16 +119,17 @@ export class AddressSpace {
   }
 
   #makeAllocator(): IovaAllocator {
-    const { ranges, pageSizes } = this.#native.info();
-    if ((pageSizes & BigInt(SMALL_PAGE)) === 0n)
+    if ((this.#native.info().pageSizes & BigInt(SMALL_PAGE)) === 0n)
       throw new P2pError("IOVA_RANGE", "this IOMMU has no pages of 4096 bytes");
+    return new IovaAllocator(this.#usableRanges(), this.#tree.busRanges());
+  }
+
+  #usableRanges(): { first: number; last: number }[] {
+    const { ranges } = this.#native.info();
     // A kernel before 5.4 does not list its ranges: assume what every x86-64 IOMMU can do, with
     // the hole for interrupts (Intel SDM 3 §11.11.1).
     const usable = ranges.length > 0 ? ranges : FALLBACK_RANGES;
-    return new IovaAllocator(
-      usable.map(({ first, last }) => ({ first: Number(first), last: Number(last) })),
-      this.#tree.busRanges(),
-    );
+    return usable.map(({ first, last }) => ({ first: Number(first), last: Number(last) }));
   }
 
   #mapAt(memory: NativeMemory, iova: Iova, access: DeviceAccess): void {

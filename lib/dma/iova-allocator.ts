@@ -22,7 +22,7 @@ const HIGHEST = 2 ** 52;
 export class IovaAllocator {
   /** Free for allocate(): sorted, disjoint, never adjacent. */
   readonly #free: Extent[];
-  readonly #usable: readonly Extent[];
+  #usable: readonly Extent[];
   readonly #taken = new Map<number, Extent & { isIdentity: boolean }>();
 
   /** `usable`: what the IOMMU can map, ends inclusive; `busRanges`: addresses to keep clear of. */
@@ -30,14 +30,29 @@ export class IovaAllocator {
     usable: readonly { first: number; last: number }[],
     busRanges: readonly { start: number; size: number }[],
   ) {
-    this.#usable = merge(
-      usable.map(({ first, last }) => ({ start: first, end: Math.min(last + 1, HIGHEST) })),
-    );
+    this.#usable = toExtents(usable);
     const busy = merge([
       { start: 0, end: LOWEST },
       ...busRanges.map(({ start, size }) => ({ start, end: start + size })),
     ]);
     this.#free = this.#usable.flatMap((range) => subtract(range, busy));
+  }
+
+  /**
+   * The IOMMU can map less than before, as with each device that is attached it may. What has been
+   * given out stays.
+   */
+  restrict(usable: readonly { first: number; last: number }[]): void {
+    this.#usable = toExtents(usable);
+    const rest = this.#free.flatMap((extent) =>
+      this.#usable
+        .map(({ start, end }) => ({
+          start: Math.max(start, extent.start),
+          end: Math.min(end, extent.end),
+        }))
+        .filter(({ start, end }) => start < end),
+    );
+    this.#free.splice(0, this.#free.length, ...rest);
   }
 
   /** `size` and `alignment` in bytes; `alignment` a power of two. Errors: NO_IOVA. */
@@ -91,6 +106,12 @@ export class IovaAllocator {
     };
     this.#free.splice(at - (joinsBefore ? 1 : 0), Number(joinsBefore) + Number(joinsAfter), joined);
   }
+}
+
+function toExtents(ranges: readonly { first: number; last: number }[]): Extent[] {
+  return merge(
+    ranges.map(({ first, last }) => ({ start: first, end: Math.min(last + 1, HIGHEST) })),
+  );
 }
 
 /** Sorted, overlapping and adjacent ones joined. */

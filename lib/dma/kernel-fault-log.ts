@@ -26,10 +26,10 @@ export class KernelFaultLog {
   constructor() {
     try {
       this.#fd = openSync("/dev/kmsg", constants.O_RDONLY | constants.O_NONBLOCK);
-      this.take(); // what is there already is somebody else's
     } catch {
       this.#fd = null; // kernel.dmesg_restrict without CAP_SYSLOG
     }
+    this.take(); // what is there already is somebody else's
   }
 
   /** New faults, oldest first; null where the log may not be read. */
@@ -46,7 +46,9 @@ export class KernelFaultLog {
         const { code } = error as NodeJS.ErrnoException;
         if (code === "EPIPE") continue; // overwritten before it was read; goes on with the next
         if (code === "EAGAIN") return faults;
-        throw error;
+        // Not readable after all, as in some containers.
+        this.close();
+        return null;
       }
     }
   }

@@ -9,6 +9,14 @@ export interface Waiter {
   failed(error: Error): void;
 }
 
+/** What a queue asks of its controller. */
+export interface QueueOwner {
+  /** Throws where the controller is gone or has failed. */
+  check(): void;
+  /** Nothing will complete any more: must see to it that fail() is called once that is safe. */
+  giveUp(error: Error): void;
+}
+
 /** How often a queue that waits asks whether the controller is still there, milliseconds. */
 const HEALTH_INTERVAL = 100;
 
@@ -18,7 +26,7 @@ const HEALTH_INTERVAL = 100;
  */
 export class AsyncQueue {
   readonly queue: QueuePair;
-  readonly #checkHealth: () => void;
+  readonly #owner: QueueOwner;
   readonly #timeout: number;
   /** By slot, which is the cookie of its command. */
   readonly #waiters: (Waiter | null)[];
@@ -28,14 +36,11 @@ export class AsyncQueue {
   #lastProgress = 0;
   #lastHealthCheck = 0;
 
-  /**
-   * `checkHealth` throws where the controller is gone or has failed. `timeout`, milliseconds: with
-   * no completion for so long the queue is given up.
-   */
-  constructor(queue: QueuePair, timeout: number, checkHealth: () => void) {
+  /** `timeout`, milliseconds: with no completion for so long the queue is given up. */
+  constructor(queue: QueuePair, timeout: number, owner: QueueOwner) {
     this.queue = queue;
     this.#timeout = timeout;
-    this.#checkHealth = checkHealth;
+    this.#owner = owner;
     const slots = queue.depth - 1;
     this.#waiters = new Array<Waiter | null>(slots).fill(null);
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -115,7 +120,7 @@ export class AsyncQueue {
       this.#lastProgress = now;
     }
     for (const [waiter, status, result, slot] of finished) waiter.completed(status, result, slot);
-    if (this.queue.fault) this.fail(this.queue.fault);
+    if (this.queue.fault) this.#owner.giveUp(this.queue.fault);
     else if (finished.length === 0) this.#watch(now);
   }
 
@@ -124,7 +129,7 @@ export class AsyncQueue {
     if (now - this.#lastHealthCheck < HEALTH_INTERVAL) return;
     this.#lastHealthCheck = now;
     try {
-      this.#checkHealth();
+      this.#owner.check();
       if (now - this.#lastProgress >= this.#timeout)
         throw new P2pError(
           "TIMEOUT",
@@ -132,7 +137,7 @@ export class AsyncQueue {
           { device: this.queue.device, hint: "close the controller: that resets it" },
         );
     } catch (error) {
-      this.fail(error as Error);
+      this.#owner.giveUp(error as Error);
     }
   }
 

@@ -43,13 +43,23 @@ export function decodeCmb(cmbloc: number, cmbsz: number): Cmb | null {
   };
 }
 
-/** Makes the CMB show itself, where it has to be asked, and says where it is. Errors: DEVICE_GONE. */
-export function revealCmb(registers: Registers, capabilities: Capabilities): Cmb | null {
+/**
+ * Makes the CMB show itself, where it has to be asked, and says where it is. `barSize` gives the
+ * bytes of a BAR: of a CMB that claims more than its BAR has, as some do, only that much is there.
+ * Errors: DEVICE_GONE.
+ */
+export function revealCmb(
+  registers: Registers,
+  capabilities: Capabilities,
+  barSize: (bar: number) => number,
+): Cmb | null {
   if (capabilities.hasCmbControl) {
     registers.writeAddress(Register.CMBMSC, 0, CMBMSC.CRE);
     registers.read(Register.CMBMSC); // CMBLOC and CMBSZ are valid once the write has arrived
   }
-  return decodeCmb(registers.read(Register.CMBLOC), registers.read(Register.CMBSZ));
+  const cmb = decodeCmb(registers.read(Register.CMBLOC), registers.read(Register.CMBSZ));
+  const room = cmb ? barSize(cmb.bar) - cmb.offset : 0;
+  return cmb && room > 0 ? { ...cmb, size: Math.min(cmb.size, room) } : null;
 }
 
 /**
@@ -79,7 +89,7 @@ export function enableCmb(
     throw refuse(`does not accept the address 0x${base.toString(16)}`);
 }
 
-/** Hides it again. */
-export function disableCmb(registers: Registers, capabilities: Capabilities): void {
-  if (capabilities.hasCmbControl) registers.writeAddress(Register.CMBMSC, 0);
+/** Hides it again, where CAP.CMBS says that it can be. */
+export function hideCmb(registers: Registers): void {
+  registers.writeAddress(Register.CMBMSC, 0);
 }

@@ -1,12 +1,11 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { NativeDevice } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
-import { P2pError } from "../errors.js";
+import type { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import { AdminQueue, type AdminCommand } from "./admin.js";
 import { AsyncQueue } from "./async-queue.js";
-import { disableCmb, enableCmb, revealCmb, type Cmb, type ControllerMemory } from "./cmb.js";
+import { enableCmb, hideCmb, revealCmb, type Cmb, type ControllerMemory } from "./cmb.js";
 import {
   decodeController,
   decodeNamespace,
@@ -14,23 +13,13 @@ import {
   type ControllerIdentity,
 } from "./identify.js";
 import { IoQueue } from "./io-queue.js";
+import { controllerError, Lifecycle } from "./lifecycle.js";
 import { NvmeNamespace } from "./namespace.js";
 import { disablePmr, enablePmr, revealPmr } from "./pmr.js";
 import { openQueuePair, type QueuePairHandle } from "./queue-pair.js";
 import { QueueSet } from "./queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
-import {
-  AdminOpcode,
-  CC,
-  Cns,
-  CQE_SHIFT,
-  CSTS,
-  Feature,
-  IDENTIFY_BYTES,
-  PAGE,
-  Register,
-  SQE_SHIFT,
-} from "./spec.js";
+import { AdminOpcode, Cns, Feature, IDENTIFY_BYTES, PAGE, Register } from "./spec.js";
 
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
@@ -46,8 +35,6 @@ const WANTED_QUEUES = 31;
 const MAX_TRANSFER = 4 << 20;
 /** A command that takes longer than this is not coming back, milliseconds. */
 const COMMAND_TIMEOUT = 30_000;
-/** §7.6.2 leaves open how long a shutdown takes; Linux waits 5 s by default as well. */
-const SHUTDOWN_TIMEOUT = 5_000;
 
 /** An NVMe controller that this process drives (NVMe 1.4). */
 export class NvmeController {
@@ -57,6 +44,7 @@ export class NvmeController {
   readonly #device: NativeDevice;
   readonly #registers: Registers;
   readonly #capabilities: Capabilities;
+  readonly #lifecycle: Lifecycle;
   readonly #allowWrite: boolean;
   readonly #queues: QueueSet;
   #admin!: AdminQueue;
@@ -64,8 +52,11 @@ export class NvmeController {
   #identity!: ControllerIdentity;
   #namespaces: readonly NvmeNamespace[] = [];
   #ioQueue: Promise<IoQueue> | null = null;
+  /** The same, once it is there. */
+  #openIoQueue: IoQueue | null = null;
   #cmb: Cmb | null | undefined;
   #pmr: ControllerMemory | null | undefined;
+  #stopping: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   /**
@@ -78,8 +69,7 @@ export class NvmeController {
     fn: PciFunction,
     options: NvmeControllerOptions = {},
   ): Promise<NvmeController> {
-    if (!fn.isNvme)
-      throw new P2pError("NOT_NVME", `${fn.address} is no NVMe controller`, { device: fn.address });
+    if (!fn.isNvme) throw controllerError(fn.address, "NOT_NVME", "this PCI function is none");
     const device = addressSpace.openDevice(fn.address);
     let controller;
     try {
@@ -111,6 +101,7 @@ export class NvmeController {
     const bar0 = device.region(0);
     this.#registers = new Registers(bar0, fn.address);
     this.#capabilities = Capabilities.read(this.#registers);
+    this.#lifecycle = new Lifecycle(this.#registers, this.#capabilities);
     this.#assertSupported();
     const wanted = 2 * (1 + WANTED_QUEUES) * this.#capabilities.doorbellStride;
     const extent = bar0.mappable.find(
@@ -163,15 +154,7 @@ export class NvmeController {
    * Errors: DEVICE_GONE, CONTROLLER_FATAL, CONTROLLER_RESET.
    */
   assertAlive(): void {
-    const csts = this.#registers.read(Register.CSTS);
-    if ((csts & CSTS.CFS) !== 0) throw this.#fatal();
-    // It was ready when the admin queue was made: a reset that was not ours has taken the queues.
-    if (this.#adminQueue && (csts & CSTS.RDY) === 0)
-      throw this.#error(
-        "CONTROLLER_RESET",
-        "it was reset, and its queues are gone",
-        "open it again",
-      );
+    this.#lifecycle.assertRunning();
   }
 
   /** Any admin command; dword 0 of its completion. Errors: as AdminQueue.execute(). */
@@ -190,7 +173,8 @@ export class NvmeController {
 
   /** Where the controller memory buffer is; null if there is none. Shows it, if it was hidden. */
   cmb(): Cmb | null {
-    if (this.#cmb === undefined) this.#cmb = revealCmb(this.#registers, this.#capabilities);
+    if (this.#cmb === undefined)
+      this.#cmb = revealCmb(this.#registers, this.#capabilities, this.#barSize);
     return this.#cmb;
   }
 
@@ -206,7 +190,7 @@ export class NvmeController {
   async pmr(): Promise<ControllerMemory | null> {
     if (this.#pmr === undefined)
       this.#pmr = this.#capabilities.hasPmr
-        ? await revealPmr(this.#registers, (bar) => this.#device.region(bar).size)
+        ? await revealPmr(this.#registers, this.#barSize)
         : null;
     return this.#pmr;
   }
@@ -222,11 +206,16 @@ export class NvmeController {
   }
 
   /**
-   * Stops it and lets go, in the order that keeps memory safe: no more submissions, queues deleted,
-   * shutdown, disabled, bus mastering off, and only then memory unmapped, detached, freed.
-   * What was not complete is rejected with CLOSED. A device that is gone is let go all the same.
-   * Idempotent.
+   * Ends all DMA of the controller: queues deleted, its memory withdrawn, shutdown, disabled, bus
+   * mastering off. What was not complete is rejected with CLOSED. Memory that it used may be
+   * unmapped after this. Every step is tried, since a controller that does not obey, or is gone, is
+   * cut off all the same. Idempotent.
    */
+  stop(): Promise<void> {
+    return (this.#stopping ??= this.#stop());
+  }
+
+  /** Stops it, and only then unmaps, detaches and frees its memory and lets go. Idempotent. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
   }
@@ -237,19 +226,15 @@ export class NvmeController {
 
   async #start(): Promise<void> {
     await this.#disable();
+    // What a driver before us lent must answer to none of the addresses that we use.
+    this.#withdrawMemory();
     this.#device.setBusMaster(true);
     const { handle, iova } = this.#queues.allocate(0, ADMIN_DEPTH);
-    const registers = this.#registers;
-    // No interrupts by pin; by MSI-X there are none until a vector is set (§3.1.3).
-    registers.write(Register.INTMS, 0xffff_ffff);
-    registers.write(Register.AQA, ((handle.depth - 1) << 16) | (handle.depth - 1));
-    registers.writeAddress(Register.ASQ, iova + handle.sqOffset);
-    registers.writeAddress(Register.ACQ, iova + handle.cqOffset);
-    // CC.MPS = 0 is pages of 4 KiB, CC.CSS = 0 the NVM command set, CC.AMS = 0 round robin.
-    const sizes = (SQE_SHIFT << CC.IOSQES_SHIFT) | (CQE_SHIFT << CC.IOCQES_SHIFT);
-    registers.write(Register.CC, sizes | CC.EN);
-    await this.#waitReady(true);
-
+    await this.#lifecycle.enable({
+      depth: handle.depth,
+      submission: iova + handle.sqOffset,
+      completion: iova + handle.cqOffset,
+    });
     this.#adminQueue = this.#openAsync(handle);
     this.#admin = new AdminQueue(this.#adminQueue, this.address);
     this.#identity = decodeController(
@@ -264,12 +249,12 @@ export class NvmeController {
     });
     this.#queues.grant(Math.min((granted & 0xffff) + 1, (granted >>> 16) + 1));
     const ids = decodeNamespaceList(await this.#identify(Cns.ACTIVE_NAMESPACES, 0));
-    this.#namespaces = await Promise.all(
-      ids.map(async (nsid) => {
-        const identity = decodeNamespace(await this.#identify(Cns.NAMESPACE, nsid));
-        return new NvmeNamespace(this, nsid, identity, this.#allowWrite);
-      }),
-    );
+    const namespaces = [];
+    for (const nsid of ids) {
+      const identity = decodeNamespace(await this.#identify(Cns.NAMESPACE, nsid));
+      namespaces.push(new NvmeNamespace(this, nsid, identity, this.#allowWrite));
+    }
+    this.#namespaces = namespaces;
   }
 
   async #identify(cns: number, nsid: number): Promise<DataView> {
@@ -283,96 +268,95 @@ export class NvmeController {
   }
 
   async #makeIoQueue(): Promise<IoQueue> {
-    const handle = await this.createQueuePair({ depth: IO_DEPTH });
-    const bytes = IoQueue.listMemoryBytes(handle.depth, this.maxTransfer);
+    const bytes = IoQueue.listMemoryBytes(IO_DEPTH, this.maxTransfer);
     const lists = this.#space.allocate(Math.max(bytes, PAGE));
-    return new IoQueue(this.#openAsync(handle), this.address, this.maxTransfer, lists);
-  }
-
-  #openAsync(handle: QueuePairHandle): AsyncQueue {
-    return new AsyncQueue(openQueuePair(handle), COMMAND_TIMEOUT, () => this.assertAlive());
-  }
-
-  async #close(): Promise<void> {
-    const closed = this.#error("CLOSED", "it was closed");
-    const ioQueue = await this.#ioQueue?.catch(() => null);
-    // A controller that is gone, or does not obey, is cut off from memory all the same.
-    for (const step of [
-      () => this.#deleteQueues(),
-      () => this.#shutDown(),
-      () => this.#disable().catch(() => this.#resetDevice()),
-    ])
-      await step().catch(() => undefined);
-    // Only now: whoever is told may free the memory that a command used.
-    ioQueue?.fail(closed);
-    this.#adminQueue?.fail(closed);
-    const failures: unknown[] = [];
-    for (const release of [
-      () => this.#device.setBusMaster(false),
-      () => ioQueue?.close(),
-      () => this.#adminQueue?.queue.close(),
-      () => this.#queues.close(),
-      () => this.#device.close(),
-    ])
-      try {
-        release();
-      } catch (error) {
-        failures.push(error);
-      }
-    if (failures.length > 0) throw failures[0] as Error;
-  }
-
-  #resetDevice(): void {
-    if (this.#device.resettable) this.#device.reset();
-  }
-
-  /** And the memory that it lends: nobody else may still think that it answers. */
-  async #deleteQueues(): Promise<void> {
-    this.assertAlive();
-    if (this.#adminQueue)
-      for (const qid of this.#queues.ioQueues) await this.#queues.delete(qid, this.#admin);
-    if (this.#cmb) disableCmb(this.#registers, this.#capabilities);
-    if (this.#pmr) disablePmr(this.#registers);
-  }
-
-  /** §7.6.2 */
-  async #shutDown(): Promise<void> {
-    const cc = this.#registers.read(Register.CC);
-    if ((cc & CC.EN) === 0) return;
-    this.#registers.write(Register.CC, (cc & ~CC.SHN_MASK) | CC.SHN_NORMAL);
-    const deadline = performance.now() + SHUTDOWN_TIMEOUT;
-    while (
-      (this.#registers.read(Register.CSTS) & CSTS.SHST_MASK) !== CSTS.SHST_COMPLETE &&
-      performance.now() < deadline
-    )
-      await delay(1);
-  }
-
-  /** Controller reset, §7.3.2: whatever a driver before us left there. */
-  async #disable(): Promise<void> {
-    const cc = this.#registers.read(Register.CC);
-    if ((cc & CC.EN) !== 0) this.#registers.write(Register.CC, cc & ~CC.EN & ~CC.SHN_MASK);
-    await this.#waitReady(false);
-  }
-
-  async #waitReady(ready: boolean): Promise<void> {
-    const wanted = ready ? CSTS.RDY : 0;
-    const deadline = performance.now() + this.#capabilities.readyTimeout;
-    for (;;) {
-      const csts = this.#registers.read(Register.CSTS);
-      if (ready && (csts & CSTS.CFS) !== 0) throw this.#fatal();
-      if ((csts & CSTS.RDY) === wanted) return;
-      if (performance.now() >= deadline)
-        throw this.#error(
-          "NOT_READY",
-          `it did not become ${ready ? "ready" : "disabled"} in ${this.#capabilities.readyTimeout} ms`,
-        );
-      await delay(1);
+    try {
+      const handle = await this.createQueuePair({ depth: IO_DEPTH });
+      const queue = this.#openAsync(handle);
+      return (this.#openIoQueue = new IoQueue(queue, this.address, this.maxTransfer, lists));
+    } catch (error) {
+      lists.close();
+      throw error;
     }
   }
 
+  #openAsync(handle: QueuePairHandle): AsyncQueue {
+    return new AsyncQueue(openQueuePair(handle), COMMAND_TIMEOUT, {
+      check: () => {
+        this.assertAlive();
+      },
+      giveUp: (error) => {
+        this.#giveUp(error);
+      },
+    });
+  }
+
+  /**
+   * A queue is lost. Whoever is told may free the memory that its commands used, so before that the
+   * controller is cut off from memory, and with it every queue it has.
+   */
+  #giveUp(error: Error): void {
+    tryAll([
+      () => {
+        this.#device.setBusMaster(false);
+      },
+    ]);
+    this.#openIoQueue?.fail(error);
+    this.#adminQueue?.fail(error);
+  }
+
+  async #stop(): Promise<void> {
+    await this.#ioQueue?.catch(() => null);
+    for (const qid of this.#queues.ioQueues)
+      await this.#queues.delete(qid, this.#admin).catch(() => null);
+    const steps: (() => void | Promise<void>)[] = [
+      () => {
+        this.#withdrawMemory();
+      },
+      () => this.#lifecycle.shutDown(),
+      () => this.#disable(),
+    ];
+    for (const step of steps)
+      try {
+        await step();
+      } catch {
+        // It is gone or does not obey: bus mastering goes off below.
+      }
+    this.#giveUp(this.#error("CLOSED", "it was closed"));
+  }
+
+  async #close(): Promise<void> {
+    await this.stop();
+    const failures = tryAll([
+      () => this.#openIoQueue?.close(),
+      () => this.#adminQueue?.queue.close(),
+      () => this.#queues.close(),
+      () => this.#device.close(),
+    ]);
+    if (failures.length > 0) throw failures[0] as Error;
+  }
+
+  /** Errors: NOT_READY, where not even a reset of the device helps. */
+  async #disable(): Promise<void> {
+    try {
+      await this.#lifecycle.disable();
+    } catch (error) {
+      if (!this.#device.resettable) throw error;
+      this.#device.reset();
+      await this.#lifecycle.disable();
+    }
+  }
+
+  /** The controller's own memory answers to no address any more; §7.3.2 leaves it on in a reset. */
+  #withdrawMemory(): void {
+    if (this.#capabilities.hasCmbControl) hideCmb(this.#registers);
+    if (this.#capabilities.hasPmr) disablePmr(this.#registers);
+  }
+
+  readonly #barSize = (bar: number): number => this.#device.region(bar).size;
+
   #assertOpen(): void {
-    if (this.#closing) throw this.#error("CLOSED", "it was closed");
+    if (this.#stopping) throw this.#error("CLOSED", "it was closed");
   }
 
   #assertSupported(): void {
@@ -385,18 +369,19 @@ export class NvmeController {
       );
   }
 
-  #fatal(): P2pError {
-    return this.#error(
-      "CONTROLLER_FATAL",
-      "it reports a fatal error (CSTS.CFS)",
-      "reset the device",
-    );
+  #error(code: string, why: string): P2pError {
+    return controllerError(this.address, code, why);
   }
+}
 
-  #error(code: string, why: string, hint?: string): P2pError {
-    return new P2pError(code, `NVMe controller ${this.address}: ${why}`, {
-      device: this.address,
-      ...(hint === undefined ? {} : { hint }),
-    });
-  }
+/** Runs each, also after one has failed; the failures. */
+function tryAll(steps: (() => void)[]): unknown[] {
+  const failures: unknown[] = [];
+  for (const step of steps)
+    try {
+      step();
+    } catch (error) {
+      failures.push(error);
+    }
+  return failures;
 }

@@ -15,17 +15,17 @@ const REDIRECT = spec.PCI_ACS_RR | spec.PCI_ACS_CR | spec.PCI_ACS_EC;
 
 /**
  * Routing below a switch is by address, unless a port redirects: P2P Request Redirect, Completion
- * Redirect or Egress Control on any port below the common bridge (PCIe 6.0 §6.12.1; the same ports
- * and bits that p2pdma.c looks at).
+ * Redirect or Egress Control on any function below the common bridge, the two ends included, since
+ * functions of one device may redirect as well (PCIe 6.0 §6.12.1; the bits that p2pdma.c looks at).
  */
 export function route(initiator: PciFunction, target: PciFunction): Route {
   if (initiator === target) return "internal";
   const { common, hopsA, hopsB } = commonBridge(initiator, target);
   if (!common) return "root";
-  const ports = [
-    ...initiator.upstream().slice(0, Math.max(0, hopsA - 1)),
-    ...target.upstream().slice(0, Math.max(0, hopsB - 1)),
+  const below = [
+    ...[initiator, ...initiator.upstream()].slice(0, hopsA),
+    ...[target, ...target.upstream()].slice(0, hopsB),
   ];
-  if (ports.some((port) => ((port.acsControl ?? 0) & REDIRECT) !== 0)) return "root";
-  return ports.some((port) => port.acsControl === undefined) ? "unknown" : "direct";
+  if (below.some((fn) => ((fn.acsControl ?? 0) & REDIRECT) !== 0)) return "root";
+  return below.some((fn) => fn.acsControl === undefined) ? "unknown" : "direct";
 }

@@ -60,9 +60,10 @@ void DeviceObject::reset(const Napi::CallbackInfo& info) {
 void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto vector = static_cast<uint32_t>(toUnsigned(info, 0));
-  Interrupt* added = nullptr;
+  Device& owned = device(env);
+  std::shared_ptr<Interrupt> added;
   if (info[1].IsFunction()) added = Interrupt::start(env, info[1].As<Napi::Function>());
-  const Status status = device(env).setInterrupt(vector, added ? added->eventFd() : -1);
+  const Status status = owned.setInterrupt(vector, added ? added->eventFd() : -1);
   if (!status.ok()) {
     if (added) added->stop();
     throwError(env, status.error());
@@ -72,11 +73,14 @@ void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {
     old->second->stop();
     interrupts_.erase(old);
   }
-  if (added) interrupts_.emplace(vector, added);
+  if (added) interrupts_.emplace(vector, std::move(added));
 }
 
-void DeviceObject::close(const Napi::CallbackInfo&) {
-  if (!device_) return;
+void DeviceObject::close(const Napi::CallbackInfo&) { release(); }
+
+DeviceObject::~DeviceObject() { release(); }
+
+void DeviceObject::release() {
   for (const auto& [vector, interrupt] : interrupts_) {
     // Best effort: closing the device takes the interrupt away in any case.
     (void)device_->setInterrupt(vector, -1);

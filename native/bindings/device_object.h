@@ -17,9 +17,11 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   static Napi::Object wrap(Napi::Env env, std::shared_ptr<Device> device);
 
   explicit DeviceObject(const Napi::CallbackInfo& info);
+  ~DeviceObject() override;
 
  private:
   Device& device(Napi::Env env) const;
+  void release();
 
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value resettable(const Napi::CallbackInfo& info);
@@ -31,7 +33,7 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Device> device_;
-  std::map<uint32_t, Interrupt*> interrupts_;
+  std::map<uint32_t, std::shared_ptr<Interrupt>> interrupts_;  // by vector
 };
 
 }  // namespace p2pmem

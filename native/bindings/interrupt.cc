@@ -6,10 +6,12 @@
 
 namespace p2pmem {
 
-Interrupt* Interrupt::start(Napi::Env env, Napi::Function handler) {
+std::shared_ptr<Interrupt> Interrupt::start(Napi::Env env, Napi::Function handler) {
   UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) throwError(env, systemError("IO", "eventfd", "cannot create an eventfd"));
-  return new Interrupt(env, handler, std::move(fd));
+  const std::shared_ptr<Interrupt> interrupt(new Interrupt(env, handler, std::move(fd)));
+  interrupt->self_ = interrupt;
+  return interrupt;
 }
 
 Interrupt::Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd)
@@ -23,12 +25,14 @@ Interrupt::Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd)
 }
 
 void Interrupt::stop() {
+  if (isStopped_) return;
+  isStopped_ = true;
   handler_.Reset();
   uv_poll_stop(&poll_);
   uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
     auto* self = static_cast<Interrupt*>(handle->data);
     napi_remove_async_cleanup_hook(self->hook_);
-    delete self;
+    self->self_.reset();
   });
 }
 
@@ -47,8 +51,7 @@ void Interrupt::onReadable(uv_poll_t* poll, int status, int /*events*/) {
 }
 
 void Interrupt::onEnvironmentEnd(napi_async_cleanup_hook_handle /*hook*/, void* self) {
-  auto* interrupt = static_cast<Interrupt*>(self);
-  if (!uv_is_closing(reinterpret_cast<uv_handle_t*>(&interrupt->poll_))) interrupt->stop();
+  static_cast<Interrupt*>(self)->stop();
 }
 
 }  // namespace p2pmem

@@ -4,23 +4,25 @@
 #include <napi.h>
 #include <uv.h>
 
+#include <memory>
+
 #include "core/unique_fd.h"
 
 namespace p2pmem {
 
 class Interrupt {
  public:
-  /// Calls `handler` with the count of interrupts since its last call. Throws IO.
-  static Interrupt* start(Napi::Env env, Napi::Function handler);
+  /// Calls `handler` with the count of interrupts since its last call. It keeps itself alive until
+  /// it has been stopped, by its owner or by the end of the environment. Throws IO.
+  static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler);
 
   int eventFd() const { return fd_.get(); }
 
-  /// No call of the handler after this. Deletes the object, now or once libuv lets go of it.
+  /// No call of the handler after this. Idempotent.
   void stop();
 
  private:
   Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd);
-  ~Interrupt() = default;
 
   static void onReadable(uv_poll_t* poll, int status, int events);
   // A worker that ends must not leave an open handle in its loop; Node waits for this hook.
@@ -31,6 +33,8 @@ class Interrupt {
   UniqueFd fd_;
   uv_poll_t poll_ = {};
   napi_async_cleanup_hook_handle hook_ = nullptr;
+  std::shared_ptr<Interrupt> self_;  // until libuv has let go of poll_
+  bool isStopped_ = false;
 };
 
 }  // namespace p2pmem

@@ -75,6 +75,12 @@ void MemoryObject::close(const Napi::CallbackInfo&) {
   // Until the end of this function, hence until after the detach.
   const std::shared_ptr<Memory> held = std::move(memory_);
   if (buffer_.IsEmpty()) return;
+  // Detached by somebody else (ArrayBuffer.transfer()): its store has moved to another buffer,
+  // whose finalizer will let go of the memory.
+  if (buffer_.Value().IsDetached()) {
+    buffer_.Reset();
+    return;
+  }
   // Node finalizes the detached buffer only in a later turn of the event loop: were it to keep the
   // memory until then, a device whose BAR this is would stay open after everything was closed.
   bufferHold_->reset();

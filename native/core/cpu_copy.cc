@@ -39,9 +39,10 @@ int64_t cpuCompare(const Memory& a, size_t aOffset, const Memory& b, size_t bOff
   const uint8_t* left = a.data() + aOffset;
   const uint8_t* right = b.data() + bOffset;
   if (memcmp(left, right, length) == 0) return -1;
-  size_t at = 0;
-  while (left[at] == right[at]) at++;
-  return static_cast<int64_t>(at);
+  // Bounded: a device that still writes may have made them equal since.
+  for (size_t at = 0; at < length; at++)
+    if (left[at] != right[at]) return static_cast<int64_t>(at);
+  return -1;
 }
 
 }  // namespace p2pmem

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vfio/device.h"
+#include "vfio/refusal.h"
 #include "vfio/sysfs.h"
 
 namespace p2pmem {
@@ -16,6 +17,9 @@ namespace p2pmem {
 namespace {
 
 constexpr const char* kNoVfioHint = "load the driver: modprobe vfio-pci";
+constexpr const char* kInterruptsHint =
+    "its interrupts cannot be isolated: switch interrupt remapping on in the firmware, or accept "
+    "the risk: modprobe vfio_iommu_type1 allow_unsafe_interrupts=1";
 
 // open() of one of VFIO's files.
 Result<UniqueFd> openVfioFile(const std::string& path, const std::string& device) {
@@ -84,7 +88,7 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
 
   vfio_group_status status = {.argsz = sizeof status, .flags = 0};
   if (ioctl(fd.get(), VFIO_GROUP_GET_STATUS, &status) != 0)
-    return systemError("IO", "ioctl(VFIO_GROUP_GET_STATUS)", "cannot read the group's status");
+    return refusal("ioctl(VFIO_GROUP_GET_STATUS)", "cannot read the group's status", address);
   if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE)) {
     const std::string others = sysfs::describeOutsiders(number);
     return Error{.code = "GROUP_NOT_VIABLE",
@@ -96,19 +100,19 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
   }
   const int container = fd_.get();
   if (ioctl(fd.get(), VFIO_GROUP_SET_CONTAINER, &container) != 0) {
-    Error error = systemError("IO", "ioctl(VFIO_GROUP_SET_CONTAINER)",
-                              "cannot attach IOMMU group " + std::to_string(number));
-    error.device = address;
-    return error;
+    const char* hint = kKernelLogHint;
+    // vfio_iommu_type1_attach_group(): its reserved ranges meet mappings that are there, or its
+    // IOMMU cannot isolate interrupts.
+    if (errno == EINVAL)
+      hint =
+          "its IOMMU cannot take the mappings that are there: open all devices before any buffer";
+    if (errno == EPERM) hint = kInterruptsHint;
+    return refusal("ioctl(VFIO_GROUP_SET_CONTAINER)",
+                   "cannot attach IOMMU group " + std::to_string(number), address, hint);
   }
   if (!hasIommu_ && ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) {
-    Error error = systemError("IO", "ioctl(VFIO_SET_IOMMU)", "cannot set up the IOMMU");
-    error.device = address;
-    if (error.number == EPERM)
-      error.hint =
-          "without interrupt remapping: modprobe vfio_iommu_type1 "
-          "allow_unsafe_interrupts=1";
-    return error;
+    return refusal("ioctl(VFIO_SET_IOMMU)", "cannot set up the IOMMU", address,
+                   errno == EPERM ? kInterruptsHint : kKernelLogHint);
   }
   hasIommu_ = true;
   return groups_.emplace(number, std::move(fd)).first->second.get();
@@ -117,7 +121,8 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
 Result<std::shared_ptr<Device>> VfioContainer::openDevice(const std::string& address) {
   const std::lock_guard lock(mutex_);
   // The kernel would open it again, and two owners would get in each other's way.
-  if (const auto known = devices_.find(address); known != devices_.end() && !known->second.expired())
+  if (const auto known = devices_.find(address);
+      known != devices_.end() && !known->second.expired())
     return Error{.code = "IN_USE",
                  .message = address + " is open already",
                  .device = address,
@@ -128,9 +133,11 @@ Result<std::shared_ptr<Device>> VfioContainer::openDevice(const std::string& add
   if (!groupFd.ok()) return groupFd.take();
   UniqueFd fd(ioctl(groupFd.value(), VFIO_GROUP_GET_DEVICE_FD, address.c_str()));
   if (!fd) {
-    Error error = systemError("IO", "ioctl(VFIO_GROUP_GET_DEVICE_FD)", "cannot open the device");
-    error.device = address;
-    return error;
+    const char* hint = kKernelLogHint;
+    if (errno == EBUSY) hint = "another process has it open";
+    if (errno == EACCES)
+      hint = "a virtual function needs its token, which p2pmem has no option for";
+    return refusal("ioctl(VFIO_GROUP_GET_DEVICE_FD)", "cannot open " + address, address, hint);
   }
   auto device = VfioDevice::create(address, std::move(fd), shared_from_this());
   if (device.ok()) devices_[address] = device.value();
@@ -139,9 +146,12 @@ Result<std::shared_ptr<Device>> VfioContainer::openDevice(const std::string& add
 
 Result<AddressSpaceInfo> VfioContainer::info() {
   std::vector<uint8_t> room;
+  if (const std::lock_guard lock(mutex_); !hasIommu_)
+    return Error{.code = "NO_DEVICE",
+                 .message = "the container knows its limits only once a device is attached",
+                 .hint = "open a device first"};
   if (!getInfo<vfio_iommu_type1_info>(fd_.get(), VFIO_IOMMU_GET_INFO, room))
-    return systemError("NO_DEVICE", "ioctl(VFIO_IOMMU_GET_INFO)",
-                       "the container knows its limits only once a device is attached");
+    return refusal("ioctl(VFIO_IOMMU_GET_INFO)", "cannot read the IOMMU's limits", "");
   const auto* facts = reinterpret_cast<const vfio_iommu_type1_info*>(room.data());
   AddressSpaceInfo result;
   if (facts->flags & VFIO_IOMMU_INFO_PGSIZES) result.pageSizes = facts->iova_pgsizes;
@@ -173,9 +183,9 @@ Status VfioContainer::doMap(Memory& memory, uint64_t offset, uint64_t length, ui
   request.size = length;
   if (ioctl(fd_.get(), VFIO_IOMMU_MAP_DMA, &request) == 0) return {};
   const int number = errno;
-  Error error = systemError(
-      "IO", "ioctl(VFIO_IOMMU_MAP_DMA)",
-      "cannot map " + std::to_string(length) + " bytes at IOVA " + std::to_string(iova));
+  Error error = refusal(
+      "ioctl(VFIO_IOMMU_MAP_DMA)",
+      "cannot map " + std::to_string(length) + " bytes at IOVA " + std::to_string(iova), "");
   switch (number) {
     case ENOMEM:  // vfio_pin_pages_remote() answers so past RLIMIT_MEMLOCK
       error.code = "MEMLOCK";
@@ -193,6 +203,9 @@ Status VfioContainer::doMap(Memory& memory, uint64_t offset, uint64_t length, ui
       error.code = "IOVA_RANGE";
       error.hint = "the IOVA is outside of what this IOMMU can map";
       break;
+    case EFAULT:  // follow_fault_pfn(): nothing behind the BAR's pages
+      error.hint = "the device's memory decode is off, or it is gone";
+      break;
     default:
       break;
   }
@@ -205,8 +218,13 @@ Status VfioContainer::doUnmap(uint64_t iova, uint64_t length) {
   request.iova = iova;
   request.size = length;
   if (ioctl(fd_.get(), VFIO_IOMMU_UNMAP_DMA, &request) != 0)
-    return systemError("IO", "ioctl(VFIO_IOMMU_UNMAP_DMA)",
-                       "cannot unmap IOVA " + std::to_string(iova));
+    return refusal("ioctl(VFIO_IOMMU_UNMAP_DMA)", "cannot unmap IOVA " + std::to_string(iova), "");
+  // The kernel answers with what it has unmapped; success with less would leave memory reachable.
+  if (request.size != length)
+    return Error{.code = "NOT_MAPPED",
+                 .message = "the kernel unmapped " + std::to_string(request.size) + " of " +
+                            std::to_string(length) + " bytes at IOVA " + std::to_string(iova),
+                 .syscall = "ioctl(VFIO_IOMMU_UNMAP_DMA)"};
   return {};
 }
 

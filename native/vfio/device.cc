@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "vfio/container.h"
+#include "vfio/refusal.h"
 #include "vfio/region.h"
 
 namespace p2pmem {
@@ -24,12 +25,6 @@ VfioDevice::~VfioDevice() {
   for (const auto& [index, region] : regions_) region->close();
 }
 
-Error VfioDevice::failure(const char* syscall, std::string message) const {
-  Error error = systemError("IO", syscall, std::move(message));
-  error.device = address();
-  return error;
-}
-
 Result<std::shared_ptr<Device>> VfioDevice::create(std::string address, UniqueFd fd,
                                                    std::shared_ptr<VfioContainer> container) {
   const std::shared_ptr<VfioDevice> device(
@@ -37,7 +32,8 @@ Result<std::shared_ptr<Device>> VfioDevice::create(std::string address, UniqueFd
   vfio_device_info info = {};
   info.argsz = sizeof info;
   if (ioctl(device->fd_->get(), VFIO_DEVICE_GET_INFO, &info) != 0)
-    return device->failure("ioctl(VFIO_DEVICE_GET_INFO)", "cannot read the device's properties");
+    return refusal("ioctl(VFIO_DEVICE_GET_INFO)", "cannot read the device's properties",
+                   device->address());
   device->info_.resettable = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
   vfio_irq_info interrupts = {};
   interrupts.argsz = sizeof interrupts;
@@ -51,12 +47,8 @@ Result<std::shared_ptr<Region>> VfioDevice::region(uint32_t index) {
   const std::lock_guard lock(mutex_);
   auto& known = regions_[index];
   if (!known) {
-    auto region = VfioRegion::create(fd_, index);
-    if (!region.ok()) {
-      Error error = region.take();
-      error.device = address();
-      return error;
-    }
+    auto region = VfioRegion::create(fd_, address(), index);
+    if (!region.ok()) return region.take();
     known = std::move(region.value());
   }
   return std::shared_ptr<Region>(known);
@@ -68,7 +60,7 @@ Status VfioDevice::reset() {
                  .message = address() + " cannot be reset by itself",
                  .device = address()};
   if (ioctl(fd_->get(), VFIO_DEVICE_RESET) != 0)
-    return failure("ioctl(VFIO_DEVICE_RESET)", "cannot reset " + address());
+    return refusal("ioctl(VFIO_DEVICE_RESET)", "cannot reset " + address(), address());
   return setBusMaster(false);
 }
 
@@ -89,8 +81,13 @@ Status VfioDevice::setInterrupt(uint32_t vector, int eventFd) {
   std::vector<int> all = eventFds_;
   all.resize(vector + 1, -1);
   all[vector] = eventFd;
+  const std::vector<int> before = eventFds_;
   if (Status status = disableVectors(); !status.ok()) return status;
-  if (Status status = setVectors(0, all); !status.ok()) return status;
+  if (Status status = setVectors(0, all); !status.ok()) {
+    // The handlers that were there must not die of it.
+    if (!before.empty() && setVectors(0, before).ok()) eventFds_ = before;
+    return status;
+  }
   eventFds_ = std::move(all);
   return {};
 }
@@ -104,8 +101,16 @@ Status VfioDevice::setVectors(uint32_t start, const std::vector<int>& eventFds) 
   request->start = start;
   request->count = static_cast<uint32_t>(eventFds.size());
   memcpy(request->data, eventFds.data(), eventFds.size() * sizeof(int));
-  if (ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, request) != 0)
-    return failure("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot set an MSI-X interrupt of " + address());
+  const int result = ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, request);
+  if (result < 0)
+    return refusal("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot set an MSI-X interrupt", address());
+  if (result > 0)
+    return Error{.code = "IO",
+                 .message = "the kernel has only " + std::to_string(result) +
+                            " interrupt vectors left for " + address(),
+                 .syscall = "ioctl(VFIO_DEVICE_SET_IRQS)",
+                 .device = address(),
+                 .hint = "use fewer vectors"};
   return {};
 }
 
@@ -116,7 +121,7 @@ Status VfioDevice::disableVectors() {
   request.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
   request.index = VFIO_PCI_MSIX_IRQ_INDEX;
   if (ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, &request) != 0)
-    return failure("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot disable the interrupts of " + address());
+    return refusal("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot disable the interrupts", address());
   eventFds_.clear();
   return {};
 }

@@ -30,7 +30,6 @@ class VfioDevice final : public Device {
 
   Status setVectors(uint32_t start, const std::vector<int>& eventFds);
   Status disableVectors();
-  Error failure(const char* syscall, std::string message) const;
 
   // Before fd_, so destroyed after it: the group must outlive its device.
   std::shared_ptr<VfioContainer> container_;

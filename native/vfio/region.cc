@@ -4,6 +4,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "vfio/refusal.h"
+
 namespace p2pmem {
 
 namespace {
@@ -63,15 +65,18 @@ std::vector<Extent> mappableParts(const std::vector<uint8_t>& room) {
 }  // namespace
 
 Result<std::shared_ptr<VfioRegion>> VfioRegion::create(std::shared_ptr<UniqueFd> device,
-                                                       uint32_t index) {
+                                                       std::string address, uint32_t index) {
   std::vector<uint8_t> room(sizeof(vfio_region_info));
   for (;;) {
     auto* info = reinterpret_cast<vfio_region_info*>(room.data());
     info->argsz = static_cast<uint32_t>(room.size());
     info->index = index;
-    if (ioctl(device->get(), VFIO_DEVICE_GET_REGION_INFO, info) != 0)
-      return systemError("BAD_RANGE", "ioctl(VFIO_DEVICE_GET_REGION_INFO)",
-                         "the device has no region " + std::to_string(index));
+    if (ioctl(device->get(), VFIO_DEVICE_GET_REGION_INFO, info) != 0) {
+      Error error = refusal("ioctl(VFIO_DEVICE_GET_REGION_INFO)",
+                            "there is no region " + std::to_string(index), address);
+      error.code = "BAD_RANGE";
+      return error;
+    }
     if (info->argsz <= room.size()) break;
     room.assign(info->argsz, 0);  // room for the capabilities
   }
@@ -81,7 +86,7 @@ Result<std::shared_ptr<VfioRegion>> VfioRegion::create(std::shared_ptr<UniqueFd>
                    .writable = (info->flags & VFIO_REGION_INFO_FLAG_WRITE) != 0,
                    .mappable = mappableParts(room)};
   return std::shared_ptr<VfioRegion>(
-      new VfioRegion(std::move(device), index, std::move(facts), info->offset));
+      new VfioRegion(std::move(device), std::move(address), index, std::move(facts), info->offset));
 }
 
 void VfioRegion::close() {
@@ -92,7 +97,21 @@ void VfioRegion::close() {
 
 Status VfioRegion::checkOpen() const {
   if (device_) return {};
-  return Error{.code = "CLOSED", .message = "the region's device is closed already"};
+  return Error{
+      .code = "CLOSED", .message = "the region's device is closed already", .device = address_};
+}
+
+Status VfioRegion::checkMoved(const char* syscall, ssize_t moved, uint32_t width,
+                              uint64_t offset) const {
+  if (moved == static_cast<ssize_t>(width)) return {};
+  const std::string what = std::to_string(width) + " bytes at offset " + std::to_string(offset) +
+                           " of region " + std::to_string(index());
+  if (moved < 0) return refusal(syscall, "cannot access " + what, address_);
+  return Error{.code = "IO",
+               .message = "moved only " + std::to_string(moved) + " of " + what,
+               .syscall = syscall,
+               .device = address_,
+               .hint = kKernelLogHint};
 }
 
 volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
@@ -117,11 +136,9 @@ Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
   if (Status status = checkOpen(); !status.ok()) return status.take();
   if (const auto* at = registers(offset, width)) return load(at, width);
   uint64_t value = 0;  // x86-64 is little endian, as PCI is
-  if (pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
-      static_cast<ssize_t>(width))
-    return systemError("IO", "pread",
-                       "cannot read " + std::to_string(width) + " bytes at offset " +
-                           std::to_string(offset) + " of region " + std::to_string(index()));
+  const ssize_t moved =
+      pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset));
+  if (Status status = checkMoved("pread", moved, width, offset); !status.ok()) return status.take();
   return value;
 }
 
@@ -133,12 +150,9 @@ Status VfioRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
     store(at, width, value);
     return {};
   }
-  if (pwrite(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset)) !=
-      static_cast<ssize_t>(width))
-    return systemError("IO", "pwrite",
-                       "cannot write " + std::to_string(width) + " bytes at offset " +
-                           std::to_string(offset) + " of region " + std::to_string(index()));
-  return {};
+  const ssize_t moved =
+      pwrite(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset));
+  return checkMoved("pwrite", moved, width, offset);
 }
 
 Result<std::shared_ptr<Memory>> VfioRegion::map(uint64_t offset, uint64_t length) {
@@ -151,10 +165,14 @@ Result<std::shared_ptr<Memory>> VfioRegion::mapLocked(uint64_t offset, uint64_t 
   if (Status status = checkMap(offset, length); !status.ok()) return status.take();
   void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, device_->get(),
                     static_cast<off_t>(fileOffset_ + offset));
-  if (data == MAP_FAILED)
-    return systemError(
-        "NOT_MAPPABLE", "mmap",
-        "cannot map region " + std::to_string(index()) + " at offset " + std::to_string(offset));
+  if (data == MAP_FAILED) {
+    Error error = refusal(
+        "mmap",
+        "cannot map region " + std::to_string(index()) + " at offset " + std::to_string(offset),
+        address_);
+    error.code = "NOT_MAPPABLE";
+    return error;
+  }
   return std::shared_ptr<Memory>(
       std::make_shared<MappedMemory>(Memory::Kind::device, data, length));
 }

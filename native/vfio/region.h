@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "core/region.h"
@@ -12,8 +13,9 @@ namespace p2pmem {
 
 class VfioRegion final : public Region {
  public:
+  /// Region `index` of the device at PCI address `address`. Errors: BAD_RANGE.
   static Result<std::shared_ptr<VfioRegion>> create(std::shared_ptr<UniqueFd> device,
-                                                    uint32_t index);
+                                                    std::string address, uint32_t index);
 
   /// Lets go of the device; every access from now on is an error (CLOSED). Without it a region that
   /// somebody still holds would keep the device, and with it its group, open.
@@ -24,9 +26,15 @@ class VfioRegion final : public Region {
   Result<std::shared_ptr<Memory>> map(uint64_t offset, uint64_t length) override;
 
  private:
-  VfioRegion(std::shared_ptr<UniqueFd> device, uint32_t index, RegionInfo info, uint64_t fileOffset)
-      : Region(index, std::move(info)), device_(std::move(device)), fileOffset_(fileOffset) {}
+  VfioRegion(std::shared_ptr<UniqueFd> device, std::string address, uint32_t index, RegionInfo info,
+             uint64_t fileOffset)
+      : Region(index, std::move(info)),
+        device_(std::move(device)),
+        address_(std::move(address)),
+        fileOffset_(fileOffset) {}
 
+  /// pread or pwrite moved `moved` bytes of `width` at `offset`.
+  Status checkMoved(const char* syscall, ssize_t moved, uint32_t width, uint64_t offset) const;
   Status checkOpen() const;
   Result<std::shared_ptr<Memory>> mapLocked(uint64_t offset, uint64_t length);
   /// Where [offset, offset + width) can be reached by a load or store; null where it cannot.
@@ -38,6 +46,7 @@ class VfioRegion final : public Region {
   };
 
   std::shared_ptr<UniqueFd> device_;
+  std::string address_;
   uint64_t fileOffset_;
   std::mutex mutex_;
   std::vector<Window> windows_;  // mapped on first use

@@ -64,12 +64,13 @@ std::string describeOutsiders(int group) {
   std::string names;
   std::error_code error;
   const fs::path members = "/sys/kernel/iommu_groups/" + std::to_string(group) + "/devices";
-  for (const auto& member : fs::directory_iterator(members, error)) {
-    const std::string driver = linkName(member.path() / "driver");
-    if (driver.empty() || driver == "pci-stub" || ownedByVfio(driver) || isBridge(member.path()))
-      continue;
+  for (fs::directory_iterator entry(members, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const fs::path member = entry->path();
+    const std::string driver = linkName(member / "driver");
+    if (driver.empty() || driver == "pci-stub" || ownedByVfio(driver) || isBridge(member)) continue;
     if (!names.empty()) names += ", ";
-    names += member.path().filename().string() + " (" + driver + ")";
+    names += member.filename().string() + " (" + driver + ")";
   }
   return names.empty() ? "another device" : names;
 }

@@ -53,6 +53,23 @@ describe("IovaAllocator", () => {
     assert.equal(new IovaAllocator(usable, busRanges).take(8 * MiB, MiB), false);
   });
 
+  it("gives out less once the IOMMU can map less, and keeps what it has given out", () => {
+    const iovas = new IovaAllocator([{ first: 0, last: 8 * MiB - 1 }], busRanges);
+    const early = iovas.allocate(MiB, 4096);
+    iovas.restrict([
+      { first: 0, last: 3 * MiB - 1 },
+      { first: 6 * MiB, last: 7 * MiB - 1 },
+    ]);
+    assert.deepEqual(
+      [MiB, MiB].map((size) => iovas.allocate(size, 4096)),
+      [2 * MiB, 6 * MiB],
+    );
+    assert.throws(() => iovas.allocate(4096, 4096), { code: "NO_IOVA" });
+    iovas.release(early);
+    assert.equal(iovas.allocate(MiB, 4096), early);
+    assert.equal(iovas.take(0x80000000, 4096), false);
+  });
+
   it("refuses to release what was not taken", () => {
     assert.throws(
       () => {

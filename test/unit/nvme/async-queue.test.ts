@@ -17,7 +17,16 @@ const gone = new P2pError("DEVICE_GONE", "its registers read all ones");
 
 function makeQueue(depth: number, { timeout = PATIENT, checkHealth = healthy } = {}) {
   const controller = new FakeController(depth);
-  return { controller, queue: new AsyncQueue(controller.open(), timeout, checkHealth) };
+  /** Commands that were outstanding when the queue was given up. */
+  const outstanding: boolean[] = [];
+  const queue = new AsyncQueue(controller.open(), timeout, {
+    check: checkHealth,
+    giveUp: (error) => {
+      outstanding.push(!queue.isIdle);
+      queue.fail(error);
+    },
+  });
+  return { controller, queue, outstanding };
 }
 
 function makeIoQueue(depth: number, options: Parameters<typeof makeQueue>[1] = {}) {

@@ -166,6 +166,33 @@ describe("An NVMe controller", () => {
     close();
   });
 
+  it("may be stopped first, when others still have to let go of what it reached", async () => {
+    const buffer = host(4096);
+    const pending = controller.namespaces[0]!.read(0, 8, buffer.data);
+    await controller.stop();
+    await Promise.allSettled([pending]); // done or rejected, but settled
+    const command = controller.device.region(CONFIG_SPACE).read16(PCI_COMMAND);
+    assert.equal(command & 4, 0, "bus mastering is off");
+    assert.throws(() => controller.createQueuePair({ depth: 2 }), { code: "CLOSED" });
+    buffer.close();
+  });
+
+  it("that fails cuts itself off from memory before anyone is told", async () => {
+    const config = controller.device.region(CONFIG_SPACE);
+    const buffer = host(4096);
+    const namespace = controller.namespaces[0]!;
+    await namespace.read(0, 8, buffer.data);
+    const pending = namespace.read(0, 8, buffer.data);
+    controller.device.region(0).write32(0x14, 0); // CC.EN off, behind the driver's back
+    let command = -1;
+    await pending.then(
+      () => (command = 0),
+      () => (command = config.read16(PCI_COMMAND)),
+    );
+    assert.equal(command & 4, 0);
+    buffer.close();
+  });
+
   it("can be opened again after it was closed", async () => {
     await controller.close();
     controller = await NvmeController.open(space, functions[0]!);

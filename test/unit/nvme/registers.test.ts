@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { NativeRegion } from "#lib/addon.js";
-import { decodeCmb, disableCmb, enableCmb, revealCmb } from "#lib/nvme/cmb.js";
+import { decodeCmb, enableCmb, revealCmb } from "#lib/nvme/cmb.js";
 import { decodePmrcap, enablePmr, revealPmr } from "#lib/nvme/pmr.js";
 import { Capabilities, Registers } from "#lib/nvme/registers.js";
 import { parseBdf } from "#lib/pci/bdf.js";
@@ -106,7 +106,7 @@ describe("The controller memory buffer", () => {
       bar.values.set(0x38, 2);
       bar.values.set(0x3c, 0x0400_0018);
     };
-    const cmb = revealCmb(bar.registers, new Capabilities(0, CMBS));
+    const cmb = revealCmb(bar.registers, new Capabilities(0, CMBS), () => 64 << 20);
     assert.deepEqual(bar.log, ["write 54 0", "write 50 1", "read 50", "read 38", "read 3c"]);
     assert.deepEqual(cmb, {
       bar: 2,
@@ -124,13 +124,21 @@ describe("The controller memory buffer", () => {
     const bar = new FakeBar();
     const capabilities = new Capabilities(0, 0);
     bar.values.set(0x3c, 0x1018);
-    assert.equal(revealCmb(bar.registers, capabilities)?.size, 4096);
+    assert.equal(revealCmb(bar.registers, capabilities, () => 8192)?.size, 4096);
     enableCmb(bar.registers, capabilities, 0x38_0000_0000, 0x38_0000_0000);
-    disableCmb(bar.registers, capabilities);
     assert.ok(bar.log.every((line) => line.startsWith("read")));
     assert.throws(() => enableCmb(bar.registers, capabilities, 0x1000, 0x38_0000_0000), {
       code: "CMB_REFUSED",
     });
+  });
+
+  it("is only as large as what its BAR has of it, and not there if that is nothing", () => {
+    const bar = new FakeBar();
+    bar.values.set(0x38, 0x1002);
+    bar.values.set(0x3c, 0x0001_0018);
+    const sizeIn = (barSize: number): number | undefined =>
+      revealCmb(bar.registers, new Capabilities(0, 0), () => barSize)?.size;
+    assert.deepEqual([1 << 20, 0x5000, 0x1000].map(sizeIn), [0x10000, 0x4000, undefined]);
   });
 
   it("gets its address with the high half first, since the low half switches it on", () => {

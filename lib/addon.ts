@@ -205,7 +205,9 @@ function load(): NativeAddon {
     return native;
   } catch (cause) {
     if (cause instanceof P2pError) throw cause;
-    const reason = cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : String(cause);
+    // The bindings package lists every place where it looked.
+    const isMissing = cause instanceof Error && "tries" in cause;
+    const reason = isMissing ? "it has not been built" : String(cause).split("\n")[0];
     throw new P2pError("ADDON_MISSING", `the native addon p2pmem.node did not load: ${reason}`, {
       hint: "run `npm rebuild p2pmem` (in a checkout: `npm run build`); it needs make, python3 and a C++20 compiler",
       cause,

@@ -8,9 +8,8 @@ export interface Platform {
   /** Its PCI functions as they are now. */
   functions(): RawPciFunction[];
   openAddressSpace(): NativeAddressSpace;
-  /** What crossed the fabric since resetTraffic(); null on real machines, which do not count. */
+  /** What crossed the fabric since the machine was made; null on real ones, which do not count. */
   traffic(): NativeTraffic | null;
-  resetTraffic(): void;
   /** Idempotent. Address spaces must be closed before. */
   close(): void;
 }

@@ -3,16 +3,14 @@ import { checkPlan } from "../copy/check.js";
 import { runCopy } from "../copy/copy.js";
 import type { Endpoint } from "../copy/endpoint.js";
 import type { CopyPath, CopyPlan } from "../copy/plan.js";
-import { copyResult, type CopyResult } from "../copy/result.js";
+import { copyResult, type CopyMeasurement, type CopyResult } from "../copy/result.js";
 import { checkStamps, stampSource, type Verification } from "../copy/verify.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
-import { CopyLimit, median } from "./limit.js";
+import { CopyLimit } from "./limit.js";
 
 /** Bytes of a namespace that a benchmark works on where no length was given, at most. */
 const DEFAULT_RANGE = 2 ** 30;
-/** Samples of the limit on either side of a run. */
-const LIMIT_SAMPLES = 3;
 
 /** A sweep: every path with every block size and every depth. */
 export interface BenchPlan {
@@ -33,7 +31,7 @@ export interface BenchPlan {
 
 export interface BenchResult extends CopyResult {
   /** Two memcpys a block by one thread, bytes a second; on the loopback machine only. */
-  limit_bw_bytes?: number | null;
+  limit_bw_bytes?: number;
 }
 
 /** Told of each run: when it begins, and how far it is. */
@@ -50,10 +48,12 @@ export async function runBench(
 ): Promise<BenchResult[]> {
   const size = await rangeOf(session, bench);
   const plans = plansOf(bench, size);
-  for (const plan of plans) await checkPlan(session, plan);
+  const slots: number[] = [];
+  for (const plan of plans) slots.push((await checkPlan(session, plan)).slots.count);
+  const inFlight = plans.map(({ bs }, index) => bs * (slots[index] ?? 0));
   const limit =
     session.platform.kind === "loopback" && size !== undefined
-      ? new CopyLimit(size, Math.max(...plans.map(({ bs, iodepth }) => bs * iodepth)))
+      ? new CopyLimit(size, Math.max(...inFlight))
       : null;
   try {
     const results: BenchResult[] = [];
@@ -61,7 +61,7 @@ export async function runBench(
     const firstSeed = randomInt(2 ** 32);
     for (const [index, plan] of plans.entries()) {
       const seed = bench.verify ? (firstSeed + index) >>> 0 : null;
-      results.push(await runOne(session, plan, seed, limit, onRun));
+      results.push(await runOne(session, plan, slots[index] ?? 0, seed, limit, onRun));
     }
     return results;
   } finally {
@@ -90,33 +90,31 @@ function plansOf(bench: BenchPlan, size: number | undefined): CopyPlan[] {
 async function runOne(
   session: Session,
   plan: CopyPlan,
+  slots: number,
   seed: number | null,
   limit: CopyLimit | null,
   onRun: OnRun,
 ): Promise<BenchResult> {
   if (seed !== null) await stampSource(session, plan, seed);
-  const samples: number[] = [];
-  const sample = (): void => {
-    for (let i = 0; i < LIMIT_SAMPLES; i++)
-      if (limit !== null) samples.push(limit.sample(plan.bs, plan.iodepth));
+  const timed = (): Promise<CopyMeasurement> => {
+    const run = onRun(plan);
+    return runCopy(session, {
+      ...plan,
+      onProgress: (bytes, total) => {
+        run.progress(bytes, total);
+      },
+    }).finally(() => {
+      run.end();
+    });
   };
-  sample();
-  const run = onRun(plan);
-  const measured = await runCopy(session, {
-    ...plan,
-    onProgress: (bytes, total) => {
-      run.progress(bytes, total);
-    },
-  }).finally(() => {
-    run.end();
-  });
-  sample();
+  const [measured, limitBandwidth] =
+    limit === null ? [await timed(), null] : await limit.around(plan.bs, slots, timed);
   let verification: Verification | null = null;
   if (seed !== null)
     verification = await checkStamps(session, { ...plan, size: measured.coveredBytes }, seed);
   return {
     ...copyResult(plan, measured, verification),
-    ...(limit === null ? {} : { limit_bw_bytes: median(samples) }),
+    ...(limitBandwidth === null ? {} : { limit_bw_bytes: limitBandwidth }),
   };
 }
 

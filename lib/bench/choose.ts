@@ -4,7 +4,9 @@ import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import { distance } from "../pci/distance.js";
 import type { PciFunction } from "../pci/function.js";
+import { slotStride } from "../copy/slots.js";
 import type { Session } from "../session.js";
+import { formatSize } from "../units.js";
 
 /** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
 const CLASS_MEMORY = 0x05;
@@ -19,10 +21,14 @@ export async function chooseEndpoints(
   destination: Endpoint | null,
 ): Promise<{ source: Endpoint; destination: Endpoint }> {
   const next = async (other: Endpoint | null): Promise<Endpoint> => {
-    for (const { address } of session.pci.functions.filter(canDrive))
-      for (const { nsid } of (await session.controller(address)).namespaces)
+    const failures = new Failures();
+    for (const { address } of session.pci.functions.filter(canDrive)) {
+      const controller = await failures.orNull(session.controller(address));
+      for (const { nsid } of controller?.namespaces ?? [])
         if (address !== other?.device || nsid !== other.nsid)
           return { device: address, nsid, offset: 0 };
+    }
+    failures.throwFirst();
     throw new P2pError("NO_NAMESPACE", "there are no two NVMe namespaces to copy between", {
       hint: "bind two NVMe devices to vfio-pci, or use --platform loopback",
     });
@@ -32,28 +38,58 @@ export async function chooseEndpoints(
 }
 
 /**
- * The provider closest to all clients, as p2pdma counts distance; among equals a card before an NVMe
- * controller, whose memory has other work to do, then by address. Errors: NO_PROVIDER.
+ * The provider closest to all clients, as p2pdma counts distance, that has room for a block of `bs`
+ * bytes; among equals a card before an NVMe controller, whose memory has other work to do, then by
+ * address. Errors: NO_PROVIDER, NO_ROOM, and why the first that was tried could not be opened.
  */
 export async function chooseProvider(
   session: Session,
   clients: readonly Bdf[],
+  bs: number,
 ): Promise<{ provider: Provider; distance: number }> {
   const functions = clients.map((client) => session.pci.get(client));
   const candidates = session.pci.functions
     .filter((fn) => canDrive(fn) || isMemoryCard(fn))
     .map((fn) => ({ fn, distance: distance(fn, functions) }))
     .sort((a, b) => a.distance - b.distance || Number(a.fn.isNvme) - Number(b.fn.isNvme));
+  const failures = new Failures();
+  const tooSmall: Provider[] = [];
   for (const { fn, distance } of candidates) {
-    const provider = await session.provider(fn.address).catch((error: unknown) => {
-      if (error instanceof P2pError && error.code === "NO_PROVIDER") return null;
-      throw error;
-    });
-    if (provider !== null) return { provider, distance };
+    const provider = await failures.orNull(session.provider(fn.address));
+    if (provider === null) continue;
+    if (provider.pool.largestFree >= slotStride(bs)) return { provider, distance };
+    tooSmall.push(provider);
   }
+  failures.throwFirst();
+  if (tooSmall.length > 0)
+    throw new P2pError(
+      "NO_ROOM",
+      `no device here has memory for a block of ${formatSize(bs)}: ` +
+        tooSmall.map(({ name, size }) => `${name} has ${formatSize(size)}`).join(", "),
+      { hint: "use a smaller block size, or --path host" },
+    );
   throw new P2pError("NO_PROVIDER", "no device here has memory for its peers", {
     hint: "use an NVMe controller with a CMB or a p2pmem card, or --path host",
   });
+}
+
+/** What kept devices that nobody named from being used: reason to go on to the next. */
+class Failures {
+  #first: P2pError | null = null;
+
+  async orNull<T>(attempt: Promise<T>): Promise<T | null> {
+    try {
+      return await attempt;
+    } catch (error) {
+      if (!(error instanceof P2pError)) throw error;
+      if (error.code !== "NO_PROVIDER") this.#first ??= error;
+      return null;
+    }
+  }
+
+  throwFirst(): void {
+    if (this.#first !== null) throw this.#first;
+  }
 }
 
 function canDrive(fn: PciFunction): boolean {

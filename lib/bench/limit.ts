@@ -2,6 +2,8 @@ import { addon, type NativeMemory } from "../addon.js";
 
 /** How long one sample takes: long enough for the clock, short beside a run. */
 const SAMPLE_NS = 30e6;
+/** Samples on either side of a run. */
+const SAMPLES = 3;
 /** Blocks between two looks at the clock. */
 const BLOCKS_PER_LOOK = 16;
 
@@ -25,6 +27,18 @@ export class CopyLimit {
       this.close();
       throw error;
     }
+  }
+
+  /** `run`, and the median of samples on either side of it, bytes a second. */
+  async around<T>(bs: number, iodepth: number, run: () => Promise<T>): Promise<[T, number]> {
+    const samples: number[] = [];
+    const sample = (): void => {
+      for (let i = 0; i < SAMPLES; i++) samples.push(this.sample(bs, iodepth));
+    };
+    sample();
+    const result = await run();
+    sample();
+    return [result, median(samples)];
   }
 
   /** Bytes a second, measured once, from where the last sample ended. */

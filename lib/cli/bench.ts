@@ -145,13 +145,17 @@ function checkNamed(
 
 async function findProvider(
   { session }: Job,
-  { provider, path }: BenchOptions,
+  { provider, path, bs }: BenchOptions,
   source: Endpoint,
   destination: Endpoint,
 ): Promise<{ provider: Provider | null; why: string }> {
   if (path.every((name) => name === "host")) return { provider: null, why: "" };
   if (provider !== undefined)
     return { provider: await session.provider(formatProvider(provider)), why: "as named" };
-  const chosen = await chooseProvider(session, [source.device, destination.device]);
+  const chosen = await chooseProvider(
+    session,
+    [source.device, destination.device],
+    Math.max(...bs),
+  );
   return { provider: chosen.provider, why: `the closest, distance ${chosen.distance}` };
 }

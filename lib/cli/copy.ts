@@ -3,13 +3,13 @@ import { chooseProvider } from "../bench/choose.js";
 import { runCopy } from "../copy/copy.js";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
-import type { CopyPath, CopyPlan } from "../copy/plan.js";
+import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
 import { verifyCopy, type Verification } from "../copy/verify.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
-import { COPY_PATHS, parseCount, parsePositiveSize, valueOption } from "./options.js";
+import { parseCount, parsePositiveSize, valueOption } from "./options.js";
 import type { GlobalOptions } from "./options.js";
 import { Progress } from "./progress.js";
 import { writeCopyReport } from "./write-report.js";
@@ -119,5 +119,5 @@ async function findProvider(
 ): Promise<Provider | null> {
   if (options.via === "host") return null;
   if (options.provider !== undefined) return session.provider(formatProvider(options.provider));
-  return (await chooseProvider(session, [source.device, destination.device])).provider;
+  return (await chooseProvider(session, [source.device, destination.device], options.bs)).provider;
 }

@@ -1,11 +1,10 @@
 import { type Command, Option } from "commander";
+import { COPY_PATHS, type CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
 import { parseSize } from "../units.js";
 
 export const OUTPUT_FORMATS = ["normal", "json", "csv"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
-
-export const COPY_PATHS = ["p2p", "host", "cpu"] as const;
 
 /** What every command takes. */
 export interface GlobalOptions {
@@ -73,7 +72,7 @@ export function parseSeconds(text: string): number {
   throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number of seconds above 0`);
 }
 
-export function parsePath(text: string): (typeof COPY_PATHS)[number] {
+export function parsePath(text: string): CopyPath {
   const path = COPY_PATHS.find((name) => name === text);
   if (path !== undefined) return path;
   throw new P2pError("BAD_ARGUMENT", `"${text}" is not a path`, {

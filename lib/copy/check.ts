@@ -5,7 +5,8 @@ import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import type { Endpoint } from "./endpoint.js";
 import { formatEndpoint } from "./endpoint.js";
-import type { CopyPlan } from "./plan.js";
+import { COPY_PATHS, type CopyPlan } from "./plan.js";
+import { fitSlots, type Slots } from "./slots.js";
 
 /** The same number of bytes in two namespaces that have been found and may be used so. */
 export interface CheckedRanges {
@@ -15,14 +16,20 @@ export interface CheckedRanges {
   length: number;
 }
 
+/** What a copy that has been checked goes by. */
+export interface CheckedPlan extends CheckedRanges {
+  slots: Slots;
+}
+
 /**
  * Everything that can be wrong with a copy, looked at before any command is submitted.
  *
- * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges}.
+ * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges} and {@link fitSlots}.
  */
-export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
+export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedPlan> {
   checkWritable(session, plan, plan.destination);
-  return checkRanges(session, plan);
+  const ranges = await checkRanges(session, plan);
+  return { ...ranges, slots: fitSlots(plan, [ranges.source, ranges.destination]) };
 }
 
 /**
@@ -47,6 +54,11 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
 }
 
 function checkNumbers(plan: CopyPlan): void {
+  // From JavaScript anything may come, and an unknown path must not run as one of the known ones.
+  if (!COPY_PATHS.includes(plan.path))
+    throw new P2pError("BAD_ARGUMENT", `there is no path "${plan.path as string}"`, {
+      hint: `there are ${COPY_PATHS.join(", ")}`,
+    });
   if (!Number.isSafeInteger(plan.iodepth) || plan.iodepth < 1)
     throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
   if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)

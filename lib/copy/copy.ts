@@ -2,13 +2,12 @@ import { P2pError } from "../errors.js";
 import { statusError } from "../nvme/status.js";
 import type { Session } from "../session.js";
 import { checkPlan } from "./check.js";
-import type { CheckedRanges } from "./check.js";
+import type { CheckedPlan } from "./check.js";
 import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
 import type { CopyPlan } from "./plan.js";
 import type { CopyMeasurement } from "./result.js";
 import { CopySetup } from "./setup.js";
-import { trafficOf } from "./traffic.js";
-import type { Legs } from "./traffic.js";
+import { deriveTraffic, TrafficMeter, type Legs } from "./traffic.js";
 
 /** How often a run's owner hears of its progress, and the devices are asked whether they live. */
 const WATCH_MS = 100;
@@ -16,7 +15,7 @@ const WATCH_MS = 100;
 /**
  * Copies as the plan says, in a thread of its own, and measures.
  *
- * Errors: those of checkPlan(), before any command; NO_ROOM, MEMLOCK, NO_MEMORY; NVME_STATUS with
+ * Errors: those of checkPlan(), before any command; MEMLOCK, NO_MEMORY; NVME_STATUS with
  * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; DEVICE_GONE, CONTROLLER_RESET or
  * CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error the destination holds a part of
  * the data.
@@ -28,10 +27,19 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
     let drained = true;
     try {
       const job = await setup.open(plan, ranges);
-      session.platform.resetTraffic();
-      const { outcome, lost } = await supervise(session, plan, ranges, setup, job, signal);
-      const traffic = trafficOf(session.platform, session.pci, legsOf(plan), outcome.bytes);
+      const traffic = new TrafficMeter(session.platform);
+      const { outcome, lost, thrown } = await supervise(
+        session,
+        plan,
+        ranges,
+        setup,
+        job,
+        signal,
+      ).finally(() => {
+        traffic.stop();
+      });
       drained = outcome.drained;
+      if (thrown !== null) throw thrown.error;
       if (lost !== null && !drained) throw lost;
       if (outcome.failure !== null) throw failureOf(plan, outcome.failure);
       signal.throwIfAborted();
@@ -48,9 +56,9 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
           systemNs: outcome.systemNs,
           busyNs: outcome.busyNs,
         },
-        traffic,
+        traffic: traffic.counted ?? deriveTraffic(session.pci, legsOf(plan), outcome.bytes),
         iodepth: job.slots,
-        notes: setup.notes,
+        notes: ranges.slots.notes,
       };
     } finally {
       if (drained) await setup.close();
@@ -61,20 +69,27 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
 
 /**
  * Lets a reactor run the job, passes on the stop signal and reports progress. `lost`: the error of a
- * device that has gone meanwhile, for which the reactor was told not to wait.
+ * device that has gone meanwhile, for which the reactor was told not to wait. `thrown`: what the
+ * plan's onProgress threw, which stops the run.
  */
 async function supervise(
   session: Session,
   plan: CopyPlan,
-  ranges: CheckedRanges,
+  ranges: CheckedPlan,
   { control }: CopySetup,
   job: CopyJob,
   signal: AbortSignal,
-): Promise<{ outcome: CopyOutcome; lost: Error | null }> {
+): Promise<{ outcome: CopyOutcome; lost: Error | null; thrown: { error: unknown } | null }> {
   const total = plan.runtime === undefined ? ranges.length : null;
   let lost: Error | null = null;
+  let thrown: { error: unknown } | null = null;
   const watch = setInterval(() => {
-    plan.onProgress?.(control.bytes, total);
+    try {
+      plan.onProgress?.(control.bytes, total);
+    } catch (error) {
+      thrown ??= { error };
+      control.stop();
+    }
     try {
       ranges.source.controller.assertAlive();
       ranges.destination.controller.assertAlive();
@@ -89,7 +104,7 @@ async function supervise(
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
   try {
-    return { outcome: await session.withReactor((reactor) => reactor.run(job)), lost };
+    return { outcome: await session.withReactor((reactor) => reactor.run(job)), lost, thrown };
   } finally {
     clearInterval(watch);
     signal.removeEventListener("abort", stop);

@@ -7,6 +7,8 @@ import type { Endpoint } from "./endpoint.js";
  */
 export type CopyPath = "p2p" | "host" | "cpu";
 
+export const COPY_PATHS: readonly CopyPath[] = ["p2p", "host", "cpu"];
+
 /** What to copy, and how. Sizes in bytes. */
 export interface CopyPlan {
   source: Endpoint;

@@ -1,16 +1,16 @@
-import { P2pError } from "../errors.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import { PrpBuilder, prpListBytes } from "../nvme/prp.js";
 import type { QueuePairHandle } from "../nvme/queue-pair.js";
-import { IoOpcode, MAX_BLOCKS } from "../nvme/spec.js";
+import { IoOpcode } from "../nvme/spec.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { openBuffers } from "./buffers.js";
-import type { CheckedRanges } from "./check.js";
+import type { CheckedPlan } from "./check.js";
 import { Histogram } from "./histogram.js";
 import { ControlBlock } from "./job.js";
 import type { BlockShape, CopyJob, SideJob } from "./job.js";
 import type { CopyPlan } from "./plan.js";
+import { commandBytes } from "./slots.js";
 
 /** One half of a plan. */
 interface Half {
@@ -26,7 +26,6 @@ interface Half {
 export class CopySetup {
   readonly control = new ControlBlock();
   readonly latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
-  readonly notes: string[] = [];
   readonly #session: Session;
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
@@ -35,14 +34,13 @@ export class CopySetup {
     this.#session = session;
   }
 
-  /** Errors: NO_ROOM, NO_MEMORY, MEMLOCK, BAD_SIZE, and those of creating queues. */
-  async open(plan: CopyPlan, ranges: CheckedRanges): Promise<CopyJob> {
+  /** Errors: NO_ROOM, NO_MEMORY, MEMLOCK, and those of creating queues. */
+  async open(plan: CopyPlan, ranges: CheckedPlan): Promise<CopyJob> {
     const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
     const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
-    const buffers = openBuffers(this.#session, plan, this.#slotsThatFit(plan, [read, write]));
+    const { count: slots, stride } = ranges.slots;
+    const buffers = openBuffers(this.#session, plan, ranges.slots);
     this.#memory.push(buffers.close);
-    this.notes.push(...buffers.notes);
-    const { slots, stride } = buffers;
 
     const rangeBlocks = Math.ceil(ranges.length / plan.bs);
     const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;
@@ -97,29 +95,6 @@ export class CopySetup {
     for (const close of this.#memory.splice(0)) this.#session.retire(close);
   }
 
-  /** Queues are of limited depth; all commands of all slots must find a place in them. */
-  #slotsThatFit(plan: CopyPlan, halves: Half[]): number {
-    let slots = plan.iodepth;
-    for (const { namespace, commandBytes } of halves) {
-      const { address, maxQueueDepth } = namespace.controller;
-      const commands = Math.ceil(plan.bs / commandBytes);
-      // A queue is full with one entry less than it has (NVMe 1.4 §4.1.1).
-      const fit = Math.floor((maxQueueDepth - 1) / commands);
-      if (fit === 0)
-        throw new P2pError(
-          "BAD_SIZE",
-          `a block of ${plan.bs} bytes takes ${commands} commands, more than a queue of ${address} holds`,
-          { device: address, hint: "use a smaller block size" },
-        );
-      if (fit >= slots) continue;
-      slots = fit;
-      this.notes.push(
-        `${fit} blocks in flight, not ${plan.iodepth}: a queue of ${address} holds no more`,
-      );
-    }
-    return slots;
-  }
-
   async #openQueue(
     { namespace: { controller } }: Half,
     commands: number,
@@ -162,7 +137,5 @@ export class CopySetup {
 }
 
 function half(opcode: number, namespace: NvmeNamespace, offset: number, bs: number): Half {
-  const { blockSize, controller } = namespace;
-  const most = Math.min(controller.maxTransfer, MAX_BLOCKS * blockSize);
-  return { opcode, namespace, offset, commandBytes: Math.min(bs, most - (most % blockSize)) };
+  return { opcode, namespace, offset, commandBytes: commandBytes(namespace, bs) };
 }

@@ -1,3 +1,4 @@
+import type { NativeTraffic } from "../addon.js";
 import type { Bdf } from "../pci/bdf.js";
 import { route } from "../pci/route.js";
 import type { PciTree } from "../pci/tree.js";
@@ -23,16 +24,44 @@ export interface Legs {
   provider: { device: Bdf; isIdentityMapped: boolean } | null;
 }
 
-/** What the platform counted since its last reset, or what the path and the route imply. */
-export function trafficOf(platform: Platform, tree: PciTree, legs: Legs, bytes: number): Traffic {
-  const counted = platform.traffic();
-  if (counted === null) return deriveTraffic(tree, legs, bytes);
-  return {
-    source: "counted",
-    host_memory_bytes: counted.hostMemoryBytes,
-    host_control_bytes: counted.hostControlBytes,
-    root_complex_bytes: counted.rootComplexBytes,
-  };
+/** The meters that run, by machine: its counters are one for all that happens on it. */
+const running = new WeakMap<Platform, Set<TrafficMeter>>();
+
+/** What a machine's fabric counts from here on until stop(). */
+export class TrafficMeter {
+  readonly #platform: Platform;
+  readonly #start: NativeTraffic | null;
+  #end: NativeTraffic | null = null;
+  /** Another run shared the counters, so that they cannot tell what was whose. */
+  #isShared = false;
+
+  constructor(platform: Platform) {
+    this.#platform = platform;
+    const others = running.get(platform) ?? new Set();
+    running.set(platform, others);
+    others.add(this);
+    if (others.size > 1) for (const meter of others) meter.#isShared = true;
+    this.#start = platform.traffic();
+  }
+
+  stop(): void {
+    this.#end = this.#platform.traffic();
+    running.get(this.#platform)?.delete(this);
+  }
+
+  /** Null where nothing counts; numbers are null where they are not only this run's. */
+  get counted(): Traffic | null {
+    const [start, end] = [this.#start, this.#end];
+    if (start === null || end === null) return null;
+    const since = (bytes: (traffic: NativeTraffic) => number): number | null =>
+      this.#isShared ? null : bytes(end) - bytes(start);
+    return {
+      source: "counted",
+      host_memory_bytes: since(({ hostMemoryBytes }) => hostMemoryBytes),
+      host_control_bytes: since(({ hostControlBytes }) => hostControlBytes),
+      root_complex_bytes: since(({ rootComplexBytes }) => rootComplexBytes),
+    };
+  }
 }
 
 /**

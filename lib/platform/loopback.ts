@@ -31,10 +31,6 @@ export class LoopbackPlatform implements Platform {
     return this.#machine.traffic();
   }
 
-  resetTraffic(): void {
-    this.#machine.resetTraffic();
-  }
-
   close(): void {
     this.#machine.close();
   }

@@ -19,10 +19,6 @@ export class VfioPlatform implements Platform {
     return null;
   }
 
-  resetTraffic(): void {
-    // Nothing counts here.
-  }
-
   close(): void {
     // sysfs needs no closing.
   }

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runBench } from "#lib/bench/bench.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
-import type { CopyPlan } from "#lib/copy/plan.js";
+import type { CopyPath, CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import { NvmeError } from "#lib/errors.js";
 import { Session } from "#lib/session.js";
@@ -118,6 +119,7 @@ describe("copy on a machine of its own", () => {
       ["NOT_NVME", "a device that is no NVMe controller", { src: CARD }],
       ["NOT_BOUND", "a device of another driver", { dst: PLAIN }],
       ["NO_PROVIDER", "a path through nothing", { path: "p2p" }],
+      ["BAD_ARGUMENT", "a path that nobody knows", { path: "dma" as CopyPath }],
     ];
     for (const [code, what, { src = SMALL, dst = LARGE, ...rest }] of cases)
       it(`${code}: ${what}`, async () => {
@@ -127,6 +129,34 @@ describe("copy on a machine of its own", () => {
         await assert.rejects(runCopy(session, planOf(src, dst, rest)), { code });
         assert.deepEqual(await load(session, target, 0, 64 * KIB), untouched);
       });
+
+    it("NO_ROOM and BAD_SIZE: blocks too large, also where a sweep begins with ones that fit", async () => {
+      const provider = await session.provider(CARD);
+      const source = await namespaceOf(session, SMALL);
+      const target = await namespaceOf(session, LARGE);
+      const untouched = pattern(64 * KIB, 7);
+      for (const namespace of [source, target]) await store(session, namespace, 0, untouched);
+      for (const [code, bs] of [
+        ["NO_ROOM", 2 * MIB],
+        // More commands of 8 KiB than a queue of 4096 entries holds.
+        ["BAD_SIZE", 64 * MIB],
+      ] as const)
+        await assert.rejects(
+          runBench(
+            session,
+            {
+              ...planOf(SMALL, LARGE, { provider }),
+              ...{ paths: ["p2p"], bs: [4096, bs], iodepth: [1], runtime: 0.01, verify: true },
+              signal: new AbortController().signal,
+            },
+            () => assert.fail("a run began"),
+          ),
+          { code },
+        );
+      for (const namespace of [source, target])
+        assert.deepEqual(await load(session, namespace, 0, 64 * KIB), untouched);
+      assert.equal(provider.pool.available, provider.size);
+    });
 
     it("NO_PROVIDER: memory that the device does not have, and says what it has", async () => {
       await assert.rejects(session.provider(`${LARGE}/cmb`), {
@@ -159,6 +189,32 @@ describe("copy on a machine of its own", () => {
     assert.deepEqual(result.verify, { blocks: 16, mismatches: 0 });
     assert.equal(result.traffic.host_memory_bytes, 0);
     assert.ok(result.bw_bytes > 0 && result.lat_ns.min <= result.lat_ns.max);
+  });
+
+  it("rejects with what onProgress throws, with nothing in flight any more", async () => {
+    const mishap = new Error("of the caller's");
+    const onProgress = (): void => {
+      throw mishap;
+    };
+    const plan = planOf(SMALL, LARGE, { runtime: 60, onProgress });
+    await assert.rejects(runCopy(session, plan), mishap);
+    await runCopy(session, planOf(SMALL, LARGE, { size: MIB }));
+  });
+
+  it("claims no counts where another run shared the machine's counters", async () => {
+    const provider = await session.provider(CARD);
+    const onward = planOf(`${SMALL}@0+4m`, `${LARGE}@0+4m`, { path: "p2p", provider });
+    const beside = planOf(`${SMALL}@4m+4m`, `${LARGE}@4m+4m`);
+    const both = await Promise.all([runCopy(session, onward), runCopy(session, beside)]);
+    for (const { traffic } of both)
+      assert.deepEqual(traffic, {
+        source: "counted",
+        host_memory_bytes: null,
+        host_control_bytes: null,
+        root_complex_bytes: null,
+      });
+    const { traffic } = await runCopy(session, onward);
+    assert.equal(traffic.host_memory_bytes, 0);
   });
 
   it("does not fall back to host memory where no provider was named", async () => {

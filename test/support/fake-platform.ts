@@ -48,10 +48,6 @@ export class FakePlatform implements Platform {
     return null;
   }
 
-  resetTraffic(): void {
-    // nothing is counted
-  }
-
   close(): void {
     // nothing to let go of
   }

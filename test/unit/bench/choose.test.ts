@@ -16,9 +16,13 @@ const PREFETCHABLE = 0x2200;
 function fakeSession(facts: {
   namespaces?: Record<string, number[]>;
   providers?: string[];
+  /** Bytes that a provider has free, where it matters. */
+  room?: Record<string, number>;
+  /** Devices that cannot be opened. */
+  broken?: string[];
   unbound?: string[];
 }): { session: Session; opened: string[] } {
-  const { namespaces = {}, providers = [], unbound = [] } = facts;
+  const { namespaces = {}, providers = [], unbound = [], room = {}, broken = [] } = facts;
   const bar = { start: 0xf0000000, size: 2 ** 20, flags: PREFETCHABLE };
   const raw = fakeSwitch(0)
     .map((fn) =>
@@ -37,12 +41,15 @@ function fakeSession(facts: {
     pci: new PciTree(raw),
     controller: (address: string) => {
       opened.push(address);
+      if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
       return Promise.resolve({ namespaces: (namespaces[address] ?? []).map((nsid) => ({ nsid })) });
     },
     provider: (address: string) => {
       opened.push(address);
+      if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
+      const size = room[address] ?? 2 ** 20;
       return providers.includes(address)
-        ? Promise.resolve({ name: address })
+        ? Promise.resolve({ name: address, size, pool: { largestFree: size } })
         : Promise.reject(new P2pError("NO_PROVIDER", "none"));
     },
   };
@@ -101,31 +108,50 @@ describe("an automatic choice of the provider", () => {
 
   it("takes the closest to all clients", async () => {
     const { session } = fakeSession({ providers: [nvme1, card, nvme2] });
-    const { provider, distance } = await chooseProvider(session, clients);
+    const { provider, distance } = await chooseProvider(session, clients, 4096);
     assert.equal(provider.name, nvme1);
     assert.equal(distance, 4);
   });
 
   it("prefers a card to a controller at the same distance", async () => {
     const { session } = fakeSession({ providers: [nvme1, card] });
-    const { provider } = await chooseProvider(session, [parseBdf(nvme0)]);
+    const { provider } = await chooseProvider(session, [parseBdf(nvme0)], 4096);
     assert.equal(provider.name, card);
   });
 
   it("opens nothing beyond the one it takes", async () => {
     const { session, opened } = fakeSession({ providers: [nvme0, nvme1, card, nvme2] });
-    await chooseProvider(session, clients);
+    await chooseProvider(session, clients, 4096);
     assert.deepEqual(opened, [nvme0]);
+  });
+
+  it("goes on where a device that nobody named cannot be opened", async () => {
+    const { session } = fakeSession({ providers: [nvme0, nvme1, card], broken: [nvme0, nvme1] });
+    assert.equal((await chooseProvider(session, clients, 4096)).provider.name, card);
+    const facts = { namespaces: { [nvme0]: [1], [nvme1]: [1], [nvme2]: [1] }, broken: [nvme0] };
+    const { source, destination } = await chooseEndpoints(fakeSession(facts).session, null, null);
+    assert.deepEqual([source.device, destination.device], [nvme1, nvme2]);
+  });
+
+  it("takes the next one where a block does not fit", async () => {
+    const room = { [nvme0]: 65536 };
+    const { session } = fakeSession({ providers: [nvme0, card], room });
+    assert.equal((await chooseProvider(session, clients, 65536)).provider.name, nvme0);
+    assert.equal((await chooseProvider(session, clients, 65537)).provider.name, card);
+    await assert.rejects(chooseProvider(session, clients, 2 ** 21), {
+      code: "NO_ROOM",
+      message: /2 MiB.*03:00.0 has 64 KiB.*05:00.0 has 1 MiB/,
+    });
   });
 
   it("passes on a failure that is not the lack of memory", async () => {
     const { session } = fakeSession({});
     session.provider = () => Promise.reject(new P2pError("MEMLOCK", "too little"));
-    await assert.rejects(chooseProvider(session, clients), { code: "MEMLOCK" });
+    await assert.rejects(chooseProvider(session, clients, 4096), { code: "MEMLOCK" });
   });
 
   it("says so where nobody has memory", async () => {
     const { session } = fakeSession({ providers: [] });
-    await assert.rejects(chooseProvider(session, clients), { code: "NO_PROVIDER" });
+    await assert.rejects(chooseProvider(session, clients, 4096), { code: "NO_PROVIDER" });
   });
 });

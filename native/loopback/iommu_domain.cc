@@ -40,13 +40,13 @@ Status IommuDomain::map(const IommuMapping& mapping) {
   return {};
 }
 
-const IommuMapping* IommuDomain::find(uint64_t iova, uint64_t& gap) const {
+const IommuMapping* IommuDomain::find(uint64_t iova, uint64_t& holeLast) const {
   const auto next = mappings_.upper_bound(iova);
   if (next != mappings_.begin()) {
     const IommuMapping& mapping = std::prev(next)->second;
     if (iova - mapping.iova < mapping.length) return &mapping;
   }
-  gap = (next == mappings_.end() ? ~0ull : next->first) - iova;
+  holeLast = next == mappings_.end() ? ~0ull : next->first - 1;
   return nullptr;
 }
 

@@ -38,9 +38,9 @@ class IommuDomain {
   void unmap(uint64_t iova) { mappings_.erase(iova); }
   void clear() { mappings_.clear(); }
 
-  /// The mapping that holds `iova`; else null and, in `gap`, how many bytes are unmapped from
-  /// there.
-  const IommuMapping* find(uint64_t iova, uint64_t& gap) const;
+  /// The mapping that holds `iova`; else null and, in `holeLast`, the last address from there on
+  /// that none holds.
+  const IommuMapping* find(uint64_t iova, uint64_t& holeLast) const;
 
   void recordFault(const Endpoint& device, uint64_t iova, bool write, const char* reason);
   std::vector<DmaFault> takeFaults();

@@ -13,37 +13,39 @@ constexpr uint64_t kEntrySize = 8;
 
 }  // namespace
 
-NvmeTransfer::NvmeTransfer(Requester& requester, uint64_t maxLength)
-    // A run ends at least at each page, and one more page is touched at an offset.
-    : requester_(requester), runs_(maxLength / kPage + 2) {}
+NvmeTransfer::NvmeTransfer(Requester& requester, uint64_t maxLength) : requester_(requester) {
+  // Runs end where pages do, and one more page is touched at an offset.
+  runs_.reserve(maxLength / kPage + 1);
+}
 
 void NvmeTransfer::flush() {
-  while (start_ < end_) {
-    const Span span = requester_.resolve(start_, end_ - start_, write_);
+  while (length_ > 0) {
+    const Span span = requester_.resolve(start_, length_, write_);
     if (span.data) (write_ ? span.route->writeBytes : span.route->readBytes) += span.length;
-    runs_[count_++] = {span.data, span.length};
+    runs_.push_back({span.data, span.length});
     start_ += span.length;
+    length_ -= span.length;
   }
 }
 
 void NvmeTransfer::extend(uint64_t address, uint64_t length) {
-  if (address != end_) {
+  if (address != start_ + length_) {
     flush();
     start_ = address;
   }
-  end_ = address + length;
+  length_ += length;
 }
 
 nvme::CommandStatus NvmeTransfer::gather(const nvme::Command& command, uint64_t length,
                                          bool write) {
-  count_ = 0;
+  runs_.clear();
   write_ = write;
   const uint64_t prp1 = command.prp1();
   const uint64_t prp2 = command.prp2();
   if (prp1 & 3) return nvme::kInvalidPrpOffset;
   const uint64_t first = std::min(length, kPage - (prp1 & kPageOffset));
   start_ = prp1;
-  end_ = prp1 + first;
+  length_ = first;
   const uint64_t left = length - first;
   if (left > kPage) {
     if (const auto failed = gatherList(prp2, left)) return failed;

@@ -23,7 +23,7 @@ class NvmeTransfer {
   /// Collects the runs of `length` bytes and accounts for them. `write`: the device writes them.
   nvme::CommandStatus gather(const nvme::Command& command, uint64_t length, bool write);
 
-  std::span<const Run> runs() const { return {runs_.data(), count_}; }
+  std::span<const Run> runs() const { return runs_; }
 
   /// Gathers, then fills the memory from `source`: for Identify, log pages.
   nvme::CommandStatus send(const nvme::Command& command, const void* source, uint64_t length);
@@ -34,11 +34,11 @@ class NvmeTransfer {
   void flush();
 
   Requester& requester_;
-  std::vector<Run> runs_;  // sized once, for the largest transfer
-  size_t count_ = 0;
+  std::vector<Run> runs_;  // with room for the largest transfer from the start
   bool write_ = false;
-  uint64_t start_ = 0;  // bus addresses that are contiguous so far
-  uint64_t end_ = 0;
+  // Bus addresses that are contiguous so far. Not an end, which is 0 at the top of the addresses.
+  uint64_t start_ = 0;
+  uint64_t length_ = 0;
 };
 
 }  // namespace p2pmem::loopback

@@ -5,8 +5,16 @@
 namespace p2pmem::loopback {
 
 namespace {
+
 constexpr uint32_t kInterruptMessageBytes = 4;
+
+// How many of `length` bytes from `address` on lie up to `last`. An end would wrap where `last` is
+// the last address there is, and so would the number of bytes up to it.
+uint64_t lengthUpTo(uint64_t last, uint64_t address, uint64_t length) {
+  return std::min(length - 1, last - address) + 1;
 }
+
+}  // namespace
 
 void Requester::remember(const Window& window) {
   windows_[next_] = window;
@@ -30,7 +38,7 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
     window.route = &internal_;
   } else {
     const Router::Decision decision = router_.decide(self_, address);
-    const uint64_t limit = std::min(length, decision.last - address + 1);
+    length = lengthUpTo(decision.last, address, length);
     if (decision.kind == Router::Decision::Kind::unsupported)
       return refuse(address, length, write, "unsupported request: no device answers there");
     if (decision.kind == Router::Decision::Kind::direct) {
@@ -39,20 +47,22 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
       window.data = decision.data;
       window.route = router_.route(self_, decision.target, false);
     } else {
-      uint64_t gap = 0;
-      const IommuMapping* mapping = self_.domain->find(address, gap);
-      if (!mapping) return refuse(address, std::min(limit, gap), write, "not mapped");
-      const uint64_t rest = std::min(limit, mapping->iova + mapping->length - address);
+      uint64_t holeLast = 0;
+      const IommuMapping* mapping = self_.domain->find(address, holeLast);
+      if (!mapping)
+        return refuse(address, lengthUpTo(holeLast, address, length), write, "not mapped");
+      const uint64_t mappingLast = mapping->iova + mapping->length - 1;
+      length = lengthUpTo(mappingLast, address, length);
       if (!(write ? mapping->access.write : mapping->access.read))
-        return refuse(address, rest, write,
+        return refuse(address, length, write,
                       write ? "mapped, but not for writing" : "mapped, but not for reading");
       if (mapping->target && mapping->target->generation != mapping->generation)
-        return refuse(address, rest, write, "the mapped device was reset since");
+        return refuse(address, length, write, "the mapped device was reset since");
       if (mapping->target && !mapping->target->memoryDecode())
-        return refuse(address, rest, write, "the mapped device has memory decode off");
+        return refuse(address, length, write, "the mapped device has memory decode off");
       // Only the part of the mapping for which the fabric decides alike.
       const uint64_t first = std::max(mapping->iova, decision.first);
-      const uint64_t last = std::min(mapping->iova + mapping->length - 1, decision.last);
+      const uint64_t last = std::min(mappingLast, decision.last);
       window.base = first;
       window.length = last - first + 1;
       window.data = mapping->data + (first - mapping->iova);

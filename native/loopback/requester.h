@@ -22,8 +22,8 @@ class Requester {
   Requester(Endpoint& self, Router& router, const uint64_t& epoch)
       : self_(self), router_(router), epoch_(epoch) {}
 
-  /// What is at `address`, up to `length` bytes of it; the rest is for the next call. A refused
-  /// request is recorded as a fault of the domain. `write`: this device writes.
+  /// What is at `address`, up to `length` bytes of it, one at least; the rest is for the next call.
+  /// A refused request is recorded as a fault of the domain. `write`: this device writes.
   Span resolve(uint64_t address, uint64_t length, bool write) {
     for (const Window& window : windows_) {
       const uint64_t offset = address - window.base;

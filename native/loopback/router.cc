@@ -6,6 +6,8 @@ namespace p2pmem::loopback {
 
 namespace {
 
+constexpr uint64_t kPage = 4096;
+
 // The functions from `function` up to the root port, itself included.
 std::vector<const PciFunction*> pathUp(const PciFunction& function) {
   std::vector<const PciFunction*> path;
@@ -26,6 +28,13 @@ void keepClear(const BridgeWindow& window, uint64_t address, Router::Decision& d
     decision.first = std::max(decision.first, window.base + window.size);
 }
 
+// Nobody takes a request to `address`. That holds for its page and no further: a BAR may begin at
+// the next one, and no request reaches across (PCIe 4.0 §2.2.7).
+Router::Decision unsupported(uint64_t address) {
+  const uint64_t first = address & ~(kPage - 1);
+  return {.kind = Router::Decision::Kind::unsupported, .first = first, .last = first + kPage - 1};
+}
+
 // Goes down from a port that claims the address to the BAR that does.
 Router::Decision descend(const PciFunction& from, uint64_t address) {
   using Kind = Router::Decision::Kind;
@@ -34,8 +43,7 @@ Router::Decision descend(const PciFunction& from, uint64_t address) {
     const auto next = std::find_if(
         at->children.begin(), at->children.end(),
         [&](const PciFunction* child) { return !child->isBridge() || claims(*child, address); });
-    if (next == at->children.end())
-      return {.kind = Kind::unsupported, .first = address, .last = address};
+    if (next == at->children.end()) return unsupported(address);
     at = *next;
   }
   for (const Bar& bar : at->bars) {
@@ -47,7 +55,7 @@ Router::Decision descend(const PciFunction& from, uint64_t address) {
             .first = base,
             .last = base + bar.memorySize - 1};
   }
-  return {.kind = Kind::unsupported, .first = address, .last = address};
+  return unsupported(address);
 }
 
 }  // namespace
@@ -68,8 +76,7 @@ Router::Decision Router::decide(const Endpoint& initiator, uint64_t address) con
     // §6.12.3); Upstream Forwarding does the same for addresses below this port itself.
     if (port->acs() & pci::kAcsRequestRedirect) continue;
     if (claims(*port, address)) {
-      if (!(port->acs() & pci::kAcsUpstreamForwarding))
-        return {.kind = Kind::unsupported, .first = address, .last = address};
+      if (!(port->acs() & pci::kAcsUpstreamForwarding)) return unsupported(address);
       const BridgeWindow& window =
           port->memoryWindow.contains(address) ? port->memoryWindow : port->prefetchableWindow;
       decision.first = std::max(decision.first, window.base);
@@ -80,8 +87,7 @@ Router::Decision Router::decide(const Endpoint& initiator, uint64_t address) con
     for (const PciFunction* sibling : upstream.children)
       if (claims(*sibling, address)) return descend(*sibling, address);
     // In the switch's own window, but nobody's: it is not forwarded up (PCIe 4.0 §2.2.8.10).
-    if (claims(upstream, address))
-      return {.kind = Kind::unsupported, .first = address, .last = address};
+    if (claims(upstream, address)) return unsupported(address);
     keepClear(upstream.memoryWindow, address, decision);
     keepClear(upstream.prefetchableWindow, address, decision);
   }

@@ -258,6 +258,45 @@ describe("loopback routing", () => {
     bench.close();
   });
 
+  it("drops each page that no BAR claims, and delivers the page of a BAR that follows", () => {
+    // Of the port's window, 1 MiB at least, a card of one page leaves the rest to nobody; the next
+    // port's window, and the BAR in it, follow at once.
+    const machine = structuredClone(builtinMachines.default);
+    const below = machine.rootPorts[0]?.device;
+    assert.ok(below?.kind === "switch");
+    const card = { kind: "card" as const, driver: "vfio-pci", memory: BYTES };
+    const nvme = below.ports[1];
+    assert.ok(nvme?.device.kind === "nvme");
+    below.ports = [nvme, { acs: [], device: card }, { acs: [], device: card }];
+    const [initiator, provider] = ["0000:03:00.0", "0000:05:00.0"];
+    const { bench, queue, target } = setUp(initiator, provider, machine);
+    const { bytes } = bench.peerMemory(provider);
+    bytes.fill(0xee);
+    const list = bench.host(BYTES);
+    new BigUint64Array(list.memory.buffer).set([BigInt(target - BYTES), BigInt(target)]);
+    const { status } = queue.run({
+      opcode: READ,
+      nsid: 1,
+      prp1: target - 2 * BYTES,
+      prp2: list.iova,
+      dwords: blocks(0, (3 * BYTES) / 512),
+    });
+    assert.equal(status, 0);
+    assert.ok(bytes.every((byte) => byte === 0));
+    assert.deepEqual(payload(bench), { [initiator]: "up 1", [provider]: "down 1" });
+    const reason = "unsupported request: no device answers there";
+    assert.deepEqual(
+      bench.space.takeFaults(),
+      [target - 2 * BYTES, target - BYTES].map((address) => ({
+        device: initiator,
+        iova: BigInt(address),
+        write: true,
+        reason,
+      })),
+    );
+    bench.close();
+  });
+
   it("drops what is meant for a peer with memory decode off", () => {
     const setup = setUp(NVME1, CARD);
     const { bench, target } = setup;

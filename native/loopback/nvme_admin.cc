@@ -32,6 +32,8 @@ void NvmeAdmin::reset() {
   features_.fill(0);
   features_[nvme::kFeatureTemperatureThreshold] = kTemperatureThreshold;
   features_[nvme::kFeatureVolatileWriteCache] = 1;
+  // The specification knows no default (§5.21.1.7), only that what is reported is what there is: a
+  // host that does not ask for a number has all of them.
   const uint32_t most = parts_.queues.pairs() - 2;  // 0's based, without the admin pair
   features_[nvme::kFeatureNumberOfQueues] = most | most << 16;
   interruptVectors_.resize(parts_.queues.pairs());
@@ -68,11 +70,19 @@ std::optional<nvme::CommandStatus> NvmeAdmin::execute(const nvme::Command& comma
   }
 }
 
+uint32_t NvmeAdmin::submissionQueues() const {
+  return low(features_[nvme::kFeatureNumberOfQueues]) + 1u;
+}
+
+uint32_t NvmeAdmin::completionQueues() const {
+  return high(features_[nvme::kFeatureNumberOfQueues]) + 1u;
+}
+
 nvme::CommandStatus NvmeAdmin::createCompletionQueue(const nvme::Command& command,
                                                      uint32_t configuration) {
   const uint16_t id = low(command.dw[10]);
   const uint32_t size = uint32_t{high(command.dw[10])} + 1;
-  if (id == 0) return nvme::kInvalidQueueIdentifier;
+  if (id == 0 || id > completionQueues()) return nvme::kInvalidQueueIdentifier;
   if (size < 2 || size > parts_.maxQueueEntries ||
       1u << nvme::ccIocqes(configuration) != nvme::kCqeSize)
     return nvme::kInvalidQueueSize;
@@ -87,7 +97,8 @@ nvme::CommandStatus NvmeAdmin::createSubmissionQueue(const nvme::Command& comman
   const uint16_t id = low(command.dw[10]);
   const uint16_t completion = high(command.dw[11]);
   const uint32_t size = uint32_t{high(command.dw[10])} + 1;
-  if (id == 0 || completion == 0) return nvme::kInvalidQueueIdentifier;
+  if (id == 0 || id > submissionQueues() || completion == 0 || completion > completionQueues())
+    return nvme::kInvalidQueueIdentifier;
   if (size < 2 || size > parts_.maxQueueEntries ||
       1u << nvme::ccIosqes(configuration) != nvme::kSqeSize)
     return nvme::kInvalidQueueSize;

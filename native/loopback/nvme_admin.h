@@ -44,6 +44,9 @@ class NvmeAdmin {
   nvme::CommandStatus getLogPage(const nvme::Command& command);
   nvme::CommandStatus setFeatures(const nvme::Command& command, uint32_t& result);
   nvme::CommandStatus getFeatures(const nvme::Command& command, uint32_t& result);
+  // I/O queues that the host may create.
+  uint32_t submissionQueues() const;
+  uint32_t completionQueues() const;
   nvme::CommandStatus abort(const nvme::Command& command, uint32_t& result);
   std::vector<uint8_t> smartLog() const;
 

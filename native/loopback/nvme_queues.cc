@@ -22,7 +22,7 @@ bool NvmeQueues::hasIoQueues() const {
 
 nvme::CommandStatus NvmeQueues::createCompletion(uint16_t id, uint32_t size, uint64_t base,
                                                  uint16_t vector, bool interrupts) {
-  if (id >= pairs_ || completions_[id]) return nvme::kInvalidQueueIdentifier;
+  if (completions_[id]) return nvme::kInvalidQueueIdentifier;
   if (vector >= pairs_) return nvme::kInvalidInterruptVector;
   completions_[id] = std::make_unique<CompletionQueue>(CompletionQueue{
       .id = id, .base = base, .size = size, .vector = vector, .interrupts = interrupts});
@@ -32,8 +32,8 @@ nvme::CommandStatus NvmeQueues::createCompletion(uint16_t id, uint32_t size, uin
 
 nvme::CommandStatus NvmeQueues::createSubmission(uint16_t id, uint32_t size, uint64_t base,
                                                  uint16_t completionId) {
-  if (completionId >= pairs_ || !completions_[completionId]) return nvme::kCompletionQueueInvalid;
-  if (id >= pairs_ || submissions_[id]) return nvme::kInvalidQueueIdentifier;
+  if (!completions_[completionId]) return nvme::kCompletionQueueInvalid;
+  if (submissions_[id]) return nvme::kInvalidQueueIdentifier;
   CompletionQueue* completion = completions_[completionId].get();
   completion->users++;
   submissions_[id] = std::make_unique<SubmissionQueue>(

@@ -59,7 +59,8 @@ class NvmeQueues {
   const std::vector<SubmissionQueue*>& active() const { return active_; }
   CompletionQueue& adminCompletion() { return *completions_[0]; }
 
-  /// The commands that create and delete queues; `size` counts entries.
+  /// The commands that create and delete queues; `size` counts entries. Identifiers of what is to
+  /// be created are below pairs().
   nvme::CommandStatus createCompletion(uint16_t id, uint32_t size, uint64_t base, uint16_t vector,
                                        bool interrupts);
   nvme::CommandStatus createSubmission(uint16_t id, uint32_t size, uint64_t base,

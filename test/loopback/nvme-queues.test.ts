@@ -38,8 +38,35 @@ describe("loopback NVMe queues", () => {
     assert.equal(sq(0, 8, 1), 0x4101);
     assert.equal(sq(1, 1, 1), 0x4102);
     assert.equal(sq(1, 8, 2), 0x4100);
+    assert.equal(sq(1, 8, 65), 0x4101);
     assert.equal(sq(1, 8, 1, iova + 4096), 0);
     assert.equal(sq(1, 8, 1, iova + 4096), 0x4101);
+  });
+
+  it("creates as many queues as Number of Queues says: what was granted, or else all", () => {
+    const { iova } = bench.host(1 << 16);
+    const cq = (qid: number) => nvme.createCq(qid, 8, iova).status;
+    const sq = (qid: number, cqid: number) => nvme.createSq(qid, 8, iova, cqid).status;
+    const numberOfQueues = (opcode: number, value: number) => {
+      const { status, result } = nvme.admin.run({ opcode, dwords: [7, value] });
+      return [status, result];
+    };
+    const [set, get] = [0x09, 0x0a];
+    const invalidIdentifier = 0x4101;
+    // 0's based: 2 submission queues, 3 completion queues.
+    assert.deepEqual(numberOfQueues(set, 0x0002_0001), [0, 0x0002_0001]);
+    assert.deepEqual([cq(4), cq(64)], [invalidIdentifier, invalidIdentifier]);
+    assert.deepEqual([cq(3), cq(1)], [0, 0]);
+    assert.deepEqual([sq(3, 3), sq(64, 3)], [invalidIdentifier, invalidIdentifier]);
+    assert.deepEqual([sq(1, 4), sq(1, 2)], [invalidIdentifier, 0x4100]);
+    assert.deepEqual([sq(2, 3), sq(1, 3)], [0, 0]);
+    assert.equal(numberOfQueues(set, 0x003f_003f)[0], 0x400c); // Command Sequence Error
+    assert.deepEqual(numberOfQueues(get, 0), [0, 0x0002_0001]);
+
+    nvme.bar0.write32(0x14, 0);
+    nvme.enable();
+    assert.deepEqual(numberOfQueues(get, 0), [0, 0x003f_003f]);
+    assert.deepEqual([cq(65), cq(64), sq(64, 64)], [invalidIdentifier, 0, 0]);
   });
 
   it("deletes a completion queue only after the submission queues that use it", () => {

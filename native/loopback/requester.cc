@@ -26,6 +26,20 @@ Span Requester::refuse(uint64_t address, uint64_t length, bool write, const char
   return {nullptr, length, nullptr};
 }
 
+// Narrows a decision about `address`, which is not in this device's own memory, to addresses that
+// are not either.
+void Requester::keepOffInternal(uint64_t address, Router::Decision& decision) const {
+  if (self_.internalSize == 0) return;
+  if (self_.internalBase > address) {
+    decision.last = std::min(decision.last, self_.internalBase - 1);
+    return;
+  }
+  const uint64_t end = self_.internalBase + self_.internalSize;
+  if (end <= decision.first) return;
+  if (decision.data) decision.data += end - decision.first;
+  decision.first = end;
+}
+
 Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
   // Bus mastering off: nothing is put on the wire, so nobody sees a fault.
   if (!self_.busMaster() || !self_.domain) return {nullptr, length, nullptr};
@@ -37,7 +51,8 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
     window.data = self_.internalData;
     window.route = &internal_;
   } else {
-    const Router::Decision decision = router_.decide(self_, address);
+    Router::Decision decision = router_.decide(self_, address);
+    keepOffInternal(address, decision);
     length = lengthUpTo(decision.last, address, length);
     if (decision.kind == Router::Decision::Kind::unsupported)
       return refuse(address, length, write, "unsupported request: no device answers there");

@@ -60,6 +60,7 @@ class Requester {
 
   Span resolveSlowly(uint64_t address, uint64_t length, bool write);
   Span refuse(uint64_t address, uint64_t length, bool write, const char* reason);
+  void keepOffInternal(uint64_t address, Router::Decision& decision) const;
   void remember(const Window& window);
 
   Endpoint& self_;

@@ -213,7 +213,7 @@ describe("loopback routing", () => {
 
   it("counts what the CPU copies to and from a BAR", () => {
     const bench = new Bench();
-    const card = bench.peer(CARD);
+    const card = bench.peerMemory(CARD);
     const host = bench.host(BYTES);
     addon().copy(card.memory, 0, host.memory, 0, BYTES);
     addon().copy(host.memory, 0, card.memory, 0, BYTES);
@@ -233,6 +233,70 @@ describe("loopback routing", () => {
     assert.equal(queue.run(command).status, 0);
     assert.deepEqual(payload(bench), {});
     assert.equal(bench.native.traffic().rootComplexBytes, 0);
+    bench.close();
+  });
+
+  it("ends what leads elsewhere where a controller's own memory begins and ends", () => {
+    const machine = structuredClone(builtinMachines.default);
+    const below = machine.rootPorts[0]?.device;
+    assert.ok(below?.kind === "switch" && below.ports[0]?.device.kind === "nvme");
+    below.ports[0].device.cmb = BYTES;
+    const { bench, queue } = setUp(NVME0, CARD, machine);
+    const cmb = bench.peerMemory(NVME0);
+    const cmbmsc = (address: number) => {
+      bench
+        .device(NVME0)
+        .region(0)
+        .write64(0x50, BigInt(address) | 3n); // CRE, CMSE
+    };
+    const write = (prp1: number, prp2 = 0) => {
+      const command = { opcode: READ, nsid: 1, prp1, prp2 };
+      const count = ((prp2 ? 2 : 1) * BYTES) / 512;
+      assert.equal(queue.run({ ...command, dwords: blocks(0, count) }).status, 0);
+    };
+
+    // In the midst of host memory.
+    const host = bench.host(3 * BYTES);
+    cmbmsc(host.iova + BYTES);
+    for (const act of [
+      () => {
+        write(host.iova + 2 * BYTES);
+        write(host.iova + BYTES);
+      },
+      () => {
+        write(host.iova, host.iova + BYTES);
+      },
+    ]) {
+      cmb.bytes.fill(0xee);
+      host.bytes.fill(0xee);
+      act();
+      assert.deepEqual([cmb.bytes[0], host.bytes[BYTES]], [0, 0xee]);
+    }
+
+    // Behind a page that is not mapped.
+    const unmapped = 0x7000_0000;
+    cmbmsc(unmapped + BYTES);
+    cmb.bytes.fill(0xee);
+    write(unmapped, unmapped + BYTES);
+    assert.equal(cmb.bytes[0], 0);
+    assert.deepEqual(
+      bench.space.takeFaults()?.map(({ iova }) => iova),
+      [BigInt(unmapped)],
+    );
+
+    // In the midst of a peer's BAR.
+    const card = bench.peerMemory(CARD);
+    cmbmsc(card.iova + BYTES);
+    const firsts = () =>
+      [card.bytes[0], card.bytes[BYTES], card.bytes[2 * BYTES], cmb.bytes[0]].join();
+    cmb.bytes.fill(1);
+    card.bytes.fill(1, 0, 3 * BYTES);
+    write(card.iova + 2 * BYTES);
+    assert.equal(firsts(), "1,1,0,1");
+    write(card.iova + BYTES);
+    assert.equal(firsts(), "1,1,0,0");
+    write(card.iova);
+    assert.equal(firsts(), "0,1,0,0");
     bench.close();
   });
 

@@ -19,13 +19,17 @@ NvmeTransfer::NvmeTransfer(Requester& requester, uint64_t maxLength) : requester
 }
 
 void NvmeTransfer::flush() {
-  while (length_ > 0) {
-    const Span span = requester_.resolve(start_, length_, write_);
+  // Members would be loaded again after each store to the run and to the route's counter.
+  uint64_t address = start_;
+  uint64_t left = length_;
+  while (left > 0) {
+    const Span span = requester_.resolve(address, left, write_);
     if (span.data) (write_ ? span.route->writeBytes : span.route->readBytes) += span.length;
     runs_.push_back({span.data, span.length});
-    start_ += span.length;
-    length_ -= span.length;
+    address += span.length;
+    left -= span.length;
   }
+  length_ = 0;
 }
 
 void NvmeTransfer::extend(uint64_t address, uint64_t length) {

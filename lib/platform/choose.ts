@@ -4,7 +4,7 @@ import { parseBdf } from "../pci/bdf.js";
 import { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
 import { LoopbackPlatform } from "./loopback.js";
-import { builtinMachines, loadMachineFile } from "./machine-file.js";
+import { builtinMachines, MachineFile } from "./machine-file.js";
 import { VfioPlatform } from "./vfio.js";
 
 export interface PlatformOptions {
@@ -64,9 +64,12 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
 
 function openLoopback(machine = "default"): LoopbackPlatform {
   addon(); // its absence is the first thing to say
-  return new LoopbackPlatform(
-    Object.hasOwn(builtinMachines, machine)
-      ? builtinMachines[machine as keyof typeof builtinMachines]
-      : loadMachineFile(machine),
-  );
+  if (Object.hasOwn(builtinMachines, machine))
+    return new LoopbackPlatform(builtinMachines[machine as keyof typeof builtinMachines]);
+  const file = new MachineFile(machine);
+  try {
+    return new LoopbackPlatform(file.configuration);
+  } catch (error) {
+    throw file.explain(error);
+  }
 }

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
 import { z } from "zod";
 import { P2pError } from "../errors.js";
 import { formatSize, parseSize } from "../units.js";
+import { YamlSource, type Field } from "./yaml-source.js";
 
 /** Bits of a port's ACS control register (PCIe 6.0 §7.7.11.3) that a machine can have on. */
 export type AcsControl = "sv" | "tb" | "rr" | "cr" | "uf";
@@ -52,6 +52,8 @@ const ISOLATING: AcsControl[] = ["sv", "rr", "cr", "uf"];
 /** The most that one device may hold, as in native/bindings/loopback_configuration.cc. */
 const LARGEST = 2 ** 37;
 const PAGE = 4096;
+/** A device number has five bits (PCIe 6.0 §2.2.4.2). */
+const BUS_DEVICES = 32;
 
 const size = z
   .union([z.string(), z.number()], "must be a size, such as 64m")
@@ -145,7 +147,7 @@ const bridge = only({
   device: z.literal("switch"),
   acs,
   get ports(): z.ZodArray<z.ZodType<Port, PortInput>> {
-    return z.array(port, "must be a list of ports").min(1, "must have a port at least");
+    return portList(BUS_DEVICES);
   },
 });
 
@@ -153,9 +155,16 @@ const port = z.discriminatedUnion("device", [bridge, nvme, card], {
   error: "must say switch, nvme or card",
 });
 
+function portList(most: number) {
+  return z
+    .array(port, "must be a list of ports")
+    .min(1, "must have a port at least")
+    .max(most, `must be no more than ${most} ports`);
+}
+
 const machine = only({
   iova_bits: z.literal([39, 48], "must be 39 or 48").default(48),
-  root_ports: z.array(port, "must be a list of ports").min(1, "must have a port at least"),
+  root_ports: portList(BUS_DEVICES - 1), // the host bridge is on their bus
 });
 
 /** Fills in what the file leaves to the machine. `directory` is where relative paths start. */
@@ -231,11 +240,57 @@ export const builtinMachines = {
   acs: builtin("acs", { acs: ISOLATING }),
 };
 
-/** Reads a machine file (docs/machine-file.md). Errors: BAD_MACHINE_FILE, with line and field. */
-export function loadMachineFile(file: string): MachineConfiguration {
-  let text;
+/** A machine file (docs/machine-file.md). */
+export class MachineFile {
+  readonly configuration: MachineConfiguration;
+  readonly #source: YamlSource;
+
+  /** Reads and checks it. Errors: BAD_MACHINE_FILE, with line and field. */
+  constructor(file: string) {
+    this.#source = new YamlSource(file, readText(file));
+    const parsed = machine.safeParse(this.#source.content);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0] as z.core.$ZodIssue;
+      const field =
+        issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
+      throw this.#source.mistake(field, issue.message);
+    }
+    const directory = path.dirname(path.resolve(file));
+    this.configuration = configure(path.parse(file).name, parsed.data, directory);
+  }
+
+  /**
+   * For an error of making the machine: what can be seen only then (files, room in the fabric) as
+   * the mistake in this file that it is. Other errors come back as they are.
+   */
+  explain(error: unknown): unknown {
+    if (!(error instanceof P2pError) || !["IO", "BAD_MACHINE"].includes(error.code)) return error;
+    const { message, errno, syscall } = error;
+    const details = {
+      ...(errno === undefined ? {} : { errno }),
+      ...(syscall === undefined ? {} : { syscall }),
+      cause: error,
+    };
+    // The message names the file; of names that contain each other the longest is meant.
+    const [named] = [...filesOf(this.configuration.rootPorts, ["root_ports"])]
+      .filter(({ file }) => message.includes(file))
+      .sort((a, b) => b.file.length - a.file.length);
+    if (named !== undefined)
+      return this.#source.mistake(named.field, message, {
+        ...details,
+        hint: "name a raw image that can be read and written; with a size it is made, in a directory that exists",
+      });
+    if (error.code === "IO") return error;
+    return this.#source.mistake(["root_ports"], message, {
+      ...details,
+      hint: "docs/machine-file.md says what a machine has room for",
+    });
+  }
+}
+
+function readText(file: string): string {
   try {
-    text = readFileSync(file, "utf8");
+    return readFileSync(file, "utf8");
   } catch (cause) {
     const { errno, code } = cause as NodeJS.ErrnoException;
     throw new P2pError("BAD_MACHINE_FILE", `cannot read the machine file ${file}: ${code}`, {
@@ -245,57 +300,17 @@ export function loadMachineFile(file: string): MachineConfiguration {
       cause,
     });
   }
-  return parseMachine(text, file);
 }
 
-function parseMachine(text: string, file: string): MachineConfiguration {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const [broken] = document.errors;
-  if (broken) throw mistake(file, lines.linePos(broken.pos[0]).line, broken.message);
-  let content: unknown;
-  try {
-    content = document.toJS();
-  } catch (cause) {
-    throw mistake(file, 1, (cause as Error).message); // aliases that lead nowhere, or explode
+/** The files of all namespaces, with the fields that name them. */
+function* filesOf(
+  ports: PortConfiguration[],
+  field: Field,
+): Generator<{ file: string; field: Field }> {
+  for (const [index, { device }] of ports.entries()) {
+    if (device.kind === "switch") yield* filesOf(device.ports, [...field, index, "ports"]);
+    if (device.kind !== "nvme") continue;
+    for (const [number, { file }] of device.namespaces.entries())
+      if (file !== null) yield { file, field: [...field, index, "namespaces", number, "file"] };
   }
-  const parsed = machine.safeParse(content);
-  if (parsed.success)
-    return configure(path.parse(file).name, parsed.data, path.dirname(path.resolve(file)));
-  const issue = parsed.error.issues[0] as z.core.$ZodIssue;
-  const where =
-    issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
-  const line = lines.linePos(offsetOf(document, where)).line;
-  throw mistake(file, line, `${fieldName(where) || "the file"}: ${issue.message}`);
-}
-
-function mistake(file: string, line: number, what: string): P2pError {
-  return new P2pError("BAD_MACHINE_FILE", `${file}:${line}: ${what.split("\n")[0] ?? ""}`, {
-    hint: "docs/machine-file.md describes the format",
-  });
-}
-
-/** `root_ports[0].cmb` */
-function fieldName(where: readonly PropertyKey[]): string {
-  return where
-    .map((key, depth) =>
-      typeof key === "number" ? `[${key}]` : `${depth > 0 ? "." : ""}${String(key)}`,
-    )
-    .join("");
-}
-
-/** Where the field starts in the text: its key, else (a key that is missing) what should have it. */
-function offsetOf(document: Document, where: readonly PropertyKey[]): number {
-  for (let depth = where.length; depth > 0; depth--) {
-    const parent =
-      depth === 1 ? document.contents : document.getIn(where.slice(0, depth - 1), true);
-    const key = where[depth - 1];
-    if (isMap(parent)) {
-      const pair = parent.items.find((item) => isScalar(item.key) && item.key.value === key);
-      if (isScalar(pair?.key)) return pair.key.range?.[0] ?? 0;
-    }
-    const node = document.getIn(where.slice(0, depth), true) as { range?: [number] } | undefined;
-    if (node?.range) return node.range[0];
-  }
-  return 0;
 }

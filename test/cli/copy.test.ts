@@ -266,6 +266,21 @@ describe("p2pmem copy", () => {
       assertFailure(result, "BAD_MACHINE_FILE", /bad\.yaml:3\b.*size/, 2);
     });
 
+    it("a machine file that names an image that cannot be opened, likewise", async () => {
+      const machine = join(directory, "image.yaml");
+      writeFileSync(
+        machine,
+        "root_ports:\n  - device: nvme\n    namespaces: [{ file: none.img }]\n",
+      );
+      const result = await p2pmem("list", "--machine", machine);
+      assertFailure(
+        result,
+        "BAD_MACHINE_FILE",
+        /image\.yaml:3\b.*file: cannot open .*none\.img/,
+        2,
+      );
+    });
+
     it("a machine file that is not there", async () => {
       const result = await p2pmem("list", "--machine", join(directory, "none.yaml"));
       assertFailure(result, "BAD_MACHINE_FILE", /none\.yaml/, 2);

@@ -4,14 +4,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { addon } from "#lib/addon.js";
 import type { P2pError } from "#lib/errors.js";
-import { builtinMachines, loadMachineFile } from "#lib/platform/machine-file.js";
+import { choosePlatform } from "#lib/platform/choose.js";
+import { builtinMachines, MachineFile } from "#lib/platform/machine-file.js";
 
 describe("machine files", () => {
   let directory: string;
   const load = (text: string) => {
     const file = path.join(directory, "machine.yaml");
     writeFileSync(file, text);
-    return loadMachineFile(file);
+    return new MachineFile(file);
   };
   before(() => {
     directory = mkdtempSync(path.join(tmpdir(), "p2pmem-"));
@@ -21,7 +22,7 @@ describe("machine files", () => {
   });
 
   it("need no more than a list of ports", () => {
-    assert.deepEqual(load("root_ports:\n  - device: nvme\n"), {
+    assert.deepEqual(load("root_ports:\n  - device: nvme\n").configuration, {
       name: "machine",
       iovaBits: 48,
       rootPorts: [
@@ -63,7 +64,7 @@ root_ports:
         driver: none
         memory: 16MiB
 `;
-    assert.deepEqual(load(text), {
+    assert.deepEqual(load(text).configuration, {
       name: "machine",
       iovaBits: 39,
       rootPorts: [
@@ -100,7 +101,8 @@ root_ports:
     const example = /```yaml\n(# default\n[^]*?)```/.exec(
       readFileSync("docs/machine-file.md", "utf8"),
     );
-    assert.deepEqual({ ...load(example?.[1] ?? ""), name: "default" }, builtinMachines.default);
+    const { configuration } = load(example?.[1] ?? "");
+    assert.deepEqual({ ...configuration, name: "default" }, builtinMachines.default);
     for (const machine of Object.values(builtinMachines))
       addon().createLoopbackMachine(machine).close();
   });
@@ -173,27 +175,111 @@ root_ports:
       /:3: root_ports\[0\]\.doorbell_stride: must be a whole number from 0 to 8/,
     ],
     [
+      "more root ports than a bus has room for, beside the host bridge",
+      `root_ports:\n${"  - device: nvme\n".repeat(32)}`,
+      /:1: root_ports: must be no more than 31 ports/,
+    ],
+    [
+      "more ports than a switch has",
+      `root_ports:\n  - device: switch\n    ports:\n${"      - device: nvme\n".repeat(33)}`,
+      /:3: root_ports\[0\]\.ports: must be no more than 32 ports/,
+    ],
+    [
+      "an alias of what it is part of",
+      "root_ports: &a\n  - device: switch\n    ports: *a\n",
+      /:3: \*a is part of what it refers to/,
+    ],
+    [
+      "an alias further inside of what it is part of",
+      "root_ports:\n  - &a\n    device: switch\n    ports:\n      - device: switch\n        ports: [*a]\n",
+      /:6: \*a is part of what it refers to/,
+    ],
+    [
       "an empty switch",
       "root_ports:\n  - device: switch\n    ports: []\n",
       /:3: root_ports\[0\]\.ports: must have a port/,
     ],
   ];
+  const assertMistake = (error: P2pError, message: RegExp): true => {
+    assert.equal(error.code, "BAD_MACHINE_FILE");
+    assert.match(error.message, message);
+    assert.ok(error.message.startsWith(path.join(directory, "machine.yaml:")));
+    assert.ok(!error.message.includes("\n"));
+    assert.ok(error.hint !== undefined);
+    return true;
+  };
   for (const [title, text, message] of bad)
     it(`are refused with file, line and field: ${title}`, () => {
       assert.throws(
         () => load(text),
+        (error: P2pError) => assertMistake(error, message),
+      );
+    });
+
+  const impossible: [title: string, text: string, message: RegExp, details: object][] = [
+    [
+      "an image in a directory that is not there",
+      "root_ports:\n  - device: nvme\n    namespaces:\n      - size: 1m\n        file: none/x\n",
+      /:5: root_ports\[0\]\.namespaces\[0\]\.file: cannot open \/.*none\/x: No such file/,
+      { errno: 2, syscall: "open" },
+    ],
+    [
+      "a directory in place of an image",
+      "root_ports:\n  - device: nvme\n    namespaces: [{ size: 1m, file: . }]\n",
+      /:3: root_ports\[0\]\.namespaces\[0\]\.file: cannot open .*: Is a directory/,
+      { errno: 21 },
+    ],
+    [
+      "an image smaller than one block, whose name begins as another's",
+      `root_ports:
+  - device: switch
+    ports:
+      - { device: card, memory: 1m }
+      - device: nvme
+        namespaces:
+          - { file: empty, size: 1m }
+          - { file: empty.img }
+`,
+      /:8: root_ports\[0\]\.ports\[1\]\.namespaces\[1\]\.file: .*smaller than one block/,
+      {},
+    ],
+    [
+      "more memory than there are addresses for",
+      "\nroot_ports:\n  - { device: card, memory: 128g }\n  - { device: card, memory: 128g }\n",
+      /:2: root_ports: the devices' BARs do not fit/,
+      {},
+    ],
+    [
+      "more switches than there are buses for",
+      `\nroot_ports: [&a { device: switch, ports: [${Array(32).fill("{ device: nvme }").join()}] }${",*a".repeat(7)}]\n`,
+      /:2: root_ports: a machine has room for 256 buses only/,
+      {},
+    ],
+  ];
+  for (const [title, text, message, details] of impossible)
+    it(`are refused in the same way when the machine cannot be made: ${title}`, () => {
+      writeFileSync(path.join(directory, "empty.img"), "");
+      const file = path.join(directory, "machine.yaml");
+      writeFileSync(file, text);
+      assert.throws(
+        () => choosePlatform({ platform: "loopback", machine: file }),
         (error: P2pError) => {
-          assert.equal(error.code, "BAD_MACHINE_FILE");
-          assert.match(error.message, message);
-          assert.ok(error.message.startsWith(path.join(directory, "machine.yaml:")));
-          assert.ok(!error.message.includes("\n"));
+          assertMistake(error, message);
+          for (const [name, value] of Object.entries(details))
+            assert.equal(error[name as keyof P2pError], value);
           return true;
         },
       );
     });
 
+  it("may use the same thing twice, by an alias", () => {
+    const text = "root_ports:\n  - &a { device: card, memory: 1m }\n  - *a\n";
+    const [one, two] = load(text).configuration.rootPorts;
+    assert.deepEqual(one, two);
+  });
+
   it("must exist", () => {
     const missing = path.join(directory, "missing.yaml");
-    assert.throws(() => loadMachineFile(missing), { code: "BAD_MACHINE_FILE", errno: 2 });
+    assert.throws(() => new MachineFile(missing), { code: "BAD_MACHINE_FILE", errno: 2 });
   });
 });

@@ -22,13 +22,25 @@ export function addGlobalOptions(program: Command): void {
         .choices(["auto", "vfio", "loopback"])
         .default("auto"),
     )
-    .option("--machine <file>", "the loopback machine: a YAML file, or the built-in default or acs")
+    .addOption(
+      valueOption(
+        "--machine <file>",
+        "the loopback machine: a YAML file, or the built-in default or acs",
+        parseFileName,
+      ),
+    )
     .addOption(
       new Option("--output-format <format>", "how results are written")
         .choices(OUTPUT_FORMATS)
         .default("normal"),
     )
-    .option("--output <file>", "write results there instead of to standard output")
+    .addOption(
+      valueOption(
+        "--output <file>",
+        "write results there instead of to standard output",
+        parseFileName,
+      ),
+    )
     .option("--allow-write", "write to named namespaces of real devices");
 }
 
@@ -52,6 +64,12 @@ export function valueOption(
 /** For a comma list; a value that stands twice counts once. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => [...new Set(text.split(",").map((item) => parse(item.trim())))];
+}
+
+/** Empty where a script's variable is not set, say. */
+function parseFileName(text: string): string {
+  if (text === "") throw new P2pError("BAD_ARGUMENT", "the file's name is empty");
+  return text;
 }
 
 export function parsePositiveSize(text: string): number {

@@ -65,6 +65,8 @@ describe("mistakes in the arguments", () => {
     ["BAD_ARGUMENT", ["bench", "--runtime", "-1"]],
     ["BAD_ARGUMENT", ["bench", "--runtime", "soon"]],
     ["BAD_ARGUMENT", ["list", "--platform", "vfio", "--machine", "acs"]],
+    ["BAD_ARGUMENT", ["list", "--machine", ""]],
+    ["BAD_ARGUMENT", ["list", "--output", ""]],
   ];
   for (const [expected, args] of mistakes)
     it(`${expected}: p2pmem ${args.join(" ")}`, async () => {

@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   closeSync,
   constants,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -60,6 +63,51 @@ describe("the file of --output", () => {
     file.finish();
     assert.ok(lstatSync(link).isSymbolicLink());
     assert.equal(readFileSync(target, "utf8"), "new");
+  });
+
+  it("keeps a symbolic link that leads nowhere yet, and makes what it names", () => {
+    mkdirSync(join(directory, "a"));
+    mkdirSync(join(directory, "b"));
+    const link = join(directory, "link");
+    symlinkSync("a/second", link);
+    symlinkSync("../b/target", join(directory, "a/second"));
+    const file = new OutputFile(link);
+    file.write("new");
+    file.finish();
+    assert.ok(lstatSync(link).isSymbolicLink());
+    assert.ok(lstatSync(join(directory, "a/second")).isSymbolicLink());
+    assert.equal(readFileSync(join(directory, "b/target"), "utf8"), "new");
+    assert.deepEqual(readdirSync(join(directory, "b")), ["target"]);
+  });
+
+  it("keeps the mode of the one it replaces, from the start", () => {
+    const path = join(directory, "result.json");
+    for (const mode of [0o600, 0o666]) {
+      writeFileSync(path, "old");
+      chmodSync(path, mode);
+      const file = new OutputFile(path);
+      const modes = readdirSync(directory).map(
+        (name) => statSync(join(directory, name)).mode & 0o777,
+      );
+      assert.deepEqual(modes, [mode, mode]);
+      file.finish();
+      assert.equal(statSync(path).mode & 0o777, mode);
+    }
+  });
+
+  it("that cannot get its name at the end is an error, and nothing is left behind", () => {
+    const path = join(directory, "result.json");
+    const file = new OutputFile(path);
+    file.write("text");
+    mkdirSync(path);
+    assert.throws(
+      () => {
+        file.finish();
+      },
+      { code: "OUTPUT_FILE", message: /EISDIR/, syscall: "rename" },
+    );
+    file.discard();
+    assert.deepEqual(readdirSync(directory), ["result.json"]);
   });
 
   it("may be a pipe or a device, which is written as it is and stays", () => {

@@ -118,7 +118,7 @@ async function bench(options: BenchOptions): Promise<number> {
         };
       },
     );
-    writeCopyReport(job, options.outputFormat, "", results);
+    writeCopyReport(job, options.outputFormat, results);
     return results.some(({ verify }) => (verify?.mismatches ?? 0) > 0) ? EXIT.mismatch : EXIT.ok;
   });
 }

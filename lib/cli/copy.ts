@@ -77,7 +77,9 @@ async function copy(
 ): Promise<number> {
   const named = options.provider === undefined ? [] : [options.provider.device];
   return runJob(options, [source.device, destination.device, ...named], async (job) => {
-    const { session, signal } = job;
+    const { session, output, signal } = job;
+    const isNormal = options.outputFormat === "normal";
+    if (isNormal) output.write(`${session.description}\n`);
     const plan: CopyPlan = {
       source,
       destination,
@@ -90,9 +92,8 @@ async function copy(
       ...(options.size === undefined ? {} : { size: options.size }),
     };
     const target = `to ${formatEndpoint(destination)}`;
-    const head =
-      `${session.description}\n${formatEndpoint(source)} ${target}, ` +
-      `${plan.provider === null ? "through host memory" : `through ${plan.provider.name}`}\n\n`;
+    const through = plan.provider === null ? "host memory" : plan.provider.name;
+    if (isNormal) output.write(`${formatEndpoint(source)} ${target}, through ${through}\n\n`);
     const progress = new Progress(`copy ${target}`);
     const measured = await runCopy(session, {
       ...plan,
@@ -105,7 +106,7 @@ async function copy(
     let verification: Verification | null = null;
     if (options.verify === true)
       verification = await verifyCopy(session, { ...plan, size: measured.coveredBytes });
-    writeCopyReport(job, options.outputFormat, head, [copyResult(plan, measured, verification)]);
+    writeCopyReport(job, options.outputFormat, [copyResult(plan, measured, verification)]);
     return (verification?.mismatches ?? 0) > 0 ? EXIT.mismatch : EXIT.ok;
   });
 }

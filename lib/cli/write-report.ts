@@ -6,11 +6,10 @@ import { copyJson } from "./output/json.js";
 import { copyTable } from "./output/normal.js";
 import { notesOf, packageVersion, type CopyReport } from "./report.js";
 
-/** Writes results; `head` is for a person, who reads it above them. */
+/** Writes results; a person has read above them which machine and memory they are of. */
 export function writeCopyReport(
   { session, output }: Job,
   format: OutputFormat,
-  head: string,
   results: BenchResult[],
 ): void {
   const report: CopyReport = {
@@ -23,5 +22,5 @@ export function writeCopyReport(
     for (const note of notesOf(results)) process.stderr.write(`p2pmem: note: ${note}\n`);
   if (format === "json") output.write(copyJson(report));
   else if (format === "csv") output.write(copyCsv(report));
-  else output.write(head + copyTable(report));
+  else output.write(copyTable(report));
 }

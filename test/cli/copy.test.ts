@@ -77,6 +77,13 @@ describe("p2pmem copy", () => {
     assert.match(stdout, new RegExp(`^[^\n]*loopback[^\n]*\n[^\n]*through ${facts.cmb}\n`));
   });
 
+  it("says which machine and provider it took before anything runs", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const { code, stdout } = await copy(`${source}@100`, destination);
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`^[^\n]*loopback[^\n]*\n[^\n]*through ${facts.cmb}\n\n$`));
+  });
+
   it("reports data that is not the source's, and exits with 3", async () => {
     // Two namespaces over one file: what is written through the second changes the first behind
     // its back, so that the source read again differs from what was copied.

@@ -1,7 +1,7 @@
 /** The package in other places and other states than a healthy checkout. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,6 +25,17 @@ describe("the package", () => {
   const addonAt = (...path: string[]): string => join(copy, "build/Release", ...path);
   const list = (): { status: number | null; stdout: string; stderr: string } =>
     spawnSync(process.execPath, [join(copy, "dist/cli/main.js"), "list"], { encoding: "utf8" });
+
+  it("brings the documents that its messages and its README name", () => {
+    const { stdout, stderr } = spawnSync(
+      "npm",
+      ["pack", "--dry-run", "--json", "--ignore-scripts"],
+      { cwd: root, encoding: "utf8" },
+    );
+    const named = readFileSync(join(root, "README.md"), "utf8").match(/docs\/[\w-]+\.md/g) ?? [];
+    assert.ok(named.length > 0);
+    for (const name of named) assert.ok(stdout.includes(`"${name}"`), `${name}\n${stderr}`);
+  });
 
   it("works wherever it is, whatever the path is called", () => {
     cpSync(join(root, "build/Release/p2pmem.node"), addonAt("p2pmem.node"));

@@ -36,7 +36,7 @@ export interface BenchResult extends CopyResult {
 
 /** Told of each run: when it begins, and how far it is. */
 export type OnRun = (plan: CopyPlan) => {
-  progress(bytes: number, total: number | null): void;
+  update(bytes: number, total: number | null): void;
   end(): void;
 };
 
@@ -96,17 +96,7 @@ async function runOne(
   onRun: OnRun,
 ): Promise<BenchResult> {
   if (seed !== null) await stampSource(session, plan, seed);
-  const timed = (): Promise<CopyMeasurement> => {
-    const run = onRun(plan);
-    return runCopy(session, {
-      ...plan,
-      onProgress: (bytes, total) => {
-        run.progress(bytes, total);
-      },
-    }).finally(() => {
-      run.end();
-    });
-  };
+  const timed = (): Promise<CopyMeasurement> => runShown(session, plan, onRun);
   const [measured, limitBandwidth] =
     limit === null ? [await timed(), null] : await limit.around(plan.bs, slots, timed);
   let verification: Verification | null = null;
@@ -116,6 +106,38 @@ async function runOne(
     ...copyResult(plan, measured, verification),
     ...(limitBandwidth === null ? {} : { limit_bw_bytes: limitBandwidth }),
   };
+}
+
+/**
+ * One copy, with the limit beside it on the loopback machine. Errors: those of runCopy().
+ */
+export async function runCopyWithLimit(
+  session: Session,
+  plan: CopyPlan,
+  onRun: OnRun,
+): Promise<{ measured: CopyMeasurement; limit: { limit_bw_bytes?: number } }> {
+  const timed = (): Promise<CopyMeasurement> => runShown(session, plan, onRun);
+  if (session.platform.kind !== "loopback") return { measured: await timed(), limit: {} };
+  const { length, slots } = await checkPlan(session, plan);
+  const limit = new CopyLimit(Math.min(length, DEFAULT_RANGE), plan.bs * slots.count);
+  try {
+    const [measured, bandwidth] = await limit.around(plan.bs, slots.count, timed);
+    return { measured, limit: { limit_bw_bytes: bandwidth } };
+  } finally {
+    limit.close();
+  }
+}
+
+function runShown(session: Session, plan: CopyPlan, onRun: OnRun): Promise<CopyMeasurement> {
+  const run = onRun(plan);
+  return runCopy(session, {
+    ...plan,
+    onProgress: (bytes, total) => {
+      run.update(bytes, total);
+    },
+  }).finally(() => {
+    run.end();
+  });
 }
 
 /** Bytes to work on; undefined where checkPlan() will say what is wrong with the endpoints. */

@@ -110,13 +110,7 @@ async function bench(options: BenchOptions): Promise<number> {
         allowWrite: options.allowWrite ?? false,
         signal,
       },
-      ({ path, bs, iodepth }) => {
-        const progress = new Progress(`${path}, bs ${shortSize(bs)}, depth ${iodepth}`);
-        return {
-          progress: progress.update.bind(progress),
-          end: progress.end.bind(progress),
-        };
-      },
+      ({ path, bs, iodepth }) => new Progress(`${path}, bs ${shortSize(bs)}, depth ${iodepth}`),
     );
     writeCopyReport(job, options.outputFormat, results);
     return results.some(({ verify }) => (verify?.mismatches ?? 0) > 0) ? EXIT.mismatch : EXIT.ok;

@@ -1,6 +1,6 @@
 import { Argument, type Command, Option } from "commander";
+import { runCopyWithLimit } from "../bench/bench.js";
 import { chooseProvider } from "../bench/choose.js";
-import { runCopy } from "../copy/copy.js";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
 import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
@@ -94,19 +94,17 @@ async function copy(
     const target = `to ${formatEndpoint(destination)}`;
     const through = plan.provider === null ? "host memory" : plan.provider.name;
     if (isNormal) output.write(`${formatEndpoint(source)} ${target}, through ${through}\n\n`);
-    const progress = new Progress(`copy ${target}`);
-    const measured = await runCopy(session, {
-      ...plan,
-      onProgress: (bytes, total) => {
-        progress.update(bytes, total);
-      },
-    }).finally(() => {
-      progress.end();
-    });
+    const { measured, limit } = await runCopyWithLimit(
+      session,
+      plan,
+      () => new Progress(`copy ${target}`),
+    );
     let verification: Verification | null = null;
     if (options.verify === true)
       verification = await verifyCopy(session, { ...plan, size: measured.coveredBytes });
-    writeCopyReport(job, options.outputFormat, [copyResult(plan, measured, verification)]);
+    writeCopyReport(job, options.outputFormat, [
+      { ...copyResult(plan, measured, verification), ...limit },
+    ]);
     return (verification?.mismatches ?? 0) > 0 ? EXIT.mismatch : EXIT.ok;
   });
 }

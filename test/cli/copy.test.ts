@@ -64,6 +64,7 @@ describe("p2pmem copy", () => {
       assert.equal(result!.provider === null, via === "host");
       assert.deepEqual(result!.verify, { blocks: 128, mismatches: 0 });
       assert.equal(result!.traffic.source, "counted");
+      assert.ok(result!.limit_bw_bytes! > 0);
       if (via === "p2p") {
         assert.equal(result!.traffic.host_memory_bytes, 0);
         assert.equal(result!.traffic.root_complex_bytes, 0);

@@ -204,15 +204,21 @@ describe("copy on a machine of its own", () => {
   it("claims no counts where another run shared the machine's counters", async () => {
     const provider = await session.provider(CARD);
     const onward = planOf(`${SMALL}@0+4m`, `${LARGE}@0+4m`, { path: "p2p", provider });
-    const beside = planOf(`${SMALL}@4m+4m`, `${LARGE}@4m+4m`);
-    const both = await Promise.all([runCopy(session, onward), runCopy(session, beside)]);
-    for (const { traffic } of both)
-      assert.deepEqual(traffic, {
-        source: "counted",
-        host_memory_bytes: null,
-        host_control_bytes: null,
-        root_complex_bytes: null,
-      });
+    const stop = new AbortController();
+    let beside: Promise<unknown> = Promise.resolve();
+    await new Promise<void>((begun) => {
+      const rest = { runtime: 60, signal: stop.signal, onProgress: () => begun() };
+      beside = runCopy(session, planOf(`${SMALL}@4m+4m`, `${LARGE}@4m+4m`, rest));
+    });
+    const shared = await runCopy(session, onward);
+    assert.deepEqual(shared.traffic, {
+      source: "counted",
+      host_memory_bytes: null,
+      host_control_bytes: null,
+      root_complex_bytes: null,
+    });
+    stop.abort();
+    await assert.rejects(beside, { code: "INTERRUPTED" });
     const { traffic } = await runCopy(session, onward);
     assert.equal(traffic.host_memory_bytes, 0);
   });

@@ -6,7 +6,8 @@ import { addon } from "#lib/addon.js";
 const MiB = 2 ** 20;
 
 function freeHugepages(): number {
-  const [, free = "0"] = /HugePages_Free:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8")) ?? [];
+  const [, free = "0"] =
+    /HugePages_Free:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8")) ?? [];
   return Number(free);
 }
 

@@ -103,8 +103,8 @@ export interface NativeAddressSpace {
   close(): void;
 }
 
-/** A PCI function as sysfs shows it, from sysfs or from the loopback machine. */
-export interface RawPciFunction {
+/** A PCI function as the loopback machine shows it, in the form of sysfs. */
+export interface NativePciFunction {
   /** `0000:03:00.0` */
   address: string;
   /** Address of the bridge above; null on a root bus. */
@@ -139,7 +139,7 @@ export interface NativeTraffic {
 
 /** A PCI machine in a box (see lib/platform/machine-file.ts for the configuration). */
 export interface NativeLoopbackMachine {
-  functions(): RawPciFunction[];
+  functions(): NativePciFunction[];
   openAddressSpace(): NativeAddressSpace;
   traffic(): NativeTraffic;
   resetTraffic(): void;

@@ -52,7 +52,7 @@ export class Session implements AsyncDisposable {
   private constructor(platform: Platform, description: string) {
     this.platform = platform;
     this.description = description;
-    this.pci = new PciTree(platform.functions());
+    this.pci = new PciTree(platform.topology());
   }
 
   /** Errors: NO_VFIO, PERMISSION. */

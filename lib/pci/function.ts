@@ -1,5 +1,8 @@
-import type { RawPciFunction } from "../addon.js";
+import type { RawLink, RawPciFunction } from "../platform.js";
+import { readAcs, type Acs } from "./acs.js";
 import { parseBdf, type Bdf } from "./bdf.js";
+import { ConfigSpace } from "./config-space.js";
+import { readExpress, type Express } from "./express.js";
 import * as spec from "./spec.js";
 
 /** A memory BAR. */
@@ -20,10 +23,16 @@ export interface AddressRange {
   readonly size: number;
 }
 
+/** What the IOMMU does for a function's DMA in the kernel's hands (not in VFIO's, where it translates). */
+export type IommuMode = "translates" | "passes" | "none" | "unknown";
+
 /** One PCI function: what its configuration space and sysfs say of it. */
 export class PciFunction {
   readonly address: Bdf;
+  /** The bridge above; null on a root bus. */
   readonly parent: PciFunction | null;
+  /** Name of the host bridge that it hangs from. */
+  readonly hostBridge: string;
   readonly vendorId: number;
   readonly deviceId: number;
   /** Class, subclass and programming interface, 24 bits. */
@@ -35,22 +44,27 @@ export class PciFunction {
   readonly windows: readonly AddressRange[];
   readonly driver: string | null;
   readonly iommuGroup: number | null;
+  readonly iommu: IommuMode;
   readonly numaNode: number | null;
-  /**
-   * ACS control register; null where there is no ACS capability; undefined where it could not be
-   * read (sysfs shows only 64 bytes of configuration space to users other than root).
-   */
-  readonly acsControl: number | null | undefined;
+  /** The physical function of an SR-IOV virtual function. */
+  readonly physicalFunction: Bdf | null;
+  /** Null: conventional PCI; undefined: too little could be read (sysfs gives 64 bytes to users). */
+  readonly express: Express | null | undefined;
+  /** Null: no such capability; undefined: too little could be read. */
+  readonly acs: Acs | null | undefined;
+  /** The link above it, or of a root or downstream port the one below; null: none, or not known. */
+  readonly link: RawLink | null;
 
   constructor(raw: RawPciFunction, parent: PciFunction | null) {
-    const config = new DataView(raw.config.buffer, raw.config.byteOffset, raw.config.byteLength);
+    const config = new ConfigSpace(raw.config);
     this.address = parseBdf(raw.address);
     this.parent = parent;
-    this.vendorId = config.getUint16(spec.PCI_VENDOR_ID, true);
-    this.deviceId = config.getUint16(spec.PCI_DEVICE_ID, true);
-    this.classCode = config.getUint32(spec.PCI_CLASS_REVISION, true) >>> 8;
+    this.hostBridge = raw.hostBridge;
+    this.vendorId = raw.vendorId;
+    this.deviceId = raw.deviceId;
+    this.classCode = (config.read32(spec.PCI_CLASS_REVISION) ?? 0) >>> 8;
     this.isBridge =
-      (config.getUint8(spec.PCI_HEADER_TYPE) & spec.PCI_HEADER_TYPE_MASK) ===
+      ((config.read8(spec.PCI_HEADER_TYPE) ?? 0) & spec.PCI_HEADER_TYPE_MASK) ===
       spec.PCI_HEADER_TYPE_BRIDGE;
     this.bars = raw.resources.slice(0, spec.BAR_COUNT).map((resource, index) =>
       resource.size > 0n && (resource.flags & spec.IORESOURCE_MEM) !== 0n
@@ -69,8 +83,12 @@ export class PciFunction {
       .map(({ start, size }) => ({ start: Number(start), size: Number(size) }));
     this.driver = raw.driver;
     this.iommuGroup = raw.iommuGroup;
+    this.iommu = iommuMode(raw);
     this.numaNode = raw.numaNode;
-    this.acsControl = readAcsControl(config);
+    this.physicalFunction = raw.physicalFunction === null ? null : parseBdf(raw.physicalFunction);
+    this.express = readExpress(config);
+    this.acs = readAcs(config);
+    this.link = raw.link ?? this.express?.link ?? null;
   }
 
   get isNvme(): boolean {
@@ -90,32 +108,9 @@ export class PciFunction {
   }
 }
 
-function readAcsControl(config: DataView): number | null | undefined {
-  // A conventional PCI function has no extended configuration space, hence no ACS.
-  const isExpress = findCapability(config, spec.PCI_CAP_ID_EXP);
-  if (isExpress === undefined) return undefined;
-  if (!isExpress) return null;
-  if (config.byteLength <= spec.PCI_EXT_CAP_START) return undefined;
-  // The list ends with a next pointer of 0; the bound is against a broken list that is a ring.
-  let at = spec.PCI_EXT_CAP_START;
-  for (let left = 1024; left > 0 && at >= spec.PCI_EXT_CAP_START; left--) {
-    if (at + spec.PCI_ACS_CTRL + 2 > config.byteLength) break;
-    const header = config.getUint32(at, true);
-    if ((header & 0xffff) === spec.PCI_EXT_CAP_ID_ACS)
-      return config.getUint16(at + spec.PCI_ACS_CTRL, true);
-    at = (header >>> 20) & 0xffc;
-  }
-  return null;
-}
-
-/** Whether the capability is there; undefined where too little could be read to say. */
-function findCapability(config: DataView, id: number): boolean | undefined {
-  if ((config.getUint16(spec.PCI_STATUS, true) & spec.PCI_STATUS_CAP_LIST) === 0) return false;
-  let at = config.getUint8(spec.PCI_CAPABILITY_LIST) & 0xfc;
-  for (let left = 48; left > 0 && at !== 0; left--) {
-    if (at + 2 > config.byteLength) return undefined;
-    if (config.getUint8(at) === id) return true;
-    at = config.getUint8(at + 1) & 0xfc;
-  }
-  return false;
+/** Documentation/ABI/testing/sysfs-kernel-iommu_groups: type. */
+function iommuMode({ iommuGroup, iommuDomainType }: RawPciFunction): IommuMode {
+  if (iommuGroup === null) return "none";
+  if (iommuDomainType === null) return "unknown";
+  return iommuDomainType === "identity" ? "passes" : "translates";
 }

@@ -26,6 +26,6 @@ export function route(initiator: PciFunction, target: PciFunction): Route {
     ...[initiator, ...initiator.upstream()].slice(0, hopsA),
     ...[target, ...target.upstream()].slice(0, hopsB),
   ];
-  if (below.some((fn) => ((fn.acsControl ?? 0) & REDIRECT) !== 0)) return "root";
-  return below.some((fn) => fn.acsControl === undefined) ? "unknown" : "direct";
+  if (below.some((fn) => ((fn.acs?.control ?? 0) & REDIRECT) !== 0)) return "root";
+  return below.some((fn) => fn.acs === undefined) ? "unknown" : "direct";
 }

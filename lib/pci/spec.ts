@@ -30,11 +30,28 @@ export const PCI_EXP_FLAGS = 0x02;
 export const PCI_EXP_TYPE_SHIFT = 4;
 export const PCI_EXP_TYPE_MASK = 0xf;
 
-/** ACS control register, PCIe 6.0 §7.7.11.3. */
+/** Device and link registers of that capability, PCIe 6.0 §7.5.3.3 to §7.5.3.8. */
+export const PCI_EXP_DEVCAP = 0x04;
+export const PCI_EXP_DEVCAP_PAYLOAD = 0x7;
+export const PCI_EXP_DEVCTL = 0x08;
+export const PCI_EXP_DEVCTL_RELAX_EN = 1 << 4;
+export const PCI_EXP_DEVCTL_PAYLOAD_SHIFT = 5;
+export const PCI_EXP_LNKCAP = 0x0c;
+export const PCI_EXP_LNKSTA = 0x12;
+export const PCI_EXP_LNK_SPEED_MASK = 0xf;
+export const PCI_EXP_LNK_WIDTH_SHIFT = 4;
+export const PCI_EXP_LNK_WIDTH_MASK = 0x3f;
+
+/** ACS capability and control registers, PCIe 6.0 §7.7.11.2 and §7.7.11.3: the same bits in both. */
+export const PCI_ACS_CAP = 0x04;
 export const PCI_ACS_CTRL = 0x06;
+export const PCI_ACS_SV = 1 << 0;
+export const PCI_ACS_TB = 1 << 1;
 export const PCI_ACS_RR = 1 << 2;
 export const PCI_ACS_CR = 1 << 3;
+export const PCI_ACS_UF = 1 << 4;
 export const PCI_ACS_EC = 1 << 5;
+export const PCI_ACS_DT = 1 << 6;
 
 /** linux/ioport.h */
 export const IORESOURCE_IO = 0x100n;

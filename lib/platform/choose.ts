@@ -39,7 +39,7 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
     return { platform: openLoopback(machine), reason: "since a machine was named" };
 
   const real = new VfioPlatform();
-  const tree = new PciTree(real.functions());
+  const tree = new PciTree(real.topology());
   if (named.length === 0) {
     const owned = tree.functions.filter(({ isNvme, isOwnedByVfio }) => isNvme && isOwnedByVfio);
     if (owned.length >= 2)
@@ -50,7 +50,7 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
   if (missing === undefined)
     return { platform: real, reason: "since the named devices are in this machine" };
   const loopback = openLoopback();
-  const simulated = new PciTree(loopback.functions());
+  const simulated = new PciTree(loopback.topology());
   if (named.every((address) => simulated.has(address)))
     return { platform: loopback, reason: "since the named devices are the loopback machine's" };
   loopback.close();

@@ -2,10 +2,10 @@ import {
   addon,
   type NativeAddressSpace,
   type NativeLoopbackMachine,
+  type NativePciFunction,
   type NativeTraffic,
-  type RawPciFunction,
 } from "../addon.js";
-import type { Platform } from "../platform.js";
+import type { Platform, RawPciFunction, RawTopology } from "../platform.js";
 import type { MachineConfiguration } from "./machine-file.js";
 
 /** The machine in a box: a PCI fabric, an IOMMU and devices, simulated by the addon. */
@@ -19,8 +19,12 @@ export class LoopbackPlatform implements Platform {
     this.#machine = addon().createLoopbackMachine(configuration);
   }
 
-  functions(): RawPciFunction[] {
-    return this.#machine.functions();
+  topology(): RawTopology {
+    return {
+      functions: this.#machine.functions().map(withKernelFacts),
+      // Its root complex hands requests on between root ports, as those of this family do.
+      cpu: { vendor: "AuthenticAMD", family: 0x17, model: "loopback" },
+    };
   }
 
   openAddressSpace(): NativeAddressSpace {
@@ -34,4 +38,19 @@ export class LoopbackPlatform implements Platform {
   close(): void {
     this.#machine.close();
   }
+}
+
+/** What a kernel would say of a function in a machine with one host bridge and no SR-IOV. */
+function withKernelFacts(fn: NativePciFunction): RawPciFunction {
+  const config = new DataView(fn.config.buffer, fn.config.byteOffset);
+  return {
+    ...fn,
+    vendorId: config.getUint16(0, true),
+    deviceId: config.getUint16(2, true),
+    hostBridge: "pci0000:00",
+    hostBridgeParent: null,
+    iommuDomainType: "DMA",
+    physicalFunction: null,
+    link: null,
+  };
 }

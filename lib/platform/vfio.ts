@@ -1,14 +1,14 @@
-import { addon, type NativeAddressSpace, type RawPciFunction } from "../addon.js";
-import type { Platform } from "../platform.js";
-import { readSysfs } from "./sysfs.js";
+import { addon, type NativeAddressSpace } from "../addon.js";
+import type { Platform, RawTopology } from "../platform.js";
+import { readTopology } from "./sysfs.js";
 
 /** This machine, its devices owned through the kernel's VFIO. */
 export class VfioPlatform implements Platform {
   readonly kind = "vfio";
   readonly description = "this machine's devices through VFIO";
 
-  functions(): RawPciFunction[] {
-    return readSysfs();
+  topology(): RawTopology {
+    return readTopology();
   }
 
   openAddressSpace(): NativeAddressSpace {

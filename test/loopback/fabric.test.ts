@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { addon, type RawPciFunction } from "#lib/addon.js";
+import { addon, type NativePciFunction } from "#lib/addon.js";
 import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
 import { CARD, NVME0, NVME1, NVME2 } from "../support/raw-nvme.js";
 
@@ -7,14 +7,14 @@ const ROOT_PORT = "0000:00:01.0";
 const UPSTREAM = "0000:01:00.0";
 const DOWNSTREAM = ["0000:02:00.0", "0000:02:01.0", "0000:02:02.0"];
 
-function functionsOf(configuration: MachineConfiguration): Map<string, RawPciFunction> {
+function functionsOf(configuration: MachineConfiguration): Map<string, NativePciFunction> {
   const machine = addon().createLoopbackMachine(configuration);
   const functions = machine.functions();
   machine.close();
   return new Map(functions.map((fn) => [fn.address, fn]));
 }
 
-function configOf(fn: RawPciFunction): DataView {
+function configOf(fn: NativePciFunction): DataView {
   return new DataView(fn.config.buffer, fn.config.byteOffset, fn.config.byteLength);
 }
 
@@ -139,7 +139,7 @@ describe("loopback fabric", () => {
   });
 
   it("assigns addresses that a 39-bit IOMMU can map identically", () => {
-    const end = (fn: RawPciFunction) =>
+    const end = (fn: NativePciFunction) =>
       fn.resources.reduce(
         (most, { start, size }) => (start + size > most ? start + size : most),
         0n,

@@ -1,4 +1,4 @@
-import type { RawPciFunction } from "#lib/addon.js";
+import type { RawPciFunction, RawTopology } from "#lib/platform.js";
 
 /** A PCI function made up for a test: only what is given differs from a plain endpoint. */
 export interface FakeFunction {
@@ -17,6 +17,11 @@ export interface FakeFunction {
 export const MEMORY = 0x200;
 export const NONE = { start: 0, size: 0, flags: 0 };
 
+/** A machine of these functions, with a processor that hands requests between root ports. */
+export function fakeTopology(functions: RawPciFunction[]): RawTopology {
+  return { functions, cpu: { vendor: "AuthenticAMD", family: 0x17, model: "fake" } };
+}
+
 export function fakeFunction(facts: FakeFunction): RawPciFunction {
   const config = new DataView(new ArrayBuffer(4096));
   config.setUint16(0x00, 0x1b36, true);
@@ -34,6 +39,10 @@ export function fakeFunction(facts: FakeFunction): RawPciFunction {
   return {
     address: facts.address,
     parent: facts.parent ?? null,
+    hostBridge: "pci0000:00",
+    hostBridgeParent: null,
+    vendorId: 0x1b36,
+    deviceId: 0x0010,
     config: new Uint8Array(config.buffer, 0, facts.configBytes ?? 4096),
     resources: (facts.resources ?? []).map(({ start, size, flags }) => ({
       start: BigInt(start),
@@ -42,6 +51,9 @@ export function fakeFunction(facts: FakeFunction): RawPciFunction {
     })),
     driver: "vfio-pci",
     iommuGroup: 1,
+    iommuDomainType: "DMA",
+    physicalFunction: null,
+    link: null,
     numaNode: null,
   };
 }

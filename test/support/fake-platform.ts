@@ -1,6 +1,7 @@
-import type { NativeAddressSpace, NativeDevice, RawPciFunction } from "#lib/addon.js";
+import type { NativeAddressSpace, NativeDevice } from "#lib/addon.js";
 import { P2pError } from "#lib/errors.js";
-import type { Platform } from "#lib/platform.js";
+import type { Platform, RawPciFunction, RawTopology } from "#lib/platform.js";
+import { fakeTopology } from "./fake-pci.js";
 
 /** Records what is mapped, in place of an IOMMU. */
 export class FakePlatform implements Platform {
@@ -16,8 +17,8 @@ export class FakePlatform implements Platform {
     this.#functions = functions;
   }
 
-  functions(): RawPciFunction[] {
-    return this.#functions;
+  topology(): RawTopology {
+    return fakeTopology(this.#functions);
   }
 
   openAddressSpace(): NativeAddressSpace {

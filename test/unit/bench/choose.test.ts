@@ -4,7 +4,7 @@ import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { Session } from "#lib/session.js";
-import { fakeFunction, fakeSwitch } from "../../support/fake-pci.js";
+import { fakeFunction, fakeSwitch, fakeTopology } from "../../support/fake-pci.js";
 
 const nvme0 = "0000:03:00.0";
 const nvme1 = "0000:04:00.0";
@@ -38,7 +38,7 @@ function fakeSession(facts: {
     .map((fn) => (unbound.includes(fn.address) ? { ...fn, driver: "nvme" } : fn));
   const opened: string[] = [];
   const session = {
-    pci: new PciTree(raw),
+    pci: new PciTree(fakeTopology(raw)),
     controller: (address: string) => {
       opened.push(address);
       if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));

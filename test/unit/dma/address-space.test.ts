@@ -12,7 +12,7 @@ function setUp(): { platform: FakePlatform; space: AddressSpace } {
   const platform = new FakePlatform([
     fakeFunction({ address: "0000:03:00.0", resources: [{ start: BAR, size: 2 * MiB }] }),
   ]);
-  return { platform, space: new AddressSpace(platform, new PciTree(platform.functions())) };
+  return { platform, space: new AddressSpace(platform, new PciTree(platform.topology())) };
 }
 
 describe("AddressSpace", () => {

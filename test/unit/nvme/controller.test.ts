@@ -23,7 +23,7 @@ describe("An NVMe controller", () => {
 
   beforeEach(async () => {
     platform = new LoopbackPlatform(builtinMachines.default);
-    const tree = new PciTree(platform.functions());
+    const tree = new PciTree(platform.topology());
     functions = [...tree.functions.values()].filter(({ isNvme }) => isNvme);
     space = new AddressSpace(platform, tree);
     controller = await NvmeController.open(space, functions[0]!, { allowWrite: true });
@@ -211,7 +211,7 @@ describe("An NVMe controller", () => {
   });
 
   it("refuses a function that is no NVMe controller", async () => {
-    const bridge = [...new PciTree(platform.functions()).functions.values()][0]!;
+    const bridge = [...new PciTree(platform.topology()).functions.values()][0]!;
     await assert.rejects(NvmeController.open(space, bridge), { code: "NOT_NVME" });
   });
 

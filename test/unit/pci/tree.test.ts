@@ -4,7 +4,7 @@ import { distance } from "#lib/pci/distance.js";
 import type { PciFunction } from "#lib/pci/function.js";
 import { route } from "#lib/pci/route.js";
 import { PciTree } from "#lib/pci/tree.js";
-import { fakeFunction, fakeSwitch, MEMORY, NONE } from "../../support/fake-pci.js";
+import { fakeFunction, fakeSwitch, fakeTopology, MEMORY, NONE } from "../../support/fake-pci.js";
 
 const RR = 1 << 2;
 const CR = 1 << 3;
@@ -29,7 +29,7 @@ describe("PCI addresses", () => {
 
 describe("the PCI tree", () => {
   it("links functions to their bridges, whatever the order they come in", () => {
-    const tree = new PciTree(fakeSwitch(0).reverse());
+    const tree = new PciTree(fakeTopology(fakeSwitch(0).reverse()));
     const [nvme] = pick(tree, "03:00.0");
     assert.deepEqual(
       nvme?.upstream().map(({ address }) => address),
@@ -39,24 +39,26 @@ describe("the PCI tree", () => {
   });
 
   it("names a device that is not there", () => {
-    assert.throws(() => new PciTree([]).get(parseBdf("03:00.0")), {
+    assert.throws(() => new PciTree(fakeTopology([])).get(parseBdf("03:00.0")), {
       code: "UNKNOWN_DEVICE",
       device: "0000:03:00.0",
     });
   });
 
   it("reads memory BARs with their flags, and leaves out I/O and empty ones", () => {
-    const [fn] = new PciTree([
-      fakeFunction({
-        address: "0000:03:00.0",
-        resources: [
-          { start: 0xfe000000, size: 0x4000, flags: 0x40200 },
-          { start: 0xc000, size: 0x20, flags: 0x40101 },
-          { start: 0x4000000000, size: 0x4000000, flags: 0x14220c },
-          NONE,
-        ],
-      }),
-    ]).functions;
+    const [fn] = new PciTree(
+      fakeTopology([
+        fakeFunction({
+          address: "0000:03:00.0",
+          resources: [
+            { start: 0xfe000000, size: 0x4000, flags: 0x40200 },
+            { start: 0xc000, size: 0x20, flags: 0x40101 },
+            { start: 0x4000000000, size: 0x4000000, flags: 0x14220c },
+            NONE,
+          ],
+        }),
+      ]),
+    ).functions;
     assert.deepEqual(fn?.bars, [
       { index: 0, address: 0xfe000000, size: 0x4000, prefetchable: false, is64: false },
       null,
@@ -66,14 +68,16 @@ describe("the PCI tree", () => {
   });
 
   it("lists windows and BARs as bus ranges", () => {
-    const tree = new PciTree([
-      fakeFunction({
-        address: "0000:00:01.0",
-        isBridge: true,
-        resources: [...Array<typeof NONE>(7).fill(NONE), { start: 0xc0000000, size: 0x100000 }],
-      }),
-      fakeFunction({ address: "0000:03:00.0", resources: [{ start: 4096, size: 4096 }] }),
-    ]);
+    const tree = new PciTree(
+      fakeTopology([
+        fakeFunction({
+          address: "0000:00:01.0",
+          isBridge: true,
+          resources: [...Array<typeof NONE>(7).fill(NONE), { start: 0xc0000000, size: 0x100000 }],
+        }),
+        fakeFunction({ address: "0000:03:00.0", resources: [{ start: 4096, size: 4096 }] }),
+      ]),
+    );
     assert.deepEqual(tree.busRanges(), [
       { start: 0xc0000000, size: 0x100000 },
       { start: 4096, size: 4096 },
@@ -83,7 +87,7 @@ describe("the PCI tree", () => {
 });
 
 describe("distance, as p2pdma counts it", () => {
-  const tree = new PciTree(fakeSwitch(0));
+  const tree = new PciTree(fakeTopology(fakeSwitch(0)));
   const cases: [string, string[], number][] = [
     ["03:00.0", ["03:00.0"], 0],
     ["05:00.0", ["05:00.1"], 2],
@@ -103,7 +107,7 @@ describe("distance, as p2pdma counts it", () => {
 
 describe("the route of a request", () => {
   const between = (acs: number, a: string, b: string, configBytes?: number): string => {
-    const [from, to] = pick(new PciTree(fakeSwitch(acs, configBytes)), a, b);
+    const [from, to] = pick(new PciTree(fakeTopology(fakeSwitch(acs, configBytes))), a, b);
     assert.ok(from && to);
     return route(from, to);
   };

@@ -11,7 +11,7 @@ const OTHER = parseBdf("04:00.0");
 
 function setUp(): AddressSpace {
   const platform = new FakePlatform([]);
-  const space = new AddressSpace(platform, new PciTree([]));
+  const space = new AddressSpace(platform, new PciTree({ functions: [], cpu: null }));
   space.openDevice(NVME);
   return space;
 }

@@ -1,0 +1,84 @@
+import type { RawLink } from "../platform.js";
+import type { ConfigSpace } from "./config-space.js";
+import * as spec from "./spec.js";
+
+/** Device/Port Type (PCIe 6.0 §7.5.3.2). */
+export type PortType =
+  | "endpoint"
+  | "legacy-endpoint"
+  | "root-port"
+  | "upstream-port"
+  | "downstream-port"
+  | "pcie-to-pci-bridge"
+  | "pci-to-pcie-bridge"
+  | "integrated-endpoint"
+  | "event-collector";
+
+const PORT_TYPES: Readonly<Record<number, PortType>> = {
+  0x0: "endpoint",
+  0x1: "legacy-endpoint",
+  0x4: "root-port",
+  0x5: "upstream-port",
+  0x6: "downstream-port",
+  0x7: "pcie-to-pci-bridge",
+  0x8: "pci-to-pcie-bridge",
+  0x9: "integrated-endpoint",
+  0xa: "event-collector",
+};
+
+/** Speeds by their code in the link registers, GT/s (PCIe 6.0 §7.5.3.6). */
+const SPEEDS: readonly (number | null)[] = [null, 2.5, 5, 8, 16, 32, 64];
+
+/** What the PCI Express capability says of a function. */
+export interface Express {
+  readonly portType: PortType | null;
+  /** Bytes of a packet's payload: what it can take, and what it is set to send at most. */
+  readonly maxPayload: { readonly supported: number; readonly current: number };
+  /** Whether it may mark its requests as Relaxed Ordering (§7.5.3.4). */
+  readonly relaxedOrdering: boolean;
+  readonly link: RawLink;
+}
+
+/** Null for a conventional PCI function; undefined where too little could be read to say. */
+export function readExpress(config: ConfigSpace): Express | null | undefined {
+  const at = config.capability(spec.PCI_CAP_ID_EXP);
+  if (at === null || at === undefined) return at;
+  const flags = config.read16(at + spec.PCI_EXP_FLAGS);
+  const deviceCapabilities = config.read32(at + spec.PCI_EXP_DEVCAP);
+  const deviceControl = config.read16(at + spec.PCI_EXP_DEVCTL);
+  const linkCapabilities = config.read32(at + spec.PCI_EXP_LNKCAP);
+  const linkStatus = config.read16(at + spec.PCI_EXP_LNKSTA);
+  if (
+    flags === undefined ||
+    deviceCapabilities === undefined ||
+    deviceControl === undefined ||
+    linkCapabilities === undefined ||
+    linkStatus === undefined
+  )
+    return undefined;
+  return {
+    portType: PORT_TYPES[(flags >> spec.PCI_EXP_TYPE_SHIFT) & spec.PCI_EXP_TYPE_MASK] ?? null,
+    maxPayload: {
+      supported: 128 << (deviceCapabilities & spec.PCI_EXP_DEVCAP_PAYLOAD),
+      current: 128 << ((deviceControl >> spec.PCI_EXP_DEVCTL_PAYLOAD_SHIFT) & 7),
+    },
+    relaxedOrdering: (deviceControl & spec.PCI_EXP_DEVCTL_RELAX_EN) !== 0,
+    link: {
+      ...linkOf(linkStatus, "speed", "width"),
+      ...linkOf(linkCapabilities, "maxSpeed", "maxWidth"),
+    },
+  };
+}
+
+/** Both link registers have the speed in bits 3:0 and the width in bits 9:4; 0 is no value. */
+function linkOf<Speed extends string, Width extends string>(
+  register: number,
+  speed: Speed,
+  width: Width,
+): Record<Speed | Width, number | null> {
+  const lanes = (register >> spec.PCI_EXP_LNK_WIDTH_SHIFT) & spec.PCI_EXP_LNK_WIDTH_MASK;
+  return {
+    [speed]: SPEEDS[register & spec.PCI_EXP_LNK_SPEED_MASK] ?? null,
+    [width]: lanes === 0 ? null : lanes,
+  } as Record<Speed | Width, number | null>;
+}

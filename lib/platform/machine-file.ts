@@ -13,6 +13,8 @@ export interface MachineConfiguration {
   name: string;
   /** Width of the IOMMU's addresses. */
   iovaBits: 39 | 48;
+  /** What the root complex forwards of the requests from one device to another's BAR. */
+  hostBridge: { forwards: "all" | "writes" | "none" };
   rootPorts: PortConfiguration[];
 }
 
@@ -164,6 +166,9 @@ function portList(most: number) {
 
 const machine = only({
   iova_bits: z.literal([39, 48], "must be 39 or 48").default(48),
+  host_bridge: only({
+    forwards: z.enum(["all", "writes", "none"], "must be all, writes or none").default("all"),
+  }).default({ forwards: "all" }),
   root_ports: portList(BUS_DEVICES - 1), // the host bridge is on their bus
 });
 
@@ -209,6 +214,7 @@ function configure(
   return {
     name,
     iovaBits: parsed.iova_bits,
+    hostBridge: parsed.host_bridge,
     rootPorts: parsed.root_ports.map((entry) => convert(entry, ISOLATING)),
   };
 }

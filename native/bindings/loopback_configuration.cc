@@ -107,6 +107,14 @@ NvmeConfiguration readNvme(const Napi::Object& device) {
   return nvme;
 }
 
+Forwarding readForwarding(const Napi::Object& machine) {
+  const std::string forwards = text(child(machine, "hostBridge"), "forwards");
+  if (forwards == "all") return Forwarding::all;
+  if (forwards == "writes") return Forwarding::writes;
+  if (forwards == "none") return Forwarding::none;
+  reject(machine.Env(), "hostBridge.forwards", "all, writes or none");
+}
+
 PortConfiguration readPort(const Napi::Object& object) {
   PortConfiguration port;
   port.acs = readAcs(object);
@@ -137,6 +145,7 @@ MachineConfiguration readMachineConfiguration(const Napi::Object& object) {
   machine.iovaBits = static_cast<uint32_t>(number(object, "iovaBits", 48));
   if (machine.iovaBits != 39 && machine.iovaBits != 48)
     reject(object.Env(), "iovaBits", "39 or 48");
+  machine.forwarding = readForwarding(object);
   forEach(object, "rootPorts", [&](const Napi::Value& value) {
     machine.rootPorts.push_back(readPort(element(value, "rootPorts")));
   });

@@ -40,8 +40,13 @@ struct PortConfiguration {
   std::variant<SwitchConfiguration, NvmeConfiguration, CardConfiguration> device;
 };
 
+/// What the root complex forwards of the requests from one device to another's BAR. It need not
+/// forward any (PCIe 4.0 §1.3.1), and some forward writes alone.
+enum class Forwarding { all, writes, none };
+
 struct MachineConfiguration {
   uint32_t iovaBits = 48;
+  Forwarding forwarding = Forwarding::all;
   std::vector<PortConfiguration> rootPorts;
 };
 

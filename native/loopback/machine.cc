@@ -41,7 +41,7 @@ Result<std::shared_ptr<Machine>> Machine::create(const MachineConfiguration& con
     if (Status status = machine->plug(port, FunctionKind::rootPort, nullptr); !status.ok())
       return status.take();
   if (Status status = machine->fabric_.enumerate(); !status.ok()) return status.take();
-  machine->router_.start();
+  machine->router_.start(configuration.forwarding);
   machine->thread_ = std::thread([&self = *machine] { self.run(); });
   return machine;
 }

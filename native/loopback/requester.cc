@@ -16,6 +16,11 @@ uint64_t lengthUpTo(uint64_t last, uint64_t address, uint64_t length) {
 
 }  // namespace
 
+Requester::Requester(Endpoint& self, Router& router, const uint64_t& epoch)
+    : self_(self), router_(router), epoch_(epoch) {
+  ones_.fill(0xff);
+}
+
 void Requester::remember(const Window& window) {
   windows_[next_] = window;
   next_ = (next_ + 1) % windows_.size();
@@ -24,6 +29,13 @@ void Requester::remember(const Window& window) {
 Span Requester::refuse(uint64_t address, uint64_t length, bool write, const char* reason) {
   if (self_.domain) self_.domain->recordFault(self_, address, write, reason);
   return {nullptr, length, nullptr};
+}
+
+// What a root complex does that does not forward between its ports: it drops writes, and answers
+// reads with ones, both without a word to anybody. At most a page of ones at a time.
+Span Requester::leaveUnforwarded(uint64_t address, uint64_t length, bool write) {
+  if (write) return {nullptr, length, nullptr};
+  return {ones_.data(), lengthUpTo(address | (ones_.size() - 1), address, length), &nowhere_};
 }
 
 // Narrows a decision about `address`, which is not in this device's own memory, to addresses that
@@ -75,6 +87,8 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
         return refuse(address, length, write, "the mapped device was reset since");
       if (mapping->target && !mapping->target->memoryDecode())
         return refuse(address, length, write, "the mapped device has memory decode off");
+      if (mapping->target && !router_.forwards(write))
+        return leaveUnforwarded(address, length, write);
       // Only the part of the mapping for which the fabric decides alike.
       const uint64_t first = std::max(mapping->iova, decision.first);
       const uint64_t last = std::min(mappingLast, decision.last);
@@ -82,6 +96,7 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
       window.length = last - first + 1;
       window.data = mapping->data + (first - mapping->iova);
       window.access = mapping->access;
+      if (mapping->target && !router_.forwards(false)) window.access.read = false;
       window.route = router_.route(self_, mapping->target, true);
     }
   }

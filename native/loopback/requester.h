@@ -19,8 +19,7 @@ struct Span {
 class Requester {
  public:
   /// `epoch` changes whenever a mapping, a decode bit or a window changes.
-  Requester(Endpoint& self, Router& router, const uint64_t& epoch)
-      : self_(self), router_(router), epoch_(epoch) {}
+  Requester(Endpoint& self, Router& router, const uint64_t& epoch);
 
   /// What is at `address`, up to `length` bytes of it, one at least; the rest is for the next call.
   /// A refused request is recorded as a fault of the domain. `write`: this device writes.
@@ -60,13 +59,16 @@ class Requester {
 
   Span resolveSlowly(uint64_t address, uint64_t length, bool write);
   Span refuse(uint64_t address, uint64_t length, bool write, const char* reason);
+  Span leaveUnforwarded(uint64_t address, uint64_t length, bool write);
   void keepOffInternal(uint64_t address, Router::Decision& decision) const;
   void remember(const Window& window);
 
   Endpoint& self_;
   Router& router_;
   const uint64_t& epoch_;
-  Route internal_;  // to memory of its own: crosses no link
+  Route internal_;                  // to memory of its own: crosses no link
+  Route nowhere_;                   // of reads that no device answered: nobody's payload
+  std::array<uint8_t, 4096> ones_;  // what such reads return; nothing is written here
   std::array<Window, 6> windows_;
   size_t next_ = 0;
 };

@@ -60,7 +60,8 @@ Router::Decision descend(const PciFunction& from, uint64_t address) {
 
 }  // namespace
 
-void Router::start() {
+void Router::start(Forwarding forwarding) {
+  forwarding_ = forwarding;
   const size_t count = fabric_.functions().size();
   routes_.resize(count * (count + 1) * 2);
   known_.resize(routes_.size());
@@ -128,13 +129,11 @@ Route Router::make(const Endpoint& initiator, const Endpoint* target, bool viaRo
     shortDown.pop_back();
   }
   const bool meetInSwitch = shortUp.size() < up.size();
-  // Completions go by the requester's ID, so straight back, unless a port that they enter by has
-  // P2P Completion Redirect on (PCIe 4.0 §6.12.3).
-  const bool completionsClimb =
-      !meetInSwitch || target == &initiator ||
-      std::any_of(shortDown.begin(), shortDown.end(), [](const PciFunction* port) {
-        return (port->acs() & pci::kAcsCompletionRedirect) != 0;
-      });
+  // Completions go by the requester's ID: up to the switch where the paths meet, and there straight
+  // on to the requester, unless the port that they enter it by has P2P Completion Redirect on (PCIe
+  // 4.0 §6.12.3). Ports further down pass them up in any case.
+  const bool completionsClimb = !meetInSwitch || target == &initiator ||
+                                (shortDown.back()->acs() & pci::kAcsCompletionRedirect) != 0;
   addHops(route.writeHops, viaRoot ? up : shortUp, true);
   addHops(route.writeHops, viaRoot ? down : shortDown, false);
   addHops(route.readHops, completionsClimb ? down : shortDown, true);

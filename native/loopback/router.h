@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "loopback/configuration.h"
 #include "loopback/endpoint.h"
 #include "loopback/fabric.h"
 
@@ -61,7 +62,12 @@ class Router {
   explicit Router(const Fabric& fabric) : fabric_(fabric) {}
 
   /// Once the fabric is complete, before the first request.
-  void start();
+  void start(Forwarding forwarding);
+
+  /// Whether the root complex passes a request for a BAR down again.
+  bool forwards(bool write) const {
+    return forwarding_ == Forwarding::all || (write && forwarding_ == Forwarding::writes);
+  }
 
   Decision decide(const Endpoint& initiator, uint64_t address) const;
 
@@ -83,6 +89,7 @@ class Router {
   Route make(const Endpoint& initiator, const Endpoint* target, bool viaRoot) const;
 
   const Fabric& fabric_;
+  Forwarding forwarding_ = Forwarding::all;
   std::vector<Route> routes_;  // by initiator, target, viaRoot
   std::vector<bool> known_;
   std::deque<CpuCounter> cpu_;  // by target

@@ -25,6 +25,7 @@ describe("machine files", () => {
     assert.deepEqual(load("root_ports:\n  - device: nvme\n").configuration, {
       name: "machine",
       iovaBits: 48,
+      hostBridge: { forwards: "all" },
       rootPorts: [
         {
           acs: ["sv", "rr", "cr", "uf"],
@@ -45,6 +46,7 @@ describe("machine files", () => {
   it("can say everything", () => {
     const text = `
 iova_bits: 39
+host_bridge: { forwards: writes }
 root_ports:
   - device: switch
     acs: []
@@ -67,6 +69,7 @@ root_ports:
     assert.deepEqual(load(text).configuration, {
       name: "machine",
       iovaBits: 39,
+      hostBridge: { forwards: "writes" },
       rootPorts: [
         {
           acs: [],
@@ -114,6 +117,11 @@ root_ports:
     ["the same key twice", "iova_bits: 39\niova_bits: 48\n", /:2: .*unique/],
     ["no ports", "\nroot_ports: []\n", /:2: root_ports: must have a port at least/],
     ["ports that are missing", "iova_bits: 39\n", /:1: root_ports: must be a list of ports/],
+    [
+      "a host bridge that forwards something else",
+      "root_ports: [{ device: nvme }]\nhost_bridge: { forwards: reads }\n",
+      /:2: host_bridge\.forwards: must be all, writes or none/,
+    ],
     [
       "an unknown key",
       "root_ports:\n  - device: nvme\n    cbm: 64m\n",

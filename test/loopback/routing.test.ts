@@ -27,6 +27,21 @@ function withAcs(...bits: AcsControl[][]): MachineConfiguration {
   return machine;
 }
 
+/**
+ * Two switches: a controller (0000:03:00.0) beside the second, which has a card (0000:06:00.0).
+ * `upper`: on at the port of the first switch that leads to the second; `lower`: at the card's port.
+ */
+function twoLevels(upper: AcsControl[], lower: AcsControl[]): MachineConfiguration {
+  const machine = withAcs();
+  const below = machine.rootPorts[0]?.device;
+  assert.ok(below?.kind === "switch");
+  const [, nvme, card] = below.ports;
+  assert.ok(nvme && card);
+  const second = { kind: "switch" as const, ports: [{ ...card, acs: lower }] };
+  below.ports = [nvme, { acs: upper, device: second }];
+  return machine;
+}
+
 /** Payload bytes by link, in units of the transfer: "up" and "down". */
 function payload(bench: Bench): Record<string, string> {
   const entries = bench.native.traffic().links.flatMap(({ address, upBytes, downBytes }) => {
@@ -152,6 +167,29 @@ describe("loopback routing", () => {
       provider: CARD,
       opcode: WRITE,
       links: { [NVME2]: "down 1", [UPSTREAM]: "up 1", [CARD]: "up 1" },
+      root: 1,
+    },
+    {
+      title: "Completion Redirect below the switch where the paths meet changes nothing",
+      initiator: "0000:03:00.0",
+      provider: "0000:06:00.0",
+      machine: twoLevels([], ["cr"]),
+      opcode: WRITE,
+      links: { "0000:03:00.0": "down 1", "0000:04:00.0": "up 1", "0000:06:00.0": "up 1" },
+      root: 0,
+    },
+    {
+      title: "Completion Redirect at the port where the paths meet redirects reads from below it",
+      initiator: "0000:03:00.0",
+      provider: "0000:06:00.0",
+      machine: twoLevels(["cr"], []),
+      opcode: WRITE,
+      links: {
+        "0000:03:00.0": "down 1",
+        [UPSTREAM]: "up 1, down 1",
+        "0000:04:00.0": "up 1",
+        "0000:06:00.0": "up 1",
+      },
       root: 1,
     },
     {

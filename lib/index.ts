@@ -16,6 +16,10 @@ export type { CopyMeasurement, CopyResult } from "./copy/result.js";
 export type { Traffic } from "./copy/traffic.js";
 export { Histogram } from "./copy/histogram.js";
 export { checkStamps, stampSource, verifyCopy } from "./copy/verify.js";
+export { provePath } from "./copy/prove.js";
+export type { PathProof, PathProofRequest, PathVerdict } from "./copy/prove.js";
+export type { LegOutcome, LegProof } from "./copy/prove-legs.js";
+export type { NativeDmaFault as DmaFault } from "./addon.js";
 export type { Verification } from "./copy/verify.js";
 
 export { NvmeController } from "./nvme/controller.js";

@@ -14,6 +14,7 @@ import type { Platform } from "./platform.js";
 import { choosePlatform } from "./platform/choose.js";
 import type { PlatformOptions } from "./platform/choose.js";
 import { chooseRange, providerRanges } from "./providers.js";
+import { remember } from "./remember.js";
 
 /**
  * One job: a machine, one address space for all devices of the job, and what was opened of them. A
@@ -218,16 +219,6 @@ export class Session implements AsyncDisposable {
     if (this.#closing.signal.aborted)
       throw new P2pError("CLOSED", "the session is closed", { hint: "open another one" });
   }
-}
-
-/** Makes it once; a failure is not remembered. */
-function remember<K, V>(made: Map<K, Promise<V>>, key: K, make: () => Promise<V>): Promise<V> {
-  const known = made.get(key);
-  if (known !== undefined) return known;
-  const making = make();
-  made.set(key, making);
-  making.catch(() => made.delete(key));
-  return making;
 }
 
 async function fulfilled<V>(made: ReadonlyMap<unknown, Promise<V>>): Promise<V[]> {

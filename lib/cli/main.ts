@@ -4,6 +4,7 @@ import { addBenchCommand } from "./bench.js";
 import { addCopyCommand } from "./copy.js";
 import { describeFailure } from "./failure.js";
 import { addListCommand } from "./list.js";
+import { addProbeCommand } from "./probe.js";
 import { addGlobalOptions } from "./options.js";
 import { packageVersion } from "./report.js";
 
@@ -17,7 +18,7 @@ const program = new Command("p2pmem")
   .addHelpText(
     "after",
     `
-Exit codes: 0 ok, 1 error, 2 usage, 3 verification mismatch, 130 interrupted.
+Exit codes: 0 ok, 1 error, 2 usage, 3 data that is not right, 130 interrupted.
 
 Examples:
   p2pmem bench                             the main job, on the loopback machine
@@ -28,6 +29,7 @@ addGlobalOptions(program);
 addListCommand(program);
 addCopyCommand(program);
 addBenchCommand(program);
+addProbeCommand(program);
 
 try {
   await program.parseAsync();

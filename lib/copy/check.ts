@@ -74,7 +74,7 @@ function checkNumbers(plan: CopyPlan): void {
 /** Whoever writes a namespace of a real device has been told so, by name. */
 export function checkWritable(
   session: Session,
-  { allowWrite }: CopyPlan,
+  { allowWrite }: Pick<CopyPlan, "allowWrite">,
   { device, nsid }: Endpoint,
 ): void {
   if (session.platform.kind === "loopback" || allowWrite) return;
@@ -84,7 +84,8 @@ export function checkWritable(
   });
 }
 
-async function findNamespace(session: Session, endpoint: Endpoint): Promise<NvmeNamespace> {
+/** Errors: UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE; those of opening the device. */
+export async function findNamespace(session: Session, endpoint: Endpoint): Promise<NvmeNamespace> {
   const controller = await session.controller(endpoint.device);
   const namespace = controller.namespaces.find(({ nsid }) => nsid === endpoint.nsid);
   if (namespace !== undefined) return namespace;

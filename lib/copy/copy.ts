@@ -5,6 +5,7 @@ import { checkPlan } from "./check.js";
 import type { CheckedPlan } from "./check.js";
 import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
 import type { CopyPlan } from "./plan.js";
+import { proveFirstUse } from "./prove-first-use.js";
 import type { CopyMeasurement } from "./result.js";
 import { CopySetup } from "./setup.js";
 import { deriveTraffic, TrafficMeter, type Legs } from "./traffic.js";
@@ -15,7 +16,10 @@ const WATCH_MS = 100;
 /**
  * Copies as the plan says, in a thread of its own, and measures.
  *
- * Errors: those of checkPlan(), before any command; MEMLOCK, NO_MEMORY; NVME_STATUS with
+ * On real devices a path through peer memory is proved before its first use in the session, since
+ * success is no evidence of data there.
+ *
+ * Errors: those of checkPlan(), before any command; those of proveFirstUse(); MEMLOCK, NO_MEMORY; NVME_STATUS with
  * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; DEVICE_GONE, CONTROLLER_RESET or
  * CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error the destination holds a part of
  * the data.
@@ -23,6 +27,9 @@ const WATCH_MS = 100;
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
   return session.operation(plan.signal, async (signal) => {
     const ranges = await checkPlan(session, plan);
+    signal.throwIfAborted();
+    // The loopback machine is what its description says; p2pmem probe works there all the same.
+    if (session.platform.kind === "vfio") await proveFirstUse(session, plan, ranges);
     const setup = new CopySetup(session);
     let drained = true;
     try {

@@ -6,6 +6,7 @@ import type { Bdf } from "../pci/bdf.js";
 const GENERIC = 0;
 const COMMAND_SPECIFIC = 1;
 const MEDIA = 2;
+const COMPARE_FAILURE = 0x85;
 
 /** Names as the figures 126 to 128 have them, by status code type and status code. */
 const NAMES: Readonly<Record<number, Readonly<Record<number, string>>>> = {
@@ -73,7 +74,7 @@ const NAMES: Readonly<Record<number, Readonly<Record<number, string>>>> = {
     0x82: "End-to-end Guard Check Error",
     0x83: "End-to-end Application Tag Check Error",
     0x84: "End-to-end Reference Tag Check Error",
-    0x85: "Compare Failure",
+    [COMPARE_FAILURE]: "Compare Failure",
     0x86: "Access Denied",
     0x87: "Deallocated or Unwritten Logical Block",
   },
@@ -99,6 +100,15 @@ export function statusName(status: number): string {
   if (known !== undefined) return known;
   const kind = statusCodeType === 7 ? "vendor specific status" : "unknown status";
   return `${kind} (type ${statusCodeType}, code 0x${statusCode.toString(16)})`;
+}
+
+/** Whether a Compare command found its blocks to differ, in contrast to failing. */
+export function isCompareFailure(error: unknown): boolean {
+  return (
+    error instanceof NvmeError &&
+    error.statusCodeType === MEDIA &&
+    error.statusCode === COMPARE_FAILURE
+  );
 }
 
 /** `what` says which command it was, such as `Read of blocks 0 to 7 of namespace 1`. */

@@ -77,7 +77,7 @@ export function devicesCsv({ controllers, providers }: DeviceReport): string {
   ]);
 }
 
-function rows(cells: Cell[][]): string {
+export function rows(cells: Cell[][]): string {
   return cells.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 

@@ -10,6 +10,9 @@ export function devicesJson(report: DeviceReport): string {
   return stringify(report);
 }
 
-function stringify(value: unknown, replacer?: (key: string, value: unknown) => unknown): string {
+export function stringify(
+  value: unknown,
+  replacer?: (key: string, value: unknown) => unknown,
+): string {
   return `${JSON.stringify(value, replacer, 2)}\n`;
 }

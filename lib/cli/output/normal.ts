@@ -127,7 +127,7 @@ function section<Row>(title: string, columns: Column<Row>[], rows: readonly Row[
   return [title, ...(rows.length === 0 ? ["none"] : table(columns, rows)).map((row) => `  ${row}`)];
 }
 
-function lines(text: readonly string[]): string {
+export function lines(text: readonly string[]): string {
   return text.map((line) => `${line}\n`).join("");
 }
 

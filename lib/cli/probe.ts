@@ -1,0 +1,102 @@
+import { Argument, type Command } from "commander";
+import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
+import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
+import { provePath, type PathVerdict } from "../copy/prove.js";
+import { P2pError } from "../errors.js";
+import { describeFailure, EXIT } from "./failure.js";
+import { runJob } from "./job.js";
+import { valueOption, type GlobalOptions } from "./options.js";
+import { probeCsv, probeJson, probeTable, type ProbeReport } from "./output/probe.js";
+import { packageVersion } from "./report.js";
+
+interface ProbeOptions extends GlobalOptions {
+  scratch?: Endpoint;
+}
+
+export function addProbeCommand(program: Command): void {
+  program
+    .command("probe")
+    .description("prove that a peer-to-peer path carries data, both ways, to and from each device")
+    .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
+    .addArgument(
+      new Argument("<provider>", "the peer memory, BDF[/cmb|/pmr|/barN]").argParser(parseProvider),
+    )
+    .addArgument(new Argument("<dst>", "as src").argParser(parseEndpoint))
+    .addOption(
+      valueOption(
+        "--scratch <endpoint>",
+        "may be written and is restored, on a device without Compare",
+        parseEndpoint,
+      ),
+    )
+    .addHelpText(
+      "after",
+      `
+A copy needs two legs: src writes to the peer memory, dst reads from there; they decide. Canaries are
+NVMe Reads of what src has, and NVMe Compares with what dst has: only the peer memory is written.
+
+Exit codes: 0 proved, 3 it loses data, 1 neither could be shown.
+
+Examples:
+  p2pmem probe 0000:03:00.0 0000:05:00.0 0000:04:00.0
+  p2pmem probe 0000:03:00.0/1 0000:03:00.0/cmb 0000:04:00.0/1 --output-format json
+  p2pmem probe 0000:03:00.0 0000:05:00.0 0000:04:00.0 --scratch 0000:04:00.0/1@1g+64k --allow-write`,
+    )
+    .action(
+      async (
+        source: Endpoint,
+        provider: ProviderSpec,
+        destination: Endpoint,
+        _options: unknown,
+        command: Command,
+      ) => {
+        const options = command.optsWithGlobals<ProbeOptions>();
+        process.exitCode = await probe(source, provider, destination, options);
+      },
+    );
+}
+
+async function probe(
+  source: Endpoint,
+  spec: ProviderSpec,
+  destination: Endpoint,
+  options: ProbeOptions,
+): Promise<number> {
+  const { scratch, outputFormat } = options;
+  const named = [source, spec, destination, ...(scratch === undefined ? [] : [scratch])];
+  const devices = named.map(({ device }) => device);
+  const verdict = await runJob(options, devices, async ({ session, output, signal }) => {
+    const provider = await session.provider(formatProvider(spec));
+    const proof = await provePath(session, {
+      ...{ source, destination, provider, signal },
+      ...(scratch === undefined ? {} : { scratch }),
+      allowWrite: options.allowWrite ?? false,
+    });
+    const report: ProbeReport = {
+      version: packageVersion(),
+      platform: session.platform.kind,
+      source: formatEndpoint(source),
+      provider: provider.name,
+      destination: formatEndpoint(destination),
+      ...proof,
+    };
+    if (outputFormat === "json") output.write(probeJson(report));
+    else if (outputFormat === "csv") output.write(probeCsv(report));
+    else output.write(`${session.description}\n${probeTable(report)}`);
+    return proof.verdict;
+  });
+  return conclude(verdict);
+}
+
+/** The exit code; where the report alone leaves open what to do, that too. */
+function conclude(verdict: PathVerdict): number {
+  if (verdict === "proved") return EXIT.ok;
+  if (verdict === "loses data") return EXIT.mismatch;
+  const { line, exitCode } = describeFailure(
+    new P2pError("PATH_UNPROVED", "a leg that a copy needs could not be proved", {
+      hint: "the report says why; without a Compare command: --scratch BDF/NSID@OFFSET+LENGTH --allow-write",
+    }),
+  );
+  process.stderr.write(`${line}\n`);
+  return exitCode;
+}

@@ -19,7 +19,7 @@ export function addProbeCommand(program: Command): void {
     .description("prove that a peer-to-peer path carries data, both ways, to and from each device")
     .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
     .addArgument(
-      new Argument("<provider>", "the peer memory, BDF[/cmb|/pmr|/barN]").argParser(parseProvider),
+      new Argument("<peer>", "the peer memory, BDF[/cmb|/pmr|/barN]").argParser(parseProvider),
     )
     .addArgument(new Argument("<dst>", "as src").argParser(parseEndpoint))
     .addOption(

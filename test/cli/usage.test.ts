@@ -4,7 +4,7 @@ import { bin, p2pmem } from "../support/command.js";
 
 describe("p2pmem without a job", () => {
   it("explains itself and every command, with examples", async () => {
-    for (const command of ["", "list", "copy", "bench"]) {
+    for (const command of ["", "list", "copy", "bench", "probe"]) {
       const { code, stdout, stderr } = await p2pmem(...[command, "--help"].filter(Boolean));
       assert.equal(code, 0, command);
       assert.equal(stderr, "");
@@ -67,6 +67,12 @@ describe("mistakes in the arguments", () => {
     ["BAD_ARGUMENT", ["list", "--platform", "vfio", "--machine", "acs"]],
     ["BAD_ARGUMENT", ["list", "--machine", ""]],
     ["BAD_ARGUMENT", ["list", "--output", ""]],
+    ["BAD_ARGUMENT", ["probe", "0000:03:00.0", "0000:05:00.0"]],
+    ["BAD_ENDPOINT", ["probe", "0000:03:00.0", "0000:05:00.0/bar9", "0000:04:00.0"]],
+    [
+      "BAD_SIZE",
+      ["probe", "0000:03:00.0", "0000:05:00.0", "0000:04:00.0", "--scratch", "0000:04:00.0@4q"],
+    ],
   ];
   for (const [expected, args] of mistakes)
     it(`${expected}: p2pmem ${args.join(" ")}`, async () => {

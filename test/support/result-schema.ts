@@ -49,6 +49,37 @@ export const copyReport = z.strictObject({
   results: z.array(result),
 });
 
+/** The object that `probe --output-format json` writes. */
+export const probeReport = z.strictObject({
+  version: z.string(),
+  platform: z.enum(["vfio", "loopback"]),
+  source: z.string(),
+  provider: z.string(),
+  destination: z.string(),
+  legs: z.array(
+    z.strictObject({
+      client: z.enum(["source", "destination"]),
+      device: z.string(),
+      direction: z.enum(["write", "read"]),
+      required: z.boolean(),
+      outcome: z.enum(["proved", "lost", "corrupted", "unproved", "failed"]),
+      detail: z.string().min(1),
+      bytes: count,
+    }),
+  ),
+  faults: z
+    .array(
+      z.strictObject({
+        device: z.string(),
+        iova: z.string().regex(/^0x[0-9a-f]+$/),
+        write: z.boolean(),
+        reason: z.string(),
+      }),
+    )
+    .nullable(),
+  verdict: z.enum(["proved", "loses data", "unproved"]),
+});
+
 /** The object that `list --output-format json` writes. */
 export const deviceReport = z.strictObject({
   version: z.string(),

@@ -1,8 +1,7 @@
 import { Argument, type Command } from "commander";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
-import { provePath, type PathVerdict } from "../copy/prove.js";
-import { P2pError } from "../errors.js";
+import { provePath, unprovedError, type PathProof } from "../copy/prove.js";
 import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { valueOption, type GlobalOptions } from "./options.js";
@@ -32,8 +31,8 @@ export function addProbeCommand(program: Command): void {
     .addHelpText(
       "after",
       `
-A copy needs two legs: src writes to the peer memory, dst reads from there; they decide. Canaries are
-NVMe Reads of what src has, and NVMe Compares with what dst has: only the peer memory is written.
+A copy needs two legs, which decide: src writes to the peer memory, and dst reads from there.
+Devices write by NVMe Read, and read by NVMe Compare: only the peer memory is changed.
 
 Exit codes: 0 proved, 3 it loses data, 1 neither could be shown.
 
@@ -65,7 +64,7 @@ async function probe(
   const { scratch, outputFormat } = options;
   const named = [source, spec, destination, ...(scratch === undefined ? [] : [scratch])];
   const devices = named.map(({ device }) => device);
-  const verdict = await runJob(options, devices, async ({ session, output, signal }) => {
+  const proof = await runJob(options, devices, async ({ session, output, signal }) => {
     const provider = await session.provider(formatProvider(spec));
     const proof = await provePath(session, {
       ...{ source, destination, provider, signal },
@@ -83,20 +82,16 @@ async function probe(
     if (outputFormat === "json") output.write(probeJson(report));
     else if (outputFormat === "csv") output.write(probeCsv(report));
     else output.write(`${session.description}\n${probeTable(report)}`);
-    return proof.verdict;
+    return proof;
   });
-  return conclude(verdict);
+  return conclude(proof);
 }
 
-/** The exit code; where the report alone leaves open what to do, that too. */
-function conclude(verdict: PathVerdict): number {
+/** The exit code. Where neither was shown, standard error says what to do. */
+function conclude({ verdict, legs }: PathProof): number {
   if (verdict === "proved") return EXIT.ok;
   if (verdict === "loses data") return EXIT.mismatch;
-  const { line, exitCode } = describeFailure(
-    new P2pError("PATH_UNPROVED", "a leg that a copy needs could not be proved", {
-      hint: "the report says why; without a Compare command: --scratch BDF/NSID@OFFSET+LENGTH --allow-write",
-    }),
-  );
+  const { line, exitCode } = describeFailure(unprovedError(legs));
   process.stderr.write(`${line}\n`);
   return exitCode;
 }

@@ -86,7 +86,7 @@ export async function proveLeg(
     return {
       ...shared,
       outcome: "unproved",
-      detail: `${device} has no Compare command: name a part of it that may be written, --scratch ${device}/NSID@OFFSET+LENGTH --allow-write`,
+      detail: `${device} has no Compare command, and no part of it may be written`,
       bytes: 0,
     };
   try {

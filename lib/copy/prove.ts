@@ -86,6 +86,18 @@ export function isLossy({ outcome }: LegProof): boolean {
   return outcome === "lost" || outcome === "corrupted";
 }
 
+/** What to do where the verdict is `unproved`. */
+export function unprovedError(legs: PathProof["legs"]): P2pError {
+  const { device, outcome, detail } = legs.find((leg) => leg.required && leg.outcome !== "proved")!;
+  return new P2pError("PATH_UNPROVED", detail, {
+    device,
+    hint:
+      outcome === "unproved"
+        ? `name a part that may be written, and is restored: --scratch ${device}/NSID@OFFSET+LENGTH --allow-write`
+        : "the command must work before its path can be judged",
+  });
+}
+
 function isRequired({ client, direction }: LegProof): boolean {
   return direction === (client === "source" ? "write" : "read");
 }

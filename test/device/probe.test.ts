@@ -3,7 +3,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { checkRanges } from "#lib/copy/check.js";
 import { parseEndpoint } from "#lib/copy/endpoint.js";
 import { proveFirstUse } from "#lib/copy/prove-first-use.js";
-import { provePath, type PathProof, type PathProofRequest } from "#lib/copy/prove.js";
+import { provePath, unprovedError } from "#lib/copy/prove.js";
+import type { PathProof, PathProofRequest } from "#lib/copy/prove.js";
 import type { PeerMapping } from "#lib/dma/peer-mapping.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { Session } from "#lib/session.js";
@@ -202,7 +203,11 @@ describe("the proof of a path to a device without Compare", () => {
     const proof = await provePath(session, request(devices.nvme1, devices.nvme2, provider));
     assert.deepEqual(outcomes(proof), { ...PROVED, "destination read": "unproved" });
     assert.equal(proof.verdict, "unproved");
-    assert.match(proof.legs[1]!.detail, /--scratch/);
+    assert.match(proof.legs[1]!.detail, /no Compare/);
+    assert.match(
+      unprovedError(proof.legs).hint!,
+      new RegExp(`--scratch ${devices.nvme2}/.* --allow-write`),
+    );
     await assertUntouched();
   });
 

@@ -19,10 +19,10 @@ const WATCH_MS = 100;
  * On real devices a path through peer memory is proved before its first use in the session, since
  * success is no evidence of data there.
  *
- * Errors: those of checkPlan(), before any command; those of proveFirstUse(); MEMLOCK, NO_MEMORY; NVME_STATUS with
- * device, command, LBA and status; BAD_COMPLETION; TIMEOUT; DEVICE_GONE, CONTROLLER_RESET or
- * CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error the destination holds a part of
- * the data.
+ * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
+ * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION; TIMEOUT;
+ * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error
+ * the destination holds a part of the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
   return session.operation(plan.signal, async (signal) => {
@@ -30,6 +30,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
     signal.throwIfAborted();
     // The loopback machine is what its description says; p2pmem probe works there all the same.
     if (session.platform.kind === "vfio") await proveFirstUse(session, plan, ranges);
+    signal.throwIfAborted();
     const setup = new CopySetup(session);
     let drained = true;
     try {

@@ -15,8 +15,8 @@ import type { Leg, LegProof } from "./prove-legs.js";
  */
 const CANARY_BYTES = 16 * 1024;
 
-/** What has been proved in a session, by leg and provider. */
-const proofs = new WeakMap<Session, Map<string, Promise<void>>>();
+/** The legs that have been proved, by the provider that a session has opened. */
+const proofs = new WeakMap<Provider, Map<string, Promise<void>>>();
 
 /**
  * Proves, once in a session, what a copy needs of its path: that the peer memory gets what the
@@ -32,10 +32,10 @@ export async function proveFirstUse(
 ): Promise<void> {
   const { provider } = plan;
   if (provider === null || plan.path === "host") return;
-  const proved = proofs.get(session) ?? new Map<string, Promise<void>>();
-  proofs.set(session, proved);
+  const proved = proofs.get(provider) ?? new Map<string, Promise<void>>();
+  proofs.set(provider, proved);
   for (const leg of legsOf(plan, ranges)) {
-    const key = `${leg.namespace.controller.address} ${leg.direction} ${provider.name}`;
+    const key = `${leg.namespace.controller.address} ${leg.direction}`;
     await remember(proved, key, () => proveOne(session, plan, provider, leg));
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { NativeDmaFault } from "../addon.js";
+import type { AddressSpace } from "../dma/address-space.js";
 import { P2pError } from "../errors.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Provider } from "../p2pmem/provider.js";
@@ -71,12 +72,15 @@ export async function proveLegs(
   const namespaces = legs.flatMap(({ namespace, scratch }) =>
     scratch === null ? [namespace] : [namespace, scratch.namespace],
   );
-  const memory = new ProofMemory(session.addressSpace, provider, namespaces, most);
+  const { addressSpace, platform } = session;
+  const memory = new ProofMemory(addressSpace, provider, namespaces, most);
   try {
-    session.addressSpace.takeFaults(); // what was before is not this path's
+    addressSpace.takeFaults(); // what was before is not this path's
     const proofs: LegProof[] = [];
     for (const leg of legs) proofs.push(await proveLeg(leg, memory, signal));
-    return { legs: proofs, faults: await takeFaults(session, provider, proofs) };
+    const devices = [provider.fn.address, ...proofs.map(({ device }) => device)];
+    const lag = platform.kind === "vfio" && proofs.some(isLossy) ? LOG_LAG_MS : 0;
+    return { legs: proofs, faults: await takeFaults(addressSpace, devices, lag) };
   } finally {
     memory.close();
   }
@@ -108,19 +112,17 @@ function verdictOf(legs: PathProof["legs"]): PathVerdict {
   return required.every(({ outcome }) => outcome === "proved") ? "proved" : "unproved";
 }
 
-/** Those of the path's devices. The kernel's log lags: it gets a moment more where something is odd. */
+/** Those of these devices. Where there should be some, the kernel's log is given `lag` milliseconds. */
 async function takeFaults(
-  session: Session,
-  provider: Provider,
-  legs: readonly LegProof[],
+  addressSpace: AddressSpace,
+  devices: readonly string[],
+  lag: number,
 ): Promise<NativeDmaFault[] | null> {
-  const devices = new Set<string>([provider.fn.address, ...legs.map(({ device }) => device)]);
   const take = (): NativeDmaFault[] | null =>
-    session.addressSpace.takeFaults()?.filter(({ device }) => devices.has(device)) ?? null;
+    addressSpace.takeFaults()?.filter(({ device }) => devices.includes(device)) ?? null;
   const faults = take();
-  if (session.platform.kind === "loopback" || faults?.length !== 0 || !legs.some(isLossy))
-    return faults;
-  await delay(LOG_LAG_MS);
+  if (faults?.length !== 0 || lag === 0) return faults;
+  await delay(lag);
   return take();
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { NvmeError } from "#lib/errors.js";
-import { decodeStatus, statusError, statusName } from "#lib/nvme/status.js";
+import { decodeStatus, isCompareFailure, statusError, statusName } from "#lib/nvme/status.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 
 describe("Status codes", () => {
@@ -33,6 +33,16 @@ describe("Status codes", () => {
       statusCode: 0x80,
       doNotRetry: false,
     });
+  });
+
+  it("tell blocks that differ from a Compare that failed", () => {
+    const failed = (status: number): boolean =>
+      isCompareFailure(statusError(status, "Compare", parseBdf("03:00.0")));
+    assert.ok(failed(0x285));
+    assert.ok(failed(0x4285), "with Do Not Retry");
+    assert.ok(!failed(0x085), "of another type");
+    assert.ok(!failed(0x281), "an unrecovered read error");
+    assert.ok(!isCompareFailure(new Error("Compare Failure")));
   });
 
   it("become an NvmeError that says what failed and where", () => {

@@ -13,7 +13,7 @@ export type Direction = "write" | "read";
 
 /**
  * - `proved`: every canary arrived
- * - `lost`: none did, though the commands succeeded
+ * - `lost`: none did, and no command failed
  * - `corrupted`: some did not, or not as they were sent
  * - `unproved`: nothing could be sent without leave to write
  * - `failed`: a command failed, so nothing was lost in silence
@@ -118,11 +118,11 @@ function summarize(
   if (first === undefined)
     return { outcome: "proved", detail: `${formatSize(bytes)} in ${findings.length} parts`, bytes };
   if (findings.every(({ isLost }) => isLost)) {
-    const what =
+    const detail =
       direction === "write"
-        ? "nothing of it arrives in the peer memory"
+        ? "the commands succeed, and nothing arrives in the peer memory"
         : "the device gets something else than the peer memory holds";
-    return { outcome: "lost", detail: `its commands succeed, but ${what}`, bytes };
+    return { outcome: "lost", detail, bytes };
   }
   const at = `0x${(first.place + first.wrongAt!).toString(16)}`;
   const detail = `wrong in ${wrong.length} of ${findings.length} parts, first at ${at} of the peer memory`;

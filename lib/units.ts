@@ -43,3 +43,8 @@ export function formatSize(bytes: number): string {
   }
   return `${Number.isInteger(value) ? value : Number(value.toFixed(2))} ${NAMES[unit]}`;
 }
+
+/** Also of what is too large for bit operations; false of fractions. */
+export function isPowerOfTwo(value: number): boolean {
+  return value >= 1 && Number.isSafeInteger(value) && 2 ** Math.round(Math.log2(value)) === value;
+}

@@ -10,8 +10,7 @@ import type { Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
 import { DmaBuffer } from "./dma-buffer.js";
-import { IovaAllocator } from "./iova-allocator.js";
-import { toIova, type Iova } from "./iova.js";
+import { IovaAllocator, type IovaRange } from "./iova-allocator.js";
 import { KernelFaultLog } from "./kernel-fault-log.js";
 import { PeerMapping } from "./peer-mapping.js";
 
@@ -69,13 +68,13 @@ export class AddressSpace {
     const memory = addon().allocatePinned(size, options.huge ?? false);
     try {
       // Aligned alike in both address spaces, so that the IOMMU can use its large pages.
-      const iova = this.iovas.allocate(
+      const range = this.iovas.allocate(
         memory.size,
         memory.size >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE,
       );
-      this.#mapAt(memory, iova, options.deviceAccess ?? READ_WRITE);
-      return new DmaBuffer(memory, iova, () => {
-        this.#unmap(iova, memory.size);
+      this.#mapAt(memory, range, options.deviceAccess ?? READ_WRITE);
+      return new DmaBuffer(memory, range.iova, () => {
+        this.#unmap(range);
       });
     } catch (error) {
       memory.close();
@@ -90,11 +89,11 @@ export class AddressSpace {
    */
   mapPeer(memory: NativeMemory, busAddress: number): PeerMapping {
     const size = memory.size;
-    const isIdentity = this.iovas.take(busAddress, size);
-    const iova = isIdentity ? toIova(busAddress) : this.iovas.allocate(size, SMALL_PAGE);
-    this.#mapAt(memory, iova, READ_WRITE);
-    return new PeerMapping(iova, size, isIdentity, () => {
-      this.#unmap(iova, size);
+    const identity = this.iovas.take(busAddress, size);
+    const range = identity ?? this.iovas.allocate(size, SMALL_PAGE);
+    this.#mapAt(memory, range, READ_WRITE);
+    return new PeerMapping(range.iova, size, identity !== null, () => {
+      this.#unmap(range);
     });
   }
 
@@ -132,19 +131,19 @@ export class AddressSpace {
     return usable.map(({ first, last }) => ({ first: Number(first), last: Number(last) }));
   }
 
-  #mapAt(memory: NativeMemory, iova: Iova, access: DeviceAccess): void {
+  #mapAt(memory: NativeMemory, range: IovaRange, access: DeviceAccess): void {
     try {
-      this.#native.map(memory, 0, memory.size, BigInt(iova), access);
+      this.#native.map(memory, 0, memory.size, BigInt(range.iova), access);
     } catch (error) {
-      this.iovas.release(iova);
+      this.iovas.release(range);
       throw error;
     }
   }
 
-  #unmap(iova: Iova, size: number): void {
+  #unmap(range: IovaRange): void {
     if (this.#isClosed) return; // close() has unmapped everything
-    this.#native.unmap(BigInt(iova), size);
-    this.iovas.release(iova);
+    this.#native.unmap(BigInt(range.iova), range.size);
+    this.iovas.release(range);
   }
 }
 

@@ -1,41 +1,86 @@
 import { P2pError } from "../errors.js";
+import { Extents, NO_EXTENT } from "../extents/extents.js";
+import { contains, countBelow, merge, subtract, type Range } from "../extents/ranges.js";
+import { isPowerOfTwo } from "../units.js";
 import { toIova, type Iova } from "./iova.js";
 
-/** [start, end) */
-interface Extent {
-  start: number;
-  end: number;
-}
-
+/** The least that an IOMMU of x86-64 maps. */
+const PAGE = 4096;
 /** The first MiB is left alone: an IOVA of 0 is too easily a mistake. */
 const LOWEST = 2 ** 20;
 /** Beyond, an address is no safe integer. */
 const HIGHEST = 2 ** 52;
+/** In place of an extent: a bus range is never free for allocate(). */
+const IDENTITY = -1;
+
+// What an IovaAllocator may do with an IovaRange, and nobody else: set by the class, which alone can.
+let handOut: (owner: IovaAllocator, extent: number, page: number, pages: number) => IovaRange;
+/** Gives its extent, or IDENTITY, to its owner the first time; then, and to others, NO_EXTENT. */
+let takeBack: (range: IovaRange, owner: IovaAllocator) => number;
+
+/** IOVAs that are in use. Made by IovaAllocator. */
+export class IovaRange {
+  readonly #owner: IovaAllocator;
+  #extent: number;
+  // In pages: small integers to V8, where bytes would soon be numbers on its heap.
+  readonly #page: number;
+  readonly #pages: number;
+
+  static {
+    handOut = (owner, extent, page, pages) => new IovaRange(owner, extent, page, pages);
+    takeBack = (range, owner) => {
+      if (range.#owner !== owner) return NO_EXTENT;
+      const extent = range.#extent;
+      range.#extent = NO_EXTENT;
+      return extent;
+    };
+  }
+
+  private constructor(owner: IovaAllocator, extent: number, page: number, pages: number) {
+    this.#owner = owner;
+    this.#extent = extent;
+    this.#page = page;
+    this.#pages = pages;
+  }
+
+  get iova(): Iova {
+    return toIova(this.#page * PAGE);
+  }
+
+  /** Bytes, whole pages. */
+  get size(): number {
+    return this.#pages * PAGE;
+  }
+}
 
 /**
- * Gives out IOVAs: first fit from below, freed ranges are used again. It keeps clear of every bus
- * address that some bridge window or BAR answers to, because below a switch without redirect such
- * an IOVA would reach a stranger's BAR (as the kernel's own DMA layer does:
- * linux/drivers/iommu/dma-iommu.c, iova_reserve_pci_windows). Only take() may use those, for the
- * deliberate identity mapping of a peer's BAR.
+ * Gives out IOVAs, and uses freed ones again. It keeps clear of every bus address that some bridge
+ * window or BAR answers to, because below a switch without redirect such an IOVA would reach a
+ * stranger's BAR (as the kernel's own DMA layer does: linux/drivers/iommu/dma-iommu.c,
+ * iova_reserve_pci_windows). Only take() may use those, for the deliberate identity mapping of a
+ * peer's BAR.
+ *
+ * Best fit: the spaces between the windows below 4 GiB are the small ones, so they are filled first,
+ * and requests have the shorter header that 32-bit addresses have (PCIe 6 §2.2.4.1).
  */
 export class IovaAllocator {
-  /** Free for allocate(): sorted, disjoint, never adjacent. */
-  readonly #free: Extent[];
-  #usable: readonly Extent[];
-  readonly #taken = new Map<number, Extent & { isIdentity: boolean }>();
+  /** In pages. */
+  readonly #extents: Extents;
+  /** In bytes, sorted, disjoint, never adjacent, as the two below. */
+  #usable: readonly Range[];
+  readonly #busRanges: readonly Range[];
+  /** What take() gave. A few, one for each provider. */
+  readonly #identities: Range[] = [];
 
   /** `usable`: what the IOMMU can map, ends inclusive; `busRanges`: addresses to keep clear of. */
   constructor(
     usable: readonly { first: number; last: number }[],
     busRanges: readonly { start: number; size: number }[],
   ) {
-    this.#usable = toExtents(usable);
-    const busy = merge([
-      { start: 0, end: LOWEST },
-      ...busRanges.map(({ start, size }) => ({ start, end: start + size })),
-    ]);
-    this.#free = this.#usable.flatMap((range) => subtract(range, busy));
+    this.#usable = toRanges(usable);
+    this.#busRanges = merge(busRanges.map(({ start, size }) => ({ start, end: start + size })));
+    const busy = merge([{ start: 0, end: LOWEST }, ...this.#busRanges]);
+    this.#extents = new Extents(toPages(this.#usable.flatMap((range) => subtract(range, busy))));
   }
 
   /**
@@ -43,97 +88,91 @@ export class IovaAllocator {
    * given out stays.
    */
   restrict(usable: readonly { first: number; last: number }[]): void {
-    this.#usable = toExtents(usable);
-    const rest = this.#free.flatMap((extent) =>
-      this.#usable
-        .map(({ start, end }) => ({
-          start: Math.max(start, extent.start),
-          end: Math.min(end, extent.end),
-        }))
-        .filter(({ start, end }) => start < end),
-    );
-    this.#free.splice(0, this.#free.length, ...rest);
-  }
-
-  /** `size` and `alignment` in bytes; `alignment` a power of two. Errors: NO_IOVA. */
-  allocate(size: number, alignment: number): Iova {
-    for (const [index, extent] of this.#free.entries()) {
-      const start = Math.ceil(extent.start / alignment) * alignment;
-      const end = start + size;
-      if (end > extent.end) continue;
-      const rest = [
-        { start: extent.start, end: start },
-        { start: end, end: extent.end },
-      ].filter((part) => part.end > part.start);
-      this.#free.splice(index, 1, ...rest);
-      this.#taken.set(start, { start, end, isIdentity: false });
-      return toIova(start);
-    }
-    throw new P2pError("NO_IOVA", `no ${size} bytes of IOVA space are left`, {
-      hint: "close buffers that are no longer needed",
-    });
+    this.#usable = toRanges(usable);
+    this.#extents.confine(toPages(this.#usable));
   }
 
   /**
-   * Takes exactly [address, address + size), which must be bus addresses. False where they are not,
-   * where the IOMMU cannot map them, or where they are taken.
+   * `size` and `alignment` in bytes; the size is rounded up to pages, the alignment is a power of
+   * two, a page or more. Errors: NO_IOVA, BAD_ARGUMENT.
    */
-  take(address: number, size: number): boolean {
+  allocate(size: number, alignment: number): IovaRange {
+    if (!Number.isSafeInteger(size) || size <= 0) throw badSize(size);
+    if (alignment !== PAGE && !(alignment > PAGE && isPowerOfTwo(alignment)))
+      throw badAlignment(size, alignment);
+    const pages = Math.ceil(size / PAGE);
+    const extent = this.#extents.alloc(pages, alignment / PAGE);
+    if (extent === NO_EXTENT) throw noIova(size);
+    return handOut(this, extent, this.#extents.start(extent), pages);
+  }
+
+  /**
+   * Takes exactly [address, address + size), whole pages that must be bus addresses. Null where they
+   * are not, where the IOMMU cannot map them, or where they are taken.
+   */
+  take(address: number, size: number): IovaRange | null {
     const end = address + size;
-    if (!this.#usable.some((range) => address >= range.start && end <= range.end)) return false;
-    const overlaps = (extent: Extent): boolean => address < extent.end && extent.start < end;
-    if (this.#free.some(overlaps) || [...this.#taken.values()].some(overlaps)) return false;
-    this.#taken.set(address, { start: address, end, isIdentity: true });
-    return true;
+    if (size <= 0 || address % PAGE !== 0 || size % PAGE !== 0) return null;
+    if (!contains(this.#usable, address, end) || !contains(this.#busRanges, address, end))
+      return null;
+    const above = countBelow(this.#identities, end);
+    const below = this.#identities[above - 1];
+    if (below && below.end > address) return null;
+    this.#identities.splice(above, 0, { start: address, end });
+    return handOut(this, IDENTITY, address / PAGE, size / PAGE);
   }
 
   /** Gives back what allocate() or take() gave. Errors: NOT_MAPPED. */
-  release(address: number): void {
-    const taken = this.#taken.get(address);
-    if (!taken) throw new P2pError("NOT_MAPPED", `IOVA 0x${address.toString(16)} was not taken`);
-    this.#taken.delete(address);
-    // An identity range is a bus range: never free for allocate().
-    if (taken.isIdentity) return;
-    const next = this.#free.findIndex((extent) => extent.start > taken.start);
-    const at = next < 0 ? this.#free.length : next;
-    const before = this.#free[at - 1];
-    const after = this.#free[at];
-    const joinsBefore = before?.end === taken.start;
-    const joinsAfter = after?.start === taken.end;
-    const joined = {
-      start: joinsBefore ? before.start : taken.start,
-      end: joinsAfter ? after.end : taken.end,
-    };
-    this.#free.splice(at - (joinsBefore ? 1 : 0), Number(joinsBefore) + Number(joinsAfter), joined);
+  release(range: IovaRange): void {
+    const extent = takeBack(range, this);
+    if (extent === NO_EXTENT) throw notTaken(range);
+    const start: number = range.iova;
+    if (extent === IDENTITY) {
+      this.#identities.splice(countBelow(this.#identities, start + 1) - 1, 1);
+      return;
+    }
+    this.#extents.free(extent);
+    // Given out before restrict() took these addresses away.
+    if (!contains(this.#usable, start, start + range.size))
+      this.#extents.confine(toPages(this.#usable));
   }
 }
 
-function toExtents(ranges: readonly { first: number; last: number }[]): Extent[] {
+function badSize(size: number): P2pError {
+  return new P2pError("BAD_ARGUMENT", `cannot allocate ${size} bytes of IOVA space`, {
+    hint: "give a whole number of bytes, 1 or more",
+  });
+}
+
+function badAlignment(size: number, alignment: number): P2pError {
+  return new P2pError(
+    "BAD_ARGUMENT",
+    `cannot allocate ${size} bytes of IOVA space with an alignment of ${alignment}`,
+    { hint: `give a power of two, ${PAGE} or more` },
+  );
+}
+
+function noIova(size: number): P2pError {
+  return new P2pError("NO_IOVA", `no ${size} bytes of IOVA space are left`, {
+    hint: "close buffers that are no longer needed",
+  });
+}
+
+function notTaken({ iova, size }: IovaRange): P2pError {
+  return new P2pError("NOT_MAPPED", `${size} bytes at IOVA 0x${iova.toString(16)} are not taken`, {
+    hint: "release a range once, where it was allocated",
+  });
+}
+
+function toRanges(ranges: readonly { first: number; last: number }[]): Range[] {
   return merge(
     ranges.map(({ first, last }) => ({ start: first, end: Math.min(last + 1, HIGHEST) })),
   );
 }
 
-/** Sorted, overlapping and adjacent ones joined. */
-function merge(extents: readonly Extent[]): Extent[] {
-  const merged: Extent[] = [];
-  for (const extent of [...extents].sort((a, b) => a.start - b.start)) {
-    const last = merged.at(-1);
-    if (last && extent.start <= last.end) last.end = Math.max(last.end, extent.end);
-    else merged.push({ ...extent });
-  }
-  return merged;
-}
-
-/** What is left of `extent` without the sorted, disjoint `holes`. */
-function subtract(extent: Extent, holes: readonly Extent[]): Extent[] {
-  const rest: Extent[] = [];
-  let start = extent.start;
-  for (const hole of holes) {
-    if (hole.end <= start || hole.start >= extent.end) continue;
-    if (hole.start > start) rest.push({ start, end: hole.start });
-    start = hole.end;
-  }
-  if (start < extent.end) rest.push({ start, end: extent.end });
-  return rest;
+/** The whole pages inside of them. */
+function toPages(ranges: readonly Range[]): Range[] {
+  return ranges
+    .map(({ start, end }) => ({ start: Math.ceil(start / PAGE), end: Math.floor(end / PAGE) }))
+    .filter(({ start, end }) => start < end);
 }

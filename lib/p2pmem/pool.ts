@@ -1,92 +1,242 @@
 import { P2pError } from "../errors.js";
-
-/** A piece of a provider's memory, handed out by a Pool. */
-export interface Allocation {
-  /** Bytes from the start of the provider. */
-  readonly offset: number;
-  /** Bytes, whole pages. */
-  readonly length: number;
-}
+import { Extents, NO_EXTENT } from "../extents/extents.js";
+import { isPowerOfTwo } from "../units.js";
+import { Revocation, type RevokeListener } from "./revocation.js";
 
 export const POOL_PAGE = 4096;
 
-interface Extent {
-  offset: number;
-  length: number;
+/** How full a pool is. */
+export interface PoolStatistics {
+  /** Bytes. */
+  readonly size: number;
+  /** Bytes that are free. */
+  readonly available: number;
+  /** Bytes of the largest piece that is free. */
+  readonly largestFree: number;
+  /** The most bytes that were in use at once. */
+  readonly peak: number;
+  /** Pieces that are handed out. */
+  readonly allocations: number;
+}
+
+// What Pool and Allocation let each other do, and nobody else: set by the classes, which alone can.
+let handOut: (pool: Pool, extent: number, start: number, pages: number) => Allocation;
+/** Gives its extent the first time, then NO_EXTENT. */
+let takeBack: (allocation: Allocation) => number;
+let revocationOf: (pool: Pool) => Revocation<Allocation>;
+
+/** A piece of a provider's memory. Made by Pool.alloc(). */
+export class Allocation {
+  readonly pool: Pool;
+  /** NO_EXTENT once it is freed. */
+  #extent: number;
+  // In pages: small integers to V8, where bytes would soon be numbers on its heap.
+  readonly #start: number;
+  readonly #pages: number;
+
+  static {
+    handOut = (pool, extent, start, pages) => new Allocation(pool, extent, start, pages);
+    takeBack = (allocation) => {
+      const extent = allocation.#extent;
+      allocation.#extent = NO_EXTENT;
+      return extent;
+    };
+  }
+
+  private constructor(pool: Pool, extent: number, start: number, pages: number) {
+    this.pool = pool;
+    this.#extent = extent;
+    this.#start = start;
+    this.#pages = pages;
+  }
+
+  /** Bytes from the start of the provider. */
+  get offset(): number {
+    return this.#start * POOL_PAGE;
+  }
+
+  /** Bytes, whole pages. */
+  get length(): number {
+    return this.#pages * POOL_PAGE;
+  }
+
+  /**
+   * Calls `listener` once if the provider is revoked while this is held; at once if it already is.
+   * Errors: NOT_ALLOCATED once freed.
+   */
+  onRevoke(listener: RevokeListener): void {
+    this.#assertHeld();
+    revocationOf(this.pool).listen(this, listener);
+  }
+
+  /** Errors: NOT_ALLOCATED once freed, REVOKED once the provider is gone. */
+  assertUsable(): void {
+    this.#assertHeld();
+    const { error } = revocationOf(this.pool);
+    if (error) throw revoked(place(this), error);
+  }
+
+  #assertHeld(): void {
+    if (this.#extent === NO_EXTENT)
+      throw new P2pError("NOT_ALLOCATED", `${place(this)} are not allocated any more`, {
+        hint: "free an allocation after its last use",
+      });
+  }
 }
 
 /**
  * Page-granular allocation from a provider's memory, as p2pdma's gen_pool gives it: best fit, freed
- * neighbours are joined. Bookkeeping only; it never touches the memory.
+ * neighbours are joined. Bookkeeping only; it never touches the memory. It is published at first.
  */
 export class Pool {
-  /** Bytes. */
+  /** Bytes, whole pages. */
   readonly size: number;
-  /** Sorted by offset, never adjacent. */
-  readonly #free: Extent[];
-  readonly #used = new Map<number, Allocation>();
+  readonly #extents: Extents;
+  readonly #revocation = new Revocation<Allocation>();
+  #isPublished = true;
+  /** The fewest pages that were ever free. */
+  #low: number;
 
+  static {
+    revocationOf = (pool) => pool.#revocation;
+  }
+
+  /** `size` in bytes; what is no whole page at its end is left alone. */
   constructor(size: number) {
-    this.size = Math.floor(size / POOL_PAGE) * POOL_PAGE;
-    this.#free = this.size > 0 ? [{ offset: 0, length: this.size }] : [];
+    const pages = Math.floor(size / POOL_PAGE);
+    this.size = pages * POOL_PAGE;
+    this.#extents = new Extents(pages > 0 ? [{ start: 0, end: pages }] : []);
+    this.#low = pages;
   }
 
   /** Bytes that are free. */
   get available(): number {
-    return this.#free.reduce((sum, { length }) => sum + length, 0);
+    return this.#extents.available * POOL_PAGE;
   }
 
   /** Bytes of the largest piece that alloc() can give. */
   get largestFree(): number {
-    return this.#free.reduce((most, { length }) => Math.max(most, length), 0);
+    return this.#extents.largest * POOL_PAGE;
   }
 
-  /** At least `length` bytes, page aligned. Errors: NO_ROOM, BAD_ARGUMENT. */
-  alloc(length: number): Allocation {
-    if (!Number.isSafeInteger(length) || length <= 0)
-      throw new P2pError("BAD_ARGUMENT", `cannot allocate ${length} bytes of peer memory`);
-    const size = Math.ceil(length / POOL_PAGE) * POOL_PAGE;
-    let best: Extent | undefined;
-    for (const extent of this.#free)
-      if (extent.length >= size && (!best || extent.length < best.length)) best = extent;
-    if (!best)
-      throw new P2pError(
-        "NO_ROOM",
-        `no ${size} contiguous bytes of peer memory are free (largest piece: ${this.largestFree})`,
-        { hint: "use less in flight (bs times iodepth) or a larger provider" },
-      );
-    const allocation = { offset: best.offset, length: size };
-    best.offset += size;
-    best.length -= size;
-    if (best.length === 0) this.#free.splice(this.#free.indexOf(best), 1);
-    this.#used.set(allocation.offset, allocation);
-    return allocation;
+  /** The most bytes that were in use at once. */
+  get peak(): number {
+    return this.size - this.#low * POOL_PAGE;
   }
 
-  /** Errors: NOT_ALLOCATED for a second free, or for what another pool gave. */
+  /** Pieces that are handed out. */
+  get allocationCount(): number {
+    return this.#extents.count;
+  }
+
+  statistics(): PoolStatistics {
+    const { size, available, largestFree, peak, allocationCount: allocations } = this;
+    return { size, available, largestFree, peak, allocations };
+  }
+
+  /**
+   * At least `length` bytes. `alignment` in bytes, of their offset: a power of two, a page or more.
+   * Errors: NO_ROOM, BAD_ARGUMENT, UNPUBLISHED, REVOKED.
+   */
+  alloc(length: number, alignment = POOL_PAGE): Allocation {
+    if (!Number.isSafeInteger(length) || length <= 0) throw badLength(length);
+    if (alignment !== POOL_PAGE && !(alignment > POOL_PAGE && isPowerOfTwo(alignment)))
+      throw badAlignment(length, alignment);
+    if (this.#revocation.error)
+      throw revoked(`${length} bytes to allocate`, this.#revocation.error);
+    if (!this.#isPublished) throw unpublished(length);
+    const extents = this.#extents;
+    const pages = Math.ceil(length / POOL_PAGE);
+    const extent = extents.alloc(pages, alignment / POOL_PAGE);
+    if (extent === NO_EXTENT) throw this.#noRoom(pages * POOL_PAGE, alignment);
+    if (extents.available < this.#low) this.#low = extents.available;
+    return handOut(this, extent, extents.start(extent), pages);
+  }
+
+  /**
+   * Takes back what alloc() gave, also after unpublish() and revoke(): holders let go then.
+   * Errors: DOUBLE_FREE, FOREIGN_FREE for what another pool gave.
+   */
   free(allocation: Allocation): void {
-    if (this.#used.get(allocation.offset) !== allocation)
-      throw new P2pError(
-        "NOT_ALLOCATED",
-        `${allocation.length} bytes at offset ${allocation.offset} are not allocated from this pool`,
-      );
-    this.#used.delete(allocation.offset);
-    const next = this.#free.findIndex(({ offset }) => offset > allocation.offset);
-    const at = next < 0 ? this.#free.length : next;
-    const before = this.#free[at - 1];
-    const after = this.#free[at];
-    const joined = { ...allocation };
-    const joinsBefore = before && before.offset + before.length === joined.offset;
-    const joinsAfter = after && joined.offset + joined.length === after.offset;
-    if (joinsBefore) {
-      joined.offset = before.offset;
-      joined.length += before.length;
-    }
-    if (joinsAfter) joined.length += after.length;
-    this.#free.splice(
-      joinsBefore ? at - 1 : at,
-      Number(Boolean(joinsBefore)) + Number(Boolean(joinsAfter)),
-      joined,
+    if (allocation.pool !== this) throw foreignFree(allocation);
+    const extent = takeBack(allocation);
+    if (extent === NO_EXTENT) throw doubleFree(allocation);
+    this.#extents.free(extent);
+    this.#revocation.forget(allocation);
+  }
+
+  /** Lets alloc() give memory again. Errors: REVOKED. Idempotent. */
+  publish(): void {
+    if (this.#revocation.error) throw revoked("the pool's bytes", this.#revocation.error);
+    this.#isPublished = true;
+  }
+
+  /** From now on alloc() gives nothing; what is held stays valid. Idempotent. */
+  unpublish(): void {
+    this.#isPublished = false;
+  }
+
+  /**
+   * The memory is gone, for ever: tells each holder once, but for those whose allocation a listener
+   * frees before it is their turn. A listener that throws does not keep the others from being told;
+   * what the first one threw is thrown at the end. Idempotent.
+   */
+  revoke(error: P2pError): void {
+    this.#revocation.revoke(error);
+  }
+
+  #noRoom(size: number, alignment: number): P2pError {
+    const aligned = alignment > POOL_PAGE ? `, aligned to ${alignment},` : "";
+    return new P2pError(
+      "NO_ROOM",
+      `no ${size} contiguous bytes${aligned} of peer memory are free (largest piece: ${this.largestFree})`,
+      { hint: "use less in flight (bs times iodepth) or a larger provider" },
     );
   }
+}
+
+function place({ offset, length }: Allocation): string {
+  return `${length} bytes of peer memory at offset ${offset}`;
+}
+
+function badLength(length: number): P2pError {
+  return new P2pError("BAD_ARGUMENT", `cannot allocate ${length} bytes of peer memory`, {
+    hint: "give a whole number of bytes, 1 or more",
+  });
+}
+
+function badAlignment(length: number, alignment: number): P2pError {
+  return new P2pError(
+    "BAD_ARGUMENT",
+    `cannot allocate ${length} bytes of peer memory with an alignment of ${alignment}`,
+    { hint: `give a power of two, ${POOL_PAGE} or more` },
+  );
+}
+
+function unpublished(length: number): P2pError {
+  return new P2pError(
+    "UNPUBLISHED",
+    `cannot allocate ${length} bytes of peer memory: it is not published`,
+    { hint: "publish() it, or choose another provider" },
+  );
+}
+
+function revoked(what: string, cause: P2pError): P2pError {
+  return new P2pError("REVOKED", `${what} are revoked: ${cause.message}`, {
+    hint: "open the provider again once its device is back",
+    ...(cause.device === undefined ? {} : { device: cause.device }),
+    cause,
+  });
+}
+
+function doubleFree(allocation: Allocation): P2pError {
+  return new P2pError("DOUBLE_FREE", `${place(allocation)} were freed before`, {
+    hint: "free an allocation once",
+  });
+}
+
+function foreignFree(allocation: Allocation): P2pError {
+  return new P2pError("FOREIGN_FREE", `${place(allocation)} are not from this pool`, {
+    hint: "free an allocation at its own pool",
+  });
 }

@@ -46,10 +46,12 @@ describe("AddressSpace", () => {
 
   it("gives the IOVA back when mapping fails", () => {
     const { platform, space } = setUp();
+    const first = space.allocate(4096);
+    first.close();
     platform.failNext = "MEMLOCK";
     assert.throws(() => space.allocate(4096), { code: "MEMLOCK" });
     const buffer = space.allocate(4096);
-    assert.equal(buffer.iova, MiB);
+    assert.equal(buffer.iova, first.iova);
     buffer.close();
   });
 
@@ -60,7 +62,7 @@ describe("AddressSpace", () => {
     assert.deepEqual([first.iova, first.isIdentity], [BAR, true]);
     const second = space.mapPeer(bar, BAR);
     assert.equal(second.isIdentity, false);
-    assert.ok(second.iova < BAR);
+    assert.ok(second.iova < BAR || second.iova >= BAR + 2 * MiB);
     first.close();
     first.close();
     second.close();

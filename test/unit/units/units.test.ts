@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { P2pError } from "#lib/errors.js";
-import { formatSize, parseSize, shortSize } from "#lib/units.js";
+import { formatSize, isPowerOfTwo, parseSize, shortSize } from "#lib/units.js";
 
 describe("sizes", () => {
   it("reads bytes and fio's 1024-based suffixes in either case", () => {
@@ -73,5 +73,19 @@ describe("sizes", () => {
         assert.equal(parseSize(shortSize(bytes)), bytes);
       }),
     );
+  });
+});
+
+describe("isPowerOfTwo", () => {
+  it("knows every one that is a safe integer, and its neighbours", () => {
+    for (let bits = 2; bits < 53; bits++)
+      assert.deepEqual(
+        [-1, 0, 1].map((more) => isPowerOfTwo(2 ** bits + more)),
+        [false, true, false],
+      );
+    assert.deepEqual([1, 2, 0, -1, -2, 0.5, NaN, Infinity].map(isPowerOfTwo), [
+      ...[true, true],
+      ...[false, false, false, false, false, false],
+    ]);
   });
 });

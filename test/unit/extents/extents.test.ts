@@ -50,6 +50,16 @@ describe("Extents", () => {
     assert.equal(extents.start(extents.alloc(8, 8)), 8);
   });
 
+  it("uses the numbers of extents again, however often these were split and joined", () => {
+    const extents = new Extents([{ start: 0, end: 64 }]);
+    for (let round = 0; round < 100; round++) {
+      const all = [3, 5, 7].map((length) => extents.alloc(length, 4));
+      for (const index of [1, 0, 2]) extents.free(all[index] ?? NO_EXTENT);
+    }
+    const pages = Array.from({ length: 64 }, () => extents.alloc(1));
+    assert.equal(Math.max(...pages), 64);
+  });
+
   it("withdraws what is outside, also of what is freed later and confined again", () => {
     const extents = new Extents([{ start: 0, end: 100 }]);
     const held = extents.alloc(30);

@@ -7,6 +7,7 @@ import { NaiveExtents } from "../../support/naive-extents.js";
 const PAGE = 4096;
 const PAGES = 1500;
 const OPERATIONS = 10_000;
+// A failure names its seed and is not shrunk: that would take minutes for so many operations.
 const RUNS = 10;
 
 /** A pool, and what it should be. */
@@ -99,7 +100,7 @@ describe("Pool, against a sorted list", () => {
         assert.equal(pair.pool.largestFree, PAGES * PAGE);
         assert.equal(pair.pool.available, PAGES * PAGE);
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     );
   });
 
@@ -123,7 +124,7 @@ describe("Pool, against a sorted list", () => {
         while (pair.live.length > 0) pair.free(0);
         assert.equal(pair.pool.available, PAGES * PAGE);
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, endOnFailure: true },
     );
   });
 });

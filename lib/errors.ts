@@ -12,7 +12,13 @@ export interface P2pErrorDetails {
 }
 
 /** Mistakes in what the user typed: the command line exits with 2 for these, else with 1. */
-const USAGE_CODES = new Set(["BAD_ARGUMENT", "BAD_ENDPOINT", "BAD_SIZE", "BAD_MACHINE_FILE"]);
+const USAGE_CODES = new Set([
+  "BAD_ARGUMENT",
+  "BAD_ENDPOINT",
+  "BAD_SIZE",
+  "BAD_MACHINE_FILE",
+  "BAD_USER",
+]);
 
 /**
  * Every failure that p2pmem reports. `code` is stable and meant for programs; `message` is one line.

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { Command } from "commander";
 import { addBenchCommand } from "./bench.js";
+import { addBindCommands } from "./bind.js";
 import { addCopyCommand } from "./copy.js";
+import { addDoctorCommand } from "./doctor.js";
 import { describeFailure } from "./failure.js";
 import { addListCommand } from "./list.js";
 import { addProbeCommand } from "./probe.js";
@@ -22,6 +24,8 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 data that is not right, 130 interrupted.
 
 Examples:
   p2pmem bench                             the main job, on the loopback machine
+  p2pmem doctor                            is this machine ready for it
+  p2pmem bind 0000:03:00.0 0000:04:00.0    give devices to vfio-pci
   p2pmem list --platform vfio              what there is on this machine
   p2pmem copy 0000:03:00.0 0000:04:00.0 --verify`,
   );
@@ -30,6 +34,8 @@ addListCommand(program);
 addCopyCommand(program);
 addBenchCommand(program);
 addProbeCommand(program);
+addBindCommands(program);
+addDoctorCommand(program);
 
 try {
   await program.parseAsync();

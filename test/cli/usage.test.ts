@@ -4,7 +4,7 @@ import { bin, p2pmem } from "../support/command.js";
 
 describe("p2pmem without a job", () => {
   it("explains itself and every command, with examples", async () => {
-    for (const command of ["", "list", "copy", "bench", "probe"]) {
+    for (const command of ["", "list", "copy", "bench", "probe", "bind", "unbind", "doctor"]) {
       const { code, stdout, stderr } = await p2pmem(...[command, "--help"].filter(Boolean));
       assert.equal(code, 0, command);
       assert.equal(stderr, "");
@@ -73,6 +73,13 @@ describe("mistakes in the arguments", () => {
       "BAD_SIZE",
       ["probe", "0000:03:00.0", "0000:05:00.0", "0000:04:00.0", "--scratch", "0000:04:00.0@4q"],
     ],
+    ["BAD_ARGUMENT", ["bind"]],
+    ["BAD_ENDPOINT", ["bind", "0000:03:00.0", "nvme0"]],
+    ["BAD_ARGUMENT", ["bind", "0000:03:00.0", "--platform", "loopback"]],
+    ["BAD_ARGUMENT", ["unbind", "0000:03:00.0", "--machine", "acs"]],
+    ["BAD_ENDPOINT", ["unbind", "03:00"]],
+    ["BAD_ARGUMENT", ["doctor", "--platform", "loopback"]],
+    ["BAD_ARGUMENT", ["doctor", "surplus"]],
   ];
   for (const [expected, args] of mistakes)
     it(`${expected}: p2pmem ${args.join(" ")}`, async () => {

@@ -1,0 +1,46 @@
+import type { Host } from "./host.js";
+
+const COMMAND_LINE =
+  "the kernel command line (GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub) and reboot";
+
+/** The IOMMU groups, by number. Those of no-IOMMU mode are none: nothing translates there. */
+export function iommuGroups(host: Host): number[] {
+  return host
+    .list("/sys/kernel/iommu_groups")
+    .filter((group) => host.read(`/sys/kernel/iommu_groups/${group}/name`) !== "vfio-noiommu")
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** The kernel command line's parameters that concern the IOMMU. */
+export function iommuParameters(host: Host): string[] {
+  return (host.read("/proc/cmdline") ?? "")
+    .split(/\s+/)
+    .filter((word) => /^(intel_|amd_)?iommu(\.\w+)?=/.test(word));
+}
+
+/**
+ * How to switch the IOMMU on, for this processor: Intel's is off in most kernels until it is asked
+ * for (CONFIG_INTEL_IOMMU_DEFAULT_ON), AMD's is on wherever the firmware has it
+ * (Documentation/admin-guide/kernel-parameters.txt).
+ */
+export function switchIommuOn(host: Host): string {
+  const off = iommuParameters(host).filter((word) => /=(.*,)?off\b/.test(word));
+  if (off.length > 0) return `take ${off.join(" ")} off ${COMMAND_LINE}`;
+  const cpu = host.read("/proc/cpuinfo") ?? "";
+  const isVirtual = /^flags\s*:.*\bhypervisor\b/m.test(cpu);
+  const vendor = /^vendor_id\s*: (.*)$/m.exec(cpu)?.[1];
+  const name = { AuthenticAMD: "the IOMMU (AMD-Vi)", GenuineIntel: "VT-d" }[vendor ?? ""];
+  const hardware = isVirtual
+    ? "give this virtual machine an IOMMU, from outside"
+    : `switch ${name ?? "the IOMMU"} on in the firmware setup`;
+  const isAsked = iommuParameters(host).some((word) => /^intel_iommu=(.*,)?on\b/.test(word));
+  return vendor !== "GenuineIntel" || isAsked
+    ? hardware
+    : `${hardware}, ${addKernelParameter("intel_iommu=on")}`;
+}
+
+/** How a kernel command line gets another parameter. */
+export function addKernelParameter(parameter: string): string {
+  return `add ${parameter} to ${COMMAND_LINE}`;
+}

@@ -28,6 +28,9 @@ const NEEDED = [
   ["xz-utils", () => findProgram("xz")],
   ["zstd", () => findProgram("zstd")],
   ["util-linux", () => findProgram("flock")],
+  // For the tests inside it: volumes and file systems on the disks.
+  ["dmsetup", () => findProgram("dmsetup")],
+  ["e2fsprogs", () => findProgram("mkfs.ext4")],
 ];
 
 /** The packages that are still missing, by their Debian names. */

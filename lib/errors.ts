@@ -14,9 +14,10 @@ export interface P2pErrorDetails {
 /** Mistakes in what the user typed: the command line exits with 2 for these, else with 1. */
 const USAGE_CODES = new Set([
   "BAD_ARGUMENT",
+  "BAD_CAPTURE",
   "BAD_ENDPOINT",
-  "BAD_SIZE",
   "BAD_MACHINE_FILE",
+  "BAD_SIZE",
   "BAD_USER",
 ]);
 

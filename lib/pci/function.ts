@@ -3,25 +3,17 @@ import { readAcs, type Acs } from "./acs.js";
 import { parseBdf, type Bdf } from "./bdf.js";
 import { ConfigSpace } from "./config-space.js";
 import { readExpress, type Express } from "./express.js";
+import {
+  readBars,
+  readUnassignedBars,
+  readVfBars,
+  readWindows,
+  type AddressRange,
+  type Bar,
+} from "./resources.js";
 import * as spec from "./spec.js";
 
-/** A memory BAR. */
-export interface Bar {
-  readonly index: number;
-  /** Bus address; what a peer must put on the wire to reach it. */
-  readonly address: number;
-  /** Bytes. */
-  readonly size: number;
-  readonly prefetchable: boolean;
-  readonly is64: boolean;
-}
-
-/** A range of bus addresses. */
-export interface AddressRange {
-  readonly start: number;
-  /** Bytes. */
-  readonly size: number;
-}
+export type { AddressRange, Bar };
 
 /** What the IOMMU does for a function's DMA in the kernel's hands (not in VFIO's, where it translates). */
 export type IommuMode = "translates" | "passes" | "none" | "unknown";
@@ -38,10 +30,14 @@ export class PciFunction {
   /** Class, subclass and programming interface, 24 bits. */
   readonly classCode: number;
   readonly isBridge: boolean;
-  /** Memory BARs by index; null where there is none (or an I/O BAR). */
+  /** Memory BARs by index; null where there is none with an address (or an I/O BAR). */
   readonly bars: readonly (Bar | null)[];
-  /** Memory windows of a bridge; other resources beyond the BARs (VF BARs) of an endpoint. */
+  /** Memory BARs that firmware and kernel found no room for: nobody can reach them. */
+  readonly unassignedBars: readonly Pick<Bar, "index" | "size">[];
+  /** Memory windows of a bridge. */
   readonly windows: readonly AddressRange[];
+  /** Where the BARs of its virtual functions are. */
+  readonly vfBars: readonly AddressRange[];
   readonly driver: string | null;
   readonly iommuGroup: number | null;
   readonly iommu: IommuMode;
@@ -55,6 +51,11 @@ export class PciFunction {
   /** The link above it, or of a root or downstream port the one below; null: none, or not known. */
   readonly link: RawLink | null;
 
+  /** Bytes of configuration space that could be read: 64 for users other than root. */
+  readonly configSize: number;
+  /** False where its registers read as all ones: in reset, without power, or gone. */
+  readonly answers: boolean;
+
   constructor(raw: RawPciFunction, parent: PciFunction | null) {
     const config = new ConfigSpace(raw.config);
     this.address = parseBdf(raw.address);
@@ -66,21 +67,10 @@ export class PciFunction {
     this.isBridge =
       ((config.read8(spec.PCI_HEADER_TYPE) ?? 0) & spec.PCI_HEADER_TYPE_MASK) ===
       spec.PCI_HEADER_TYPE_BRIDGE;
-    this.bars = raw.resources.slice(0, spec.BAR_COUNT).map((resource, index) =>
-      resource.size > 0n && (resource.flags & spec.IORESOURCE_MEM) !== 0n
-        ? {
-            index,
-            address: Number(resource.start),
-            size: Number(resource.size),
-            prefetchable: (resource.flags & spec.IORESOURCE_PREFETCH) !== 0n,
-            is64: (resource.flags & spec.IORESOURCE_MEM_64) !== 0n,
-          }
-        : null,
-    );
-    this.windows = raw.resources
-      .slice(spec.WINDOWS_START)
-      .filter(({ size, flags }) => size > 0n && (flags & spec.IORESOURCE_MEM) !== 0n)
-      .map(({ start, size }) => ({ start: Number(start), size: Number(size) }));
+    this.bars = readBars(raw.resources);
+    this.unassignedBars = readUnassignedBars(raw.resources);
+    this.windows = this.isBridge ? readWindows(raw.resources, config) : [];
+    this.vfBars = this.isBridge ? [] : readVfBars(raw.resources);
     this.driver = raw.driver;
     this.iommuGroup = raw.iommuGroup;
     this.iommu = iommuMode(raw);
@@ -89,6 +79,8 @@ export class PciFunction {
     this.express = readExpress(config);
     this.acs = readAcs(config);
     this.link = raw.link ?? this.express?.link ?? null;
+    this.configSize = config.size;
+    this.answers = config.answers;
   }
 
   get isNvme(): boolean {

@@ -11,14 +11,39 @@ export const PCI_STATUS = 0x06;
 export const PCI_CLASS_REVISION = 0x08;
 export const PCI_HEADER_TYPE = 0x0e;
 export const PCI_CAPABILITY_LIST = 0x34;
+export const PCI_STD_HEADER_SIZEOF = 0x40;
 
+export const PCI_COMMAND_MEMORY = 1 << 1;
 export const PCI_STATUS_CAP_LIST = 1 << 4;
 export const PCI_HEADER_TYPE_MASK = 0x7f;
 export const PCI_HEADER_TYPE_BRIDGE = 1;
 
+/**
+ * Windows of a bridge (PCI-to-PCI Bridge Architecture 1.2 §3.2.5.8 to §3.2.5.10): bits 15:4 of a
+ * register are bits 31:20 of an address, the low bits of the limit are ones. A base above its limit
+ * is a closed window.
+ */
+export const PCI_MEMORY_BASE = 0x20;
+export const PCI_MEMORY_LIMIT = 0x22;
+export const PCI_PREF_MEMORY_BASE = 0x24;
+export const PCI_PREF_MEMORY_LIMIT = 0x26;
+export const PCI_PREF_BASE_UPPER32 = 0x28;
+export const PCI_PREF_LIMIT_UPPER32 = 0x2c;
+export const PCI_WINDOW_MASK = 0xfff0;
+export const PCI_WINDOW_SHIFT = 16;
+export const PCI_WINDOW_GRANULE = 1 << 20;
+export const PCI_PREF_RANGE_TYPE_MASK = 0xf;
+export const PCI_PREF_RANGE_TYPE_64 = 1;
+
 /** Class codes, PCI Code and ID Assignment §1. */
 export const PCI_CLASS_NVME = 0x010802;
 export const PCI_CLASS_MEMORY_OTHER = 0x058000;
+export const PCI_CLASS_SHIFT = 8;
+export const PCI_BASE_CLASS_SHIFT = 16;
+export const PCI_CLASS_INFINIBAND = 0x0c06;
+export const PCI_BASE_CLASS_NETWORK = 0x02;
+export const PCI_BASE_CLASS_DISPLAY = 0x03;
+export const PCI_BASE_CLASS_ACCELERATOR = 0x12;
 
 /** Capability identifiers. */
 export const PCI_CAP_ID_EXP = 0x10;
@@ -58,7 +83,13 @@ export const IORESOURCE_IO = 0x100n;
 export const IORESOURCE_MEM = 0x200n;
 export const IORESOURCE_PREFETCH = 0x2000n;
 export const IORESOURCE_MEM_64 = 0x100000n;
+export const IORESOURCE_DISABLED = 0x10000000n;
+export const IORESOURCE_UNSET = 0x20000000n;
 
-/** Number of BARs of a function; the ROM follows, then the windows of a bridge. */
+/**
+ * A function's resources in the kernel's order (linux/pci.h): BARs, the ROM, then the BARs that an
+ * SR-IOV physical function has for its virtual functions, or the windows of a bridge (which a kernel
+ * with SR-IOV puts behind six such BARs, that a bridge does not have).
+ */
 export const BAR_COUNT = 6;
-export const WINDOWS_START = BAR_COUNT + 1;
+export const AFTER_ROM = BAR_COUNT + 1;

@@ -14,11 +14,19 @@ export class PciTree {
   readonly #byAddress = new Map<Bdf, PciFunction>();
   readonly #byName: ReadonlyMap<string, HostBridge>;
 
-  /** Errors: BAD_TOPOLOGY, where a function's bridge is missing or below itself. */
+  /**
+   * Errors: BAD_TOPOLOGY, where a function is there twice, is a bridge below itself, or lacks what it
+   * hangs from or is part of.
+   */
   constructor({ functions, cpu }: RawTopology) {
-    const raw = new Map(functions.map((entry) => [parseBdf(entry.address), entry]));
+    const raw = new Map<Bdf, RawPciFunction>();
+    for (const entry of functions) {
+      const address = parseBdf(entry.address);
+      if (raw.has(address)) throw badTopology(address, `${address} is there twice`);
+      raw.set(address, entry);
+    }
     for (const entry of raw.values()) this.#add(entry, raw, new Set());
-    this.functions = [...this.#byAddress.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
+    this.functions = [...this.#byAddress.values()].sort((a, b) => compare(a.address, b.address));
     this.hostBridges = this.#findHostBridges(functions);
     this.#byName = new Map(this.hostBridges.map((bridge) => [bridge.name, bridge]));
     this.cpu = cpu;
@@ -48,6 +56,7 @@ export class PciTree {
   busRanges(): AddressRange[] {
     return this.functions.flatMap((fn) => [
       ...fn.windows,
+      ...fn.vfBars,
       ...fn.bars.flatMap((bar) => (bar ? [{ start: bar.address, size: bar.size }] : [])),
     ]);
   }
@@ -63,14 +72,16 @@ export class PciTree {
     if (known) return known;
     if (below.has(entry)) throw badTopology(address, `${address} is a bridge below itself`);
     below.add(entry);
-    let parent: PciFunction | null = null;
-    if (entry.parent !== null) {
-      const above = raw.get(parseBdf(entry.parent));
-      if (!above)
-        throw badTopology(address, `${entry.parent}, the bridge above ${address}, is missing`);
-      parent = this.#add(above, raw, below);
-    }
-    const made = new PciFunction(entry, parent);
+    const find = (name: string | null, role: string): RawPciFunction | null => {
+      const found = name === null ? null : raw.get(parseBdf(name));
+      if (found === undefined)
+        throw badTopology(address, `${name}, ${role} ${address}, is missing`);
+      return found;
+    };
+    find(entry.physicalFunction, "the physical function of");
+    find(entry.hostBridgeParent, "which has the host bridge of");
+    const above = find(entry.parent, "the bridge above");
+    const made = new PciFunction(entry, above && this.#add(above, raw, below));
     this.#byAddress.set(address, made);
     return made;
   }
@@ -78,12 +89,17 @@ export class PciTree {
   #findHostBridges(raw: readonly RawPciFunction[]): HostBridge[] {
     const within = new Map(raw.map((entry) => [entry.hostBridge, entry.hostBridgeParent]));
     return [...within]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .sort(([a], [b]) => compare(a, b))
       .map(([name, parent]) => {
         const onRootBus = this.functions.filter((fn) => fn.hostBridge === name && !fn.parent);
         return new HostBridge(name, parent === null ? null : parseBdf(parent), onRootBus);
       });
   }
+}
+
+/** By domain as a number first: a domain has four digits or, behind Intel VMD, five. */
+function compare(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : 1);
 }
 
 function badTopology(device: Bdf, message: string): P2pError {

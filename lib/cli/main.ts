@@ -9,6 +9,7 @@ import { addListCommand } from "./list.js";
 import { addProbeCommand } from "./probe.js";
 import { addGlobalOptions } from "./options.js";
 import { packageVersion } from "./report.js";
+import { addTopologyCommand } from "./topology.js";
 
 const program = new Command("p2pmem")
   .description("Copy data from PCIe device to PCIe device, peer to peer, and see what that gains.")
@@ -27,10 +28,12 @@ Examples:
   p2pmem doctor                            is this machine ready for it
   p2pmem bind 0000:03:00.0 0000:04:00.0    give devices to vfio-pci
   p2pmem list --platform vfio              what there is on this machine
+  p2pmem topology --platform vfio          who can reach whose memory, and why not
   p2pmem copy 0000:03:00.0 0000:04:00.0 --verify`,
   );
 addGlobalOptions(program);
 addListCommand(program);
+addTopologyCommand(program);
 addCopyCommand(program);
 addBenchCommand(program);
 addProbeCommand(program);

@@ -61,13 +61,23 @@ export function valueOption(
   });
 }
 
+/** Such an option that may be repeated: its values in a list, each once. */
+export function repeatedOption(
+  flags: string,
+  description: string,
+  parse: (text: string) => unknown,
+): Option {
+  const values = new Set<unknown>();
+  return valueOption(flags, description, (text) => [...values.add(parse(text))]);
+}
+
 /** For a comma list; a value that stands twice counts once. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => [...new Set(text.split(",").map((item) => parse(item.trim())))];
 }
 
 /** Empty where a script's variable is not set, say. */
-function parseFileName(text: string): string {
+export function parseFileName(text: string): string {
   if (text === "") throw new P2pError("BAD_ARGUMENT", "the file's name is empty");
   return text;
 }

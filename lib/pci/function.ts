@@ -16,7 +16,8 @@ import * as spec from "./spec.js";
 export type { AddressRange, Bar };
 
 /** What the IOMMU does for a function's DMA in the kernel's hands (not in VFIO's, where it translates). */
-export type IommuMode = "translates" | "passes" | "none" | "unknown";
+export type IommuMode = (typeof IOMMU_MODES)[number];
+export const IOMMU_MODES = ["translates", "passes", "none", "unknown"] as const;
 
 /** One PCI function: what its configuration space and sysfs say of it. */
 export class PciFunction {

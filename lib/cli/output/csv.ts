@@ -77,6 +77,7 @@ export function devicesCsv({ controllers, providers }: DeviceReport): string {
   ]);
 }
 
+/** Lines as RFC 4180 has them; null and undefined are empty cells. */
 export function rows(cells: Cell[][]): string {
   return cells.map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }

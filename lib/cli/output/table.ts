@@ -1,11 +1,11 @@
+import { WIDTH } from "./wrap.js";
+
 /** How a column is shown; `title` may have two lines. */
 export interface Column<Row> {
   title: string;
   align: "left" | "right";
   value(row: Row): string;
 }
-
-const WIDTH = 100;
 
 /** Lines of a table, with two blanks between columns, or one where it would get too wide. */
 export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {

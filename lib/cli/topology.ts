@@ -3,6 +3,7 @@ import { parseProvider } from "../copy/endpoint.js";
 import { P2pError } from "../errors.js";
 import { parseBdf, type Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
+import { peerPath } from "../pci/peer-path.js";
 import { likelyClients, likelyProviders } from "../pci/peers.js";
 import { PciTree } from "../pci/tree.js";
 import { readCapture } from "../platform/capture.js";
@@ -31,7 +32,7 @@ export function addTopologyCommand(program: Command): void {
         "--from <dir>",
         "another machine: what scripts/capture-topology wrote there, unpacked",
         parseFileName,
-      ).conflicts(["platform", "machine"]),
+      ),
     )
     .addOption(
       repeatedOption(
@@ -41,7 +42,7 @@ export function addTopologyCommand(program: Command): void {
       ),
     )
     .addOption(repeatedOption("--client <bdf>", "this client only (may be repeated)", parseBdf))
-    .addOption(new Option("--json", "the same as --output-format json").conflicts("outputFormat"))
+    .addOption(new Option("--json", "the same as --output-format json"))
     .addHelpText(
       "after",
       `
@@ -55,8 +56,21 @@ Examples:
   p2pmem topology --from capture --json`,
     )
     .action(async (_options: unknown, command: Command) => {
+      refuseTogether(command, "from", ["platform", "machine"]);
+      refuseTogether(command, "json", ["outputFormat"]);
       process.exitCode = await topology(command.optsWithGlobals<TopologyOptions>());
     });
+}
+
+/** Commander knows conflicts only within a command's own options. Errors: BAD_ARGUMENT. */
+function refuseTogether(command: Command, name: string, others: readonly string[]): void {
+  const given = (option: string): boolean =>
+    command.getOptionValueSourceWithGlobals(option) === "cli";
+  const other = others.find(given);
+  if (!given(name) || other === undefined) return;
+  const flag = (option: string): string =>
+    `--${option.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new P2pError("BAD_ARGUMENT", `${flag(name)} and ${flag(other)} exclude each other`);
 }
 
 async function topology(options: TopologyOptions): Promise<number> {
@@ -97,6 +111,7 @@ function write(
     ...machine,
     providers: named(options.provider) ?? likelyProviders(tree),
     clients: named(options.client) ?? likelyClients(tree),
+    path: (provider, client) => peerPath(tree, provider, client),
   };
   if (options.json === true || options.outputFormat === "json")
     for (const piece of topologyJson(view)) output.write(piece);

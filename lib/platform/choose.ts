@@ -39,7 +39,17 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
     return { platform: openLoopback(machine), reason: "since a machine was named" };
 
   const real = new VfioPlatform();
-  const tree = new PciTree(real.topology());
+  let tree: PciTree;
+  try {
+    tree = new PciTree(real.topology());
+  } catch (error) {
+    if (!(error instanceof P2pError) || named.length > 0) throw error;
+    // A sandbox may hide parts of sysfs; nobody asked for this machine.
+    return {
+      platform: openLoopback(),
+      reason: `since this machine cannot be read: ${error.message}`,
+    };
+  }
   if (named.length === 0) {
     const owned = tree.functions.filter(({ isNvme, isOwnedByVfio }) => isNvme && isOwnedByVfio);
     if (owned.length >= 2)

@@ -1,4 +1,4 @@
-import { WIDTH } from "./wrap.js";
+import { WIDTH } from "./text.js";
 
 /** How a column is shown; `title` may have two lines. */
 export interface Column<Row> {

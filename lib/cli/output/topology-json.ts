@@ -2,7 +2,7 @@ import type { PciFunction } from "../../pci/function.js";
 import type { PeerPath } from "../../pci/peer-path.js";
 import { acsBits, kindName } from "./topology-tree.js";
 import { countIommuGroups, countIommuModes, type TopologyView } from "./topology.js";
-import { pairs } from "./topology-matrix.js";
+import { known, pairs } from "./topology-matrix.js";
 
 /** One object, piece by piece, since many devices make many pairs; what is not known is null. */
 export function* topologyJson(view: TopologyView): Generator<string> {
@@ -37,7 +37,7 @@ function describeFunction(fn: PciFunction) {
     physical_function: fn.physicalFunction,
     driver: fn.driver,
     iommu_group: fn.iommuGroup,
-    iommu: fn.iommu === "unknown" ? null : fn.iommu,
+    iommu: known(fn.iommu),
     numa_node: fn.numaNode,
     config_bytes: fn.configSize,
     port_type: express === null ? "conventional" : (express?.portType ?? null),
@@ -69,12 +69,12 @@ function describePath(path: PeerPath) {
     provider: path.provider.address,
     client: path.client.address,
     distance: path.distance,
-    route: orNull(path.route),
-    completion_route: orNull(path.completionRoute),
-    iommu: orNull(path.iommu),
-    kernel: { map_type: orNull(kernel.mapType), reason: kernel.reason },
+    route: known(path.route),
+    completion_route: known(path.completionRoute),
+    iommu: known(path.iommu),
+    kernel: { map_type: known(kernel.mapType), reason: kernel.reason },
     vfio: {
-      map_type: orNull(vfio.mapType),
+      map_type: known(vfio.mapType),
       reason: vfio.reason,
       needs_proof: vfio.needsProof,
     },
@@ -85,10 +85,6 @@ function describePath(path: PeerPath) {
       bandwidth: bottleneck.bandwidth,
     },
   };
-}
-
-function orNull(value: string): string | null {
-  return value.toLowerCase() === "unknown" ? null : value;
 }
 
 function hex(value: number, digits: number): string {

@@ -1,14 +1,13 @@
 import type { PciFunction } from "../../pci/function.js";
-import { peerPath, type PeerPath, type Verdict } from "../../pci/peer-path.js";
-import type { PciTree } from "../../pci/tree.js";
+import type { PeerPath, Verdict } from "../../pci/peer-path.js";
 import { table, type Column } from "./table.js";
-import { WIDTH, wrapWords } from "./wrap.js";
+import { WIDTH, wrapWords } from "./text.js";
 
 /** Providers and clients whose paths are looked at. */
 export interface Matrix {
-  tree: PciTree;
   providers: readonly PciFunction[];
   clients: readonly PciFunction[];
+  path(provider: PciFunction, client: PciFunction): PeerPath;
 }
 
 /** More reasons than that nobody reads; JSON and CSV have each pair's. */
@@ -18,14 +17,19 @@ const INDENT = "  ";
 const SHORT = { BUS_ADDR: "BUS", THROUGH_HOST_BRIDGE: "HOST", NOT_SUPPORTED: "no", UNKNOWN: "?" };
 
 /** In the order in which JSON and CSV list them: by provider, then by client. */
-export function* pairs({ tree, providers, clients }: Matrix): Generator<PeerPath> {
-  for (const provider of providers)
-    for (const client of clients) yield peerPath(tree, provider, client);
+export function* pairs(matrix: Matrix): Generator<PeerPath> {
+  for (const provider of matrix.providers)
+    for (const client of matrix.clients) yield matrix.path(provider, client);
+}
+
+/** For programs: null for what is not known. */
+export function known(word: string): string | null {
+  return word.toLowerCase() === "unknown" ? null : word;
 }
 
 /** A row for each client, a column for each provider, then why a pair cannot, or may not. */
 export function matrixLines(matrix: Matrix): string[] {
-  const { tree, providers, clients } = matrix;
+  const { providers, clients } = matrix;
   if (providers.length === 0)
     return ["No provider: no endpoint has a prefetchable memory BAR of 1 MiB or more."];
   if (clients.length === 0)
@@ -34,7 +38,7 @@ export function matrixLines(matrix: Matrix): string[] {
   const rows = clients.map((client) => ({
     client,
     cells: providers.map((provider) => {
-      const path = peerPath(tree, provider, client);
+      const path = matrix.path(provider, client);
       reasons.add(path);
       return cell(path);
     }),

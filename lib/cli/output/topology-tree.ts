@@ -6,7 +6,7 @@ import * as spec from "../../pci/spec.js";
 import type { PciTree } from "../../pci/tree.js";
 import type { RawLink } from "../../platform.js";
 import { formatSize } from "../../units.js";
-import { wrap, wrapWords } from "./wrap.js";
+import { counted, wrap, wrapWords } from "./text.js";
 
 const UNKNOWN = "?";
 
@@ -147,17 +147,17 @@ function remarks({ functions }: PciTree): string[] {
     ...(cut > 0
       ? [
           `Only ${spec.PCI_STD_HEADER_SIZEOF} bytes of configuration space could be read of ` +
-            `${cut} functions, so ${UNKNOWN} stands for what lies beyond: run as root.`,
+            `${counted(cut, "function")}, so ${UNKNOWN} stands for what lies beyond: run as root.`,
         ]
       : []),
     ...(unextended > 0
       ? [
-          `Extended configuration space of ${unextended} functions is out of reach here, also for ` +
+          `Extended configuration space of ${counted(unextended, "function")} is out of reach here, also for ` +
             `the kernel, so their ACS is not known.`,
         ]
       : []),
     ...(silent > 0
-      ? [`${silent} functions do not answer: they are in reset, without power, or gone.`]
+      ? [`No answer from ${counted(silent, "function")}: in reset, without power, or gone.`]
       : []),
   ].flatMap((text) => ["", ...wrapWords(text, "", "")]);
 }

@@ -2,13 +2,14 @@ import type { CpuIdentity } from "../../platform.js";
 import { IOMMU_MODES, type IommuMode } from "../../pci/function.js";
 import type { PciTree } from "../../pci/tree.js";
 import { rows } from "./csv.js";
-import { matrixLines, pairs, type Matrix } from "./topology-matrix.js";
+import { known, matrixLines, pairs, type Matrix } from "./topology-matrix.js";
 import { treeLines } from "./topology-tree.js";
-import { wrapWords } from "./wrap.js";
+import { counted, wrapWords } from "./text.js";
 
 /** What `topology` shows. */
 export interface TopologyView extends Matrix {
   version: string;
+  tree: PciTree;
   source: {
     kind: "vfio" | "loopback" | "capture";
     /** The directory of a capture. */
@@ -37,7 +38,7 @@ export function topologyText(view: TopologyView): string {
     .join("");
 }
 
-/** One row for each pair. */
+/** One row for each pair; what is not known is an empty cell. */
 export function topologyCsv(view: TopologyView): string {
   return rows([
     [
@@ -47,9 +48,9 @@ export function topologyCsv(view: TopologyView): string {
     ],
     ...[...pairs(view)].map((path) => [
       ...[path.provider.address, path.client.address, path.distance],
-      ...[path.route, path.completionRoute, path.iommu],
-      ...[path.kernel.mapType, path.kernel.reason],
-      ...[path.vfio.mapType, path.vfio.reason, String(path.vfio.needsProof)],
+      ...[known(path.route), known(path.completionRoute), known(path.iommu)],
+      ...[known(path.kernel.mapType), path.kernel.reason],
+      ...[known(path.vfio.mapType), path.vfio.reason, String(path.vfio.needsProof)],
       ...[path.bottleneck?.link.address, path.bottleneck?.bandwidth],
     ]),
   ]);
@@ -86,7 +87,7 @@ function iommuText(tree: PciTree): string {
   ];
   const present = parts.filter(([count]) => count > 0);
   return (
-    `${groups} groups; DMA of kernel drivers: ` +
-    present.map(([count, how]) => `${count} functions ${how}`).join(", ")
+    `${counted(groups, "group")}; DMA of kernel drivers: ` +
+    present.map(([count, how]) => `${counted(count, "function")} ${how}`).join(", ")
   );
 }

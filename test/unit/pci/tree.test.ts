@@ -4,6 +4,7 @@ import { distance } from "#lib/pci/distance.js";
 import type { PciFunction } from "#lib/pci/function.js";
 import { route } from "#lib/pci/route.js";
 import { PciTree } from "#lib/pci/tree.js";
+import type { RawPciFunction } from "#lib/platform.js";
 import { fakeFunction, fakeSwitch, fakeTopology, MEMORY, NONE } from "../../support/fake-pci.js";
 
 const RR = 1 << 2;
@@ -43,6 +44,43 @@ describe("the PCI tree", () => {
       code: "UNKNOWN_DEVICE",
       device: "0000:03:00.0",
     });
+  });
+
+  it("is no tree where a bridge is missing, below itself, or there twice", () => {
+    const bridge = (address: string, parent?: string) =>
+      fakeFunction({ address, ...(parent === undefined ? {} : { parent }), isBridge: true });
+    const ring = [bridge("0000:00:01.0", "0000:01:00.0"), bridge("0000:01:00.0", "0000:00:01.0")];
+    const mistakes: [RegExp, RawPciFunction[]][] = [
+      [/00:01\.0, the bridge above 0000:01:00\.0, is missing/, ring.slice(1)],
+      [/is a bridge below itself/, ring],
+      [/0000:00:01\.0 is there twice/, [bridge("0000:00:01.0"), bridge("00:01.0")]],
+      [
+        /0000:02:00\.0, which has the host bridge of 0000:00:01\.0, is missing/,
+        [{ ...bridge("0000:00:01.0"), hostBridgeParent: "0000:02:00.0" }],
+      ],
+    ];
+    for (const [message, functions] of mistakes)
+      assert.throws(() => new PciTree(fakeTopology(functions)), { code: "BAD_TOPOLOGY", message });
+  });
+
+  it("orders functions and host bridges by domain first, as a number", () => {
+    const addresses = ["10000:00:02.0", "2000:00:00.0", "0000:80:01.0", "0000:00:1f.0"];
+    const tree = new PciTree(
+      fakeTopology(
+        addresses.map((address) => {
+          const hostBridge = `pci${address.slice(0, address.lastIndexOf(":"))}`;
+          return { ...fakeFunction({ address }), hostBridge };
+        }),
+      ),
+    );
+    assert.deepEqual(
+      tree.functions.map(({ address }) => address),
+      addresses.reverse(),
+    );
+    assert.deepEqual(
+      tree.hostBridges.map(({ name }) => name),
+      ["pci0000:00", "pci0000:80", "pci2000:00", "pci10000:00"],
+    );
   });
 
   it("reads memory BARs with their flags, and leaves out I/O and empty ones", () => {

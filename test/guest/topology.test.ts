@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readCapture } from "#lib/platform/capture.js";
+import { readKernelRelease, readTopology } from "#lib/platform/sysfs.js";
+import { bin } from "../support/command.js";
+import { topologyReport } from "../support/topology-schema.js";
+
+const script = fileURLToPath(new URL("../../scripts/capture-topology", import.meta.url));
+const NOBODY = 65534;
+
+/** `p2pmem topology` of this machine, as some user. */
+function topology(uid: number, ...args: string[]): string {
+  const words = [bin, "topology", "--platform", "vfio", ...args];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { uid, encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  return stdout;
+}
+
+describe("the topology of a real kernel", () => {
+  it("is the same by its capture, but for what is left out on purpose", () => {
+    const directory = mkdtempSync(join(tmpdir(), "p2pmem-capture-"));
+    try {
+      const tar = join(directory, "topology.tar");
+      const made = spawnSync("dash", [script, tar], { encoding: "utf8" });
+      assert.equal(made.status, 0, made.stderr);
+      assert.equal(made.stderr, "");
+      mkdirSync(join(directory, "unpacked"));
+      assert.equal(spawnSync("tar", ["-xf", tar, "-C", join(directory, "unpacked")]).status, 0);
+      assert.deepEqual(readCapture(join(directory, "unpacked")), readTopology());
+      assert.equal(readKernelRelease(join(directory, "unpacked")), readKernelRelease());
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
+  it("has the lab's switch, and the devices with memory as providers", () => {
+    const { functions, matrix, cpu } = topologyReport.parse(JSON.parse(topology(0, "--json")));
+    assert.ok(cpu !== null);
+    const kindOf = (address: string | null) => functions.find((fn) => fn.address === address);
+    const above = (name: string): (string | null)[] => {
+      const chain = [];
+      for (let fn = kindOf(process.env[name]!); fn; fn = kindOf(fn.parent))
+        chain.push(fn.port_type);
+      return chain;
+    };
+    const below = ["endpoint", "downstream-port", "upstream-port", "root-port"];
+    assert.deepEqual(above("NVME_CMB"), below);
+    assert.deepEqual(above("NVME2"), ["endpoint", "root-port"]);
+    const providers = new Set(matrix.map(({ provider }) => provider));
+    for (const name of ["NVME_CMB", "CARD", "NVME2"])
+      assert.ok(providers.has(process.env[name]!), name);
+    assert.ok(!providers.has(process.env.NVME1!));
+    const distance = (provider: string, client: string): number | undefined =>
+      matrix.find(
+        (pair) => pair.provider === process.env[provider] && pair.client === process.env[client],
+      )?.distance;
+    assert.deepEqual(
+      [distance("CARD", "NVME1"), distance("CARD", "NVME2"), distance("NVME_CMB", "NVME_CMB")],
+      [4, 6, 0],
+    );
+  });
+
+  it("knows a user's limits: what 64 bytes do not hold is unknown, and the rest is the same", () => {
+    const root = topologyReport.parse(JSON.parse(topology(0, "--json")));
+    const user = topologyReport.parse(JSON.parse(topology(NOBODY, "--json")));
+    const open = ({ functions }: typeof root) =>
+      functions.map(({ address, parent, bars, windows, link, iommu_group, driver }) => [
+        ...[address, parent, bars, windows, link, iommu_group, driver],
+      ]);
+    assert.deepEqual(open(user), open(root));
+    for (const { kind, port_type, acs, config_bytes } of user.functions) {
+      assert.equal(config_bytes, 64);
+      if (kind === "PCI bridge") assert.deepEqual([port_type, acs], [null, null]);
+    }
+    const text = topology(NOBODY).replaceAll("\n", " ");
+    assert.match(text, /MPS \?, ACS \?/);
+    assert.match(text, /Only 64 bytes of configuration space .*: run as root/);
+    assert.doesNotMatch(topology(0), /run as root/);
+  });
+});

@@ -37,14 +37,23 @@ export { AddressSpace } from "./dma/address-space.js";
 export { DmaBuffer } from "./dma/dma-buffer.js";
 export type { Iova } from "./dma/iova.js";
 
+export { readTopology } from "./platform/sysfs.js";
+export { readCapture } from "./platform/capture.js";
 export { PciTree } from "./pci/tree.js";
 export { PciFunction } from "./pci/function.js";
+export type { AddressRange, Bar, IommuMode } from "./pci/function.js";
+export { HostBridge } from "./pci/host-bridge.js";
+export type { Acs } from "./pci/acs.js";
+export type { Express, PortType } from "./pci/express.js";
+export { likelyClients, likelyProviders } from "./pci/peers.js";
+export { peerPath } from "./pci/peer-path.js";
+export type { Bottleneck, MapType, PeerPath, Verdict } from "./pci/peer-path.js";
 export { distance } from "./pci/distance.js";
 export { route } from "./pci/route.js";
 export type { Route } from "./pci/route.js";
 export { parseBdf } from "./pci/bdf.js";
 export type { Bdf } from "./pci/bdf.js";
-export type { Platform } from "./platform.js";
+export type { CpuIdentity, Platform, RawLink, RawPciFunction, RawTopology } from "./platform.js";
 
 export { parseSize, formatSize } from "./units.js";
 export { NvmeError, P2pError } from "./errors.js";

@@ -80,9 +80,13 @@ function readWindowRegisters(config: ConfigSpace): AddressRange[] {
   ];
 }
 
+/**
+ * The kernel's order is BARs, ROM, then six BARs for virtual functions, then windows (linux/pci.h);
+ * without SR-IOV in the kernel the windows follow the ROM. A bridge has no BARs for virtual functions.
+ */
 function beyondRom(resources: readonly Resource[]): AddressRange[] {
   return resources
-    .slice(spec.AFTER_ROM)
+    .slice(spec.WINDOWS_START)
     .filter((resource) => isMemory(resource) && isAssigned(resource))
     .map(({ start, size }) => ({ start: Number(start), size: Number(size) }));
 }

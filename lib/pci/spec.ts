@@ -86,10 +86,6 @@ export const IORESOURCE_MEM_64 = 0x100000n;
 export const IORESOURCE_DISABLED = 0x10000000n;
 export const IORESOURCE_UNSET = 0x20000000n;
 
-/**
- * A function's resources in the kernel's order (linux/pci.h): BARs, the ROM, then the BARs that an
- * SR-IOV physical function has for its virtual functions, or the windows of a bridge (which a kernel
- * with SR-IOV puts behind six such BARs, that a bridge does not have).
- */
+/** Number of BARs of a function; the ROM follows, then the windows of a bridge. */
 export const BAR_COUNT = 6;
-export const AFTER_ROM = BAR_COUNT + 1;
+export const WINDOWS_START = BAR_COUNT + 1;

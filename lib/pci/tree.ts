@@ -38,7 +38,7 @@ export class PciTree {
     if (!found)
       throw new P2pError("UNKNOWN_DEVICE", `there is no PCI device ${address}`, {
         device: address,
-        hint: "p2pmem list shows the devices",
+        hint: "p2pmem topology shows the devices",
       });
     return found;
   }

@@ -68,7 +68,7 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
   throw new P2pError(
     "UNKNOWN_DEVICE",
     `there is no PCI device ${unknown}, neither in this machine nor in the loopback machine`,
-    { device: unknown, hint: "p2pmem list shows the devices" },
+    { device: unknown, hint: "p2pmem topology shows the devices" },
   );
 }
 

@@ -2,6 +2,7 @@ import type { CpuIdentity } from "../../platform.js";
 import { IOMMU_MODES, type IommuMode } from "../../pci/function.js";
 import type { PciTree } from "../../pci/tree.js";
 import { rows } from "./csv.js";
+import { lines } from "./normal.js";
 import { known, matrixLines, pairs, type Matrix } from "./topology-matrix.js";
 import { treeLines } from "./topology-tree.js";
 import { counted, wrapWords } from "./text.js";
@@ -23,7 +24,7 @@ export interface TopologyView extends Matrix {
 
 /** For a person: at most 100 columns wide. */
 export function topologyText(view: TopologyView): string {
-  return [
+  return lines([
     ...wrapWords(view.description, "", ""),
     "",
     ...wrapWords(cpuText(view.tree.cpu), "CPU     ", "        "),
@@ -33,9 +34,7 @@ export function topologyText(view: TopologyView): string {
     ...treeLines(view.tree),
     "",
     ...matrixLines(view),
-  ]
-    .map((line) => `${line}\n`)
-    .join("");
+  ]);
 }
 
 /** One row for each pair; what is not known is an empty cell. */

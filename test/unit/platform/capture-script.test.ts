@@ -98,13 +98,14 @@ describe("scripts/capture-topology", () => {
 
   it("says how much it packed, and where configuration space was cut", () => {
     const whole = capture();
-    const { size } = statSync(join(tree.root, "topology.tar"));
-    assert.equal(whole.stdout, `topology.tar: 4 PCI functions, ${size} bytes\n`);
+    const packed = join(tree.root, "topology.tar");
+    const { size } = statSync(packed);
+    assert.equal(whole.stdout, `${packed}: 4 PCI functions, ${size} bytes\n`);
     assert.equal(whole.stderr, "");
     tree.write(SysfsTree.file(NVME, "config"), WITH_SERIALS.subarray(0, 64));
     const cut = capture();
     assert.equal(cut.status, 0);
-    assert.match(cut.stderr, /^capture-topology: .* of 1 function.* cut at 64 bytes.*root\n$/);
+    assert.match(cut.stderr, /^capture-topology: .* of 1 functions.* cut at 64 bytes.*root\n$/);
   });
 
   it("refuses what it does not understand with 2, and explains itself", () => {

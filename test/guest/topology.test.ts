@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { readCapture } from "#lib/platform/capture.js";
 import { readKernelRelease, readTopology } from "#lib/platform/sysfs.js";
 import { bin } from "../support/command.js";
+import { SysfsTree } from "../support/sysfs-tree.js";
 import { topologyReport } from "../support/topology-schema.js";
 
 const script = fileURLToPath(new URL("../../scripts/capture-topology", import.meta.url));
@@ -82,6 +83,24 @@ describe("the topology of a real kernel", () => {
     for (const { kind, port_type, acs, config_bytes } of user.functions) {
       assert.equal(config_bytes, 64);
       if (kind === "PCI bridge") assert.deepEqual([port_type, acs], [null, null]);
+    }
+  });
+
+  it("that hides it is no reason to fail for who did not ask for this machine", () => {
+    const port = "pci0000:00/0000:00:01.0";
+    const tree = new SysfsTree([{ path: port, resource: "hidden\n" }]);
+    try {
+      // For this process and its children only.
+      const hide = `mount --bind "${tree.root}/sys" /sys && exec "$@"`;
+      const words = ["--mount", "sh", "-c", hide, "sh", process.execPath, bin, "topology"];
+      const { status, stdout, stderr } = spawnSync("unshare", words, { encoding: "utf8" });
+      assert.equal(status, 0, stderr);
+      assert.match(
+        stdout.replaceAll("\n", " "),
+        /^the loopback machine "default", since this machine cannot be read: \S+\/resource line 1/,
+      );
+    } finally {
+      tree.delete();
     }
   });
 });

@@ -2,9 +2,9 @@ import type { PciFunction } from "../../pci/function.js";
 import type { PeerPath } from "../../pci/peer-path.js";
 import { acsBits, kindName } from "./topology-tree.js";
 import { countIommuGroups, countIommuModes, type TopologyView } from "./topology.js";
-import { known, pairs } from "./topology-matrix.js";
+import { known } from "./topology-matrix.js";
 
-/** One object, piece by piece, since many devices make many pairs; what is not known is null. */
+/** One object, in pieces, since many devices make many pairs; what is not known is null. */
 export function* topologyJson(view: TopologyView): Generator<string> {
   const { version, source, tree } = view;
   const head = {
@@ -17,8 +17,9 @@ export function* topologyJson(view: TopologyView): Generator<string> {
   };
   yield `${JSON.stringify(head, null, 2).slice(0, -"\n}".length)},\n  "matrix": [`;
   let separator = "\n";
-  for (const path of pairs(view)) {
-    yield `${separator}    ${JSON.stringify(describePath(path))}`;
+  for (const provider of view.clients.length > 0 ? view.providers : []) {
+    const entries = view.clients.map((client) => describePath(view.path(provider, client)));
+    yield separator + entries.map((entry) => `    ${JSON.stringify(entry)}`).join(",\n");
     separator = ",\n";
   }
   yield `${separator === "\n" ? "" : "\n  "}]\n}\n`;

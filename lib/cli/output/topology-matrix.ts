@@ -7,7 +7,7 @@ import { WIDTH, wrapWords } from "./text.js";
 export interface Matrix {
   providers: readonly PciFunction[];
   clients: readonly PciFunction[];
-  path(provider: PciFunction, client: PciFunction): PeerPath;
+  path: (provider: PciFunction, client: PciFunction) => PeerPath;
 }
 
 /** More reasons than that nobody reads; JSON and CSV have each pair's. */
@@ -15,12 +15,6 @@ const MOST_REASONS = 20;
 const INDENT = "  ";
 
 const SHORT = { BUS_ADDR: "BUS", THROUGH_HOST_BRIDGE: "HOST", NOT_SUPPORTED: "no", UNKNOWN: "?" };
-
-/** In the order in which JSON and CSV list them: by provider, then by client. */
-export function* pairs(matrix: Matrix): Generator<PeerPath> {
-  for (const provider of matrix.providers)
-    for (const client of matrix.clients) yield matrix.path(provider, client);
-}
 
 /** For programs: null for what is not known. */
 export function known(word: string): string | null {

@@ -1,9 +1,10 @@
 import type { CpuIdentity } from "../../platform.js";
 import { IOMMU_MODES, type IommuMode } from "../../pci/function.js";
+import type { PeerPath } from "../../pci/peer-path.js";
 import type { PciTree } from "../../pci/tree.js";
 import { rows } from "./csv.js";
 import { lines } from "./normal.js";
-import { known, matrixLines, pairs, type Matrix } from "./topology-matrix.js";
+import { known, matrixLines, type Matrix } from "./topology-matrix.js";
 import { treeLines } from "./topology-tree.js";
 import { counted, wrapWords } from "./text.js";
 
@@ -45,7 +46,7 @@ export function topologyCsv(view: TopologyView): string {
       ...["kernel_map_type", "kernel_reason", "vfio_map_type", "vfio_reason", "vfio_needs_proof"],
       ...["bottleneck_link", "bottleneck_bandwidth"],
     ],
-    ...[...pairs(view)].map((path) => [
+    ...pairs(view).map((path) => [
       ...[path.provider.address, path.client.address, path.distance],
       ...[known(path.route), known(path.completionRoute), known(path.iommu)],
       ...[known(path.kernel.mapType), path.kernel.reason],
@@ -53,6 +54,10 @@ export function topologyCsv(view: TopologyView): string {
       ...[path.bottleneck?.link.address, path.bottleneck?.bandwidth],
     ]),
   ]);
+}
+
+function pairs({ providers, clients, path }: Matrix): PeerPath[] {
+  return providers.flatMap((provider) => clients.map((client) => path(provider, client)));
 }
 
 /** How many functions the IOMMU treats how. */

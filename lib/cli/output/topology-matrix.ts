@@ -100,7 +100,7 @@ function legend(cells: readonly string[]): string[] {
   const meanings: [string, string][] = [
     ["BUS", "straight to the memory's bus address, below a switch"],
     ["HOST", "through the host bridge"],
-    ["HOST?", "through a host bridge that nobody vouches for: prove it before you rely on it"],
+    ["HOST?", "through a host bridge that nobody vouches for: p2pmem probe tells"],
     ["no", "not supported"],
     ["?", "not known"],
   ];

@@ -46,8 +46,6 @@ export { HostBridge } from "./pci/host-bridge.js";
 export type { Acs } from "./pci/acs.js";
 export type { Express, PortType } from "./pci/express.js";
 export { likelyClients, likelyProviders } from "./pci/peers.js";
-export { peerPath } from "./pci/peer-path.js";
-export type { Bottleneck, MapType, PeerPath, Verdict } from "./pci/peer-path.js";
 export { distance } from "./pci/distance.js";
 export { route } from "./pci/route.js";
 export type { Route } from "./pci/route.js";

@@ -15,8 +15,8 @@ export class PciTree {
   readonly #byName: ReadonlyMap<string, HostBridge>;
 
   /**
-   * Errors: BAD_TOPOLOGY, where a function is there twice, is a bridge below itself, or lacks what it
-   * hangs from or is part of.
+   * Errors: BAD_TOPOLOGY, where a function is there twice, is a bridge below itself, or lacks the
+   * bridge that it hangs from or the physical function that it is part of.
    */
   constructor({ functions, cpu }: RawTopology) {
     const raw = new Map<Bdf, RawPciFunction>();
@@ -79,7 +79,6 @@ export class PciTree {
       return found;
     };
     find(entry.physicalFunction, "the physical function of");
-    find(entry.hostBridgeParent, "which has the host bridge of");
     const above = find(entry.parent, "the bridge above");
     const made = new PciFunction(entry, above && this.#add(above, raw, below));
     this.#byAddress.set(address, made);

@@ -47,6 +47,9 @@ export interface NativeRegion {
   map(offset: number, length: number): NativeMemory;
 }
 
+/** The region that is a device's configuration space (linux/vfio.h, VFIO_PCI_CONFIG_REGION_INDEX). */
+export const CONFIG_REGION = 7;
+
 export interface NativeDevice {
   /** PCI address, `0000:03:00.0`. */
   readonly address: string;

@@ -11,6 +11,7 @@ import {
   type AddressRange,
   type Bar,
 } from "./resources.js";
+import { readMsix, type Msix } from "./msix.js";
 import * as spec from "./spec.js";
 
 export type { AddressRange, Bar };
@@ -49,6 +50,8 @@ export class PciFunction {
   readonly express: Express | null | undefined;
   /** Null: no such capability; undefined: too little could be read. */
   readonly acs: Acs | null | undefined;
+  /** Null: no such capability; undefined: too little could be read. */
+  readonly msix: Msix | null | undefined;
   /** The link above it, or of a root or downstream port the one below; null: none, or not known. */
   readonly link: RawLink | null;
 
@@ -79,6 +82,7 @@ export class PciFunction {
     this.physicalFunction = raw.physicalFunction === null ? null : parseBdf(raw.physicalFunction);
     this.express = readExpress(config);
     this.acs = readAcs(config);
+    this.msix = readMsix(config);
     this.link = raw.link ?? this.express?.link ?? null;
     this.configSize = config.size;
     this.answers = config.answers;

@@ -3,6 +3,9 @@
  * resource flags of linux/ioport.h.
  */
 
+/** Configuration space without the extended one, PCI 3.0 §6.1. */
+export const PCI_CONFIG_BYTES = 256;
+
 /** Header fields, PCI 3.0 §6.1. */
 export const PCI_VENDOR_ID = 0x00;
 export const PCI_DEVICE_ID = 0x02;
@@ -14,6 +17,9 @@ export const PCI_CAPABILITY_LIST = 0x34;
 export const PCI_STD_HEADER_SIZEOF = 0x40;
 
 export const PCI_COMMAND_MEMORY = 1 << 1;
+/** What a read gives where nobody answers, PCI 3.0 §6.2.1. */
+export const PCI_NO_VENDOR = 0xffff;
+
 export const PCI_STATUS_CAP_LIST = 1 << 4;
 export const PCI_HEADER_TYPE_MASK = 0x7f;
 export const PCI_HEADER_TYPE_BRIDGE = 1;
@@ -49,6 +55,15 @@ export const PCI_BASE_CLASS_ACCELERATOR = 0x12;
 export const PCI_CAP_ID_EXP = 0x10;
 export const PCI_EXT_CAP_START = 0x100;
 export const PCI_EXT_CAP_ID_ACS = 0x0d;
+
+/** MSI-X capability, PCI 3.0 §6.8.2; table entries are 16 bytes, pending bits come in 8 bytes for 64. */
+export const PCI_CAP_ID_MSIX = 0x11;
+export const PCI_MSIX_FLAGS = 0x02;
+export const PCI_MSIX_FLAGS_QSIZE = 0x7ff;
+export const PCI_MSIX_TABLE = 0x04;
+export const PCI_MSIX_PBA = 0x08;
+export const PCI_MSIX_BIR = 0x7;
+export const PCI_MSIX_ENTRY_SIZE = 16;
 
 /** PCI Express capabilities register, PCIe 6.0 §7.5.3.2. */
 export const PCI_EXP_FLAGS = 0x02;

@@ -28,9 +28,12 @@ export { openQueuePair, QueuePair } from "./nvme/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queue-pair.js";
 
 export { DmaVector } from "./sgl/dma-vector.js";
+export type { DmaClient, DmaLimits } from "./sgl/dma-client.js";
+export type { PeerMemory, Segment } from "./sgl/memory.js";
 export { ScatterList } from "./sgl/scatterlist.js";
 export { Provider } from "./p2pmem/provider.js";
-export type { ProviderKind, ProviderRange } from "./p2pmem/provider.js";
+export type { ProviderKind, ProviderRange } from "./p2pmem/provider-range.js";
+export type { FindOptions } from "./p2pmem/find.js";
 export { Allocation, Pool } from "./p2pmem/pool.js";
 export type { PoolStatistics } from "./p2pmem/pool.js";
 export { AddressSpace } from "./dma/address-space.js";

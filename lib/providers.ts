@@ -1,12 +1,24 @@
+import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
 import type { NvmeController } from "./nvme/controller.js";
-import type { ProviderRange } from "./p2pmem/provider.js";
+import type { Provider } from "./p2pmem/provider.js";
+import { partOf, wholeRange } from "./p2pmem/provider-range.js";
+import type {
+  ProviderKind,
+  ProviderRange,
+  RangePart,
+  ReservedRange,
+} from "./p2pmem/provider-range.js";
+import { ConfigSpace } from "./pci/config-space.js";
 import type { Bar, PciFunction } from "./pci/function.js";
+import { readMsix } from "./pci/msix.js";
+import { PCI_CONFIG_BYTES } from "./pci/spec.js";
 
 /**
  * The memory that a device can provide, what it is best used for first: the CMB and the PMR of an
- * NVMe controller, and every prefetchable BAR, largest first. Only such a BAR is memory: reads from
- * it have no side effects and writes may be merged (PCI 3.0 §6.2.5.1), which no registers allow.
+ * NVMe controller, and every prefetchable BAR, largest first. Only such a BAR is memory for certain:
+ * reads from it have no side effects and writes may be merged (PCI 3.0 §6.2.5.1), which no registers
+ * allow.
  *
  * `controller`: the same device's, where it is an NVMe controller.
  */
@@ -16,34 +28,103 @@ export async function providerRanges(
 ): Promise<ProviderRange[]> {
   const ranges: ProviderRange[] = [];
   const cmb = controller?.cmb();
-  if (cmb?.canRead === true && cmb.canWrite) ranges.push({ ...placeOf(cmb), kind: "cmb" });
+  if (cmb?.canRead === true && cmb.canWrite) ranges.push(wholeRange("cmb", cmb));
   const pmr = await controller?.pmr();
-  if (pmr?.canRead === true && pmr.canWrite) ranges.push({ ...placeOf(pmr), kind: "pmr" });
-  const special = new Set([cmb?.bar, pmr?.bar]);
+  if (pmr?.canRead === true && pmr.canWrite) ranges.push(wholeRange("pmr", pmr));
+  const special = new Set([cmb?.bar, pmr?.bar, fn.msix?.table.bar, fn.msix?.pending.bar]);
   const bars = fn.bars
     .filter((bar): bar is Bar => bar?.prefetchable === true && !special.has(bar.index))
     .sort((a, b) => b.size - a.size)
-    .map(({ index, size }) => ({ kind: `bar${index}` as const, bar: index, offset: 0, size }));
+    .map((bar) => wholeBar(bar));
   return [...ranges, ...bars];
 }
 
-/** One of them by its name, or the first. Errors: NO_PROVIDER, which says what there is. */
+/**
+ * One of them by its name, or the first; or a part of one. A part may be named of any memory BAR:
+ * that of an FPGA need not be prefetchable, and the user knows what is there.
+ * Errors: NO_PROVIDER, which says what there is; BAD_RANGE.
+ */
 export function chooseRange(
   fn: PciFunction,
   ranges: readonly ProviderRange[],
-  kind: string | null,
+  kind: ProviderKind | null,
+  part: RangePart | null,
 ): ProviderRange {
-  const range = kind === null ? ranges[0] : ranges.find((range) => range.kind === kind);
-  if (range !== undefined) return range;
+  const known = kind === null ? ranges[0] : ranges.find((range) => range.kind === kind);
+  if (part === null && known !== undefined) return known;
+  const bar = fn.bars.find((bar) => bar !== null && `bar${bar.index}` === kind) ?? null;
+  const whole = known ?? (bar && wholeBar(bar));
+  if (part !== null && whole !== null) return partOf(fn, whole, part);
   throw new P2pError("NO_PROVIDER", `${fn.address} provides no ${kind ?? "memory"}`, {
     device: fn.address,
-    hint:
-      ranges.length === 0
-        ? "it has no memory to offer; p2pmem list shows who has"
-        : `it has ${ranges.map((range) => range.kind).join(", ")}`,
+    hint: hintFor(kind, bar, ranges),
   });
 }
 
-function placeOf({ bar, offset, size }: Omit<ProviderRange, "kind">): Omit<ProviderRange, "kind"> {
-  return { bar, offset, size };
+function hintFor(
+  kind: ProviderKind | null,
+  bar: Bar | null,
+  ranges: readonly ProviderRange[],
+): string {
+  const known = ranges.map((range) => range.kind).join(", ");
+  if (bar)
+    return `it has ${known || "none"} for certain; if this is memory, say where: ${kind}@OFFSET+LENGTH`;
+  return known ? `it has ${known}` : "it has no memory to offer; p2pmem list shows who has";
+}
+
+/** The parts of a device's BARs that peers must not be let at as memory of this kind. */
+export async function reservedRanges(
+  fn: PciFunction,
+  device: NativeDevice,
+  controller: NvmeController | null,
+  kind: ProviderKind,
+): Promise<ReservedRange[]> {
+  const reserved: ReservedRange[] = [];
+  const msix = fn.msix === undefined ? readMsix(readConfig(device)) : fn.msix;
+  if (msix) {
+    reserved.push({ ...msix.table, what: "the MSI-X table" });
+    reserved.push({ ...msix.pending, what: "the MSI-X pending bits" });
+  }
+  if (controller === null || kind === "cmb" || kind === "pmr") return reserved;
+  // How many doorbells there are only the controller knows, and what lies beyond them nobody says.
+  const bar0 = { bar: 0, offset: 0, size: fn.bars[0]?.size ?? 0 };
+  reserved.push({ ...bar0, what: "registers and doorbells of an NVMe controller" });
+  const cmb = controller.cmb();
+  if (cmb) reserved.push({ ...cmb, what: "the controller memory buffer, which is /cmb" });
+  const pmr = await controller.pmr();
+  if (pmr) reserved.push({ ...pmr, what: "the persistent memory region, which is /pmr" });
+  return reserved;
+}
+
+/**
+ * Tells a controller where peers and commands find its CMB or PMR. It answers to the addresses of
+ * all of it, so a part needs the others' to be nobody else's: they are where it lies at its bus address.
+ * Errors: CMB_REFUSED, PMR_REFUSED, DEVICE_GONE.
+ */
+export async function lendMemory(controller: NvmeController, provider: Provider): Promise<void> {
+  const { kind, offset, size } = provider.range;
+  if (kind !== "cmb" && kind !== "pmr") return;
+  const whole = kind === "cmb" ? controller.cmb() : await controller.pmr();
+  if (whole === null) return;
+  if (size < whole.size && !provider.isIdentityMapped)
+    throw new P2pError(
+      kind === "cmb" ? "CMB_REFUSED" : "PMR_REFUSED",
+      `${provider.name} cannot be used: its bus address is taken`,
+      { device: controller.address, hint: `use all of it: ${controller.address}/${kind}` },
+    );
+  const base = provider.iova - (offset - whole.offset);
+  if (kind === "cmb") controller.enableCmb(base);
+  else controller.enablePmr(base);
+}
+
+function wholeBar({ index, size }: Bar): ProviderRange {
+  return wholeRange(`bar${index}`, { bar: index, offset: 0, size });
+}
+
+/** Through VFIO, which shows all of it; sysfs shows users other than root the first 64 bytes. */
+function readConfig(device: NativeDevice): ConfigSpace {
+  const region = device.region(CONFIG_REGION);
+  const words = new Uint32Array(PCI_CONFIG_BYTES / 4);
+  for (let i = 0; i < words.length; i++) words[i] = region.read32(4 * i);
+  return new ConfigSpace(new Uint8Array(words.buffer));
 }

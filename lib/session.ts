@@ -1,20 +1,24 @@
-import type { NativeDevice } from "./addon.js";
+import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { parseProvider } from "./copy/endpoint.js";
 import { Reactor } from "./copy/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
 import { NvmeController } from "./nvme/controller.js";
+import type { FindOptions } from "./p2pmem/find.js";
 import { Provider } from "./p2pmem/provider.js";
-import type { ProviderRange } from "./p2pmem/provider.js";
+import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.js";
+import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
 import type { PciFunction } from "./pci/function.js";
+import { PCI_NO_VENDOR, PCI_VENDOR_ID } from "./pci/spec.js";
 import { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
 import { choosePlatform } from "./platform/choose.js";
 import type { PlatformOptions } from "./platform/choose.js";
-import { chooseRange, providerRanges } from "./providers.js";
+import { chooseRange, lendMemory, providerRanges, reservedRanges } from "./providers.js";
 import { remember } from "./remember.js";
+import type { KnownAddress } from "./sgl/dma-client.js";
 
 /**
  * One job: a machine, one address space for all devices of the job, and what was opened of them. A
@@ -31,6 +35,7 @@ export class Session implements AsyncDisposable {
   #addressSpace: AddressSpace | undefined;
   readonly #controllers = new Map<Bdf, Promise<NvmeController>>();
   readonly #providers = new Map<string, Promise<Provider>>();
+  readonly #registry = new ProviderRegistry();
   /** Devices that are not NVMe: those the session opened itself. */
   readonly #devices = new Map<Bdf, NativeDevice>();
   readonly #idleReactors: Reactor[] = [];
@@ -63,10 +68,13 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * The controller, enabled, its namespaces known; opened on first use.
+   * The controller, enabled, its namespaces known; opened on first use. Given a literal, the compiler
+   * refuses a vector that was mapped for another one.
    * Errors: UNKNOWN_DEVICE, NOT_NVME, NOT_BOUND, and the others of NvmeController.open().
    */
-  async controller(device: Bdf | string): Promise<NvmeController> {
+  async controller<const Text extends string>(
+    device: Text,
+  ): Promise<NvmeController<KnownAddress<Text>>> {
     this.#assertOpen();
     const fn = this.pci.get(parseBdf(device));
     if (!fn.isNvme)
@@ -74,9 +82,14 @@ export class Session implements AsyncDisposable {
         device: fn.address,
         hint: "p2pmem list shows the controllers",
       });
-    const allowWrite = this.platform.kind === "loopback";
+    const options = {
+      allowWrite: this.platform.kind === "loopback",
+      onLost: (error: P2pError) => {
+        this.#registry.revokeDevice(fn.address, error);
+      },
+    };
     return remember(this.#controllers, fn.address, () =>
-      NvmeController.open(this.addressSpace, fn, { allowWrite }),
+      NvmeController.open(this.addressSpace, fn, options),
     );
   }
 
@@ -91,16 +104,31 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, or just `BDF` for the first that
-   * providerRanges() has; opened and mapped on first use.
-   * Errors: BAD_ENDPOINT, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, NOT_MAPPABLE and others.
+   * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part,
+   * or just `BDF` for the first that providerRanges() has; opened, mapped and published on first use.
+   * Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
+   * and others; IN_USE where it overlaps one that is open; REVOKED while holders of one that was
+   * revoked have not let go.
    */
   async provider(text: string): Promise<Provider> {
     this.#assertOpen();
-    const { device, memory } = parseProvider(text);
+    const { device, memory, part } = parseProvider(text);
     const fn = this.pci.get(device);
-    const range = chooseRange(fn, await this.providerRanges(device), memory);
-    return remember(this.#providers, `${device}/${range.kind}`, () => this.#open(fn, range));
+    const range = chooseRange(fn, await this.providerRanges(device), memory, part);
+    const name = `${device}/${range.label}`;
+    const provider = await remember(this.#providers, name, () => this.#open(fn, range, name));
+    provider.assertUsable();
+    return provider;
+  }
+
+  /**
+   * Of the providers that are open and published, the closest that all clients reach and that has
+   * `size` contiguous bytes free. Errors: NO_PROVIDER, with the reason for each; BAD_ARGUMENT,
+   * BAD_ENDPOINT, UNKNOWN_DEVICE.
+   */
+  findProvider(clients: readonly string[], size: number, options?: FindOptions): Provider {
+    this.#assertOpen();
+    return this.#registry.find(clients.map(parseBdf), size, options);
   }
 
   /**
@@ -161,18 +189,42 @@ export class Session implements AsyncDisposable {
     return this.close();
   }
 
-  async #open(fn: PciFunction, range: ProviderRange): Promise<Provider> {
+  async #open(fn: PciFunction, range: ProviderRange, name: string): Promise<Provider> {
     const controller = fn.isNvme ? await this.controller(fn.address) : null;
+    controller?.assertAlive();
     const device = controller?.device ?? this.#openDevice(fn.address);
-    const provider = new Provider(this.addressSpace, device, fn, range);
+    const reserved = await reservedRanges(fn, device, controller, range.kind);
+    assertNotReserved(fn, range, reserved);
+    this.#registry.assertFree(fn, range);
+    const provider = new Provider(this.addressSpace, device, fn, range, {
+      assertAlive: () => {
+        if (controller) controller.assertAlive();
+        else this.#assertPresent(fn.address, device);
+      },
+      closed: () => {
+        this.#registry.delete(provider);
+        this.#providers.delete(name);
+      },
+    });
+    this.#registry.add(provider);
     try {
-      if (range.kind === "cmb") controller?.enableCmb(provider.iova);
-      if (range.kind === "pmr") controller?.enablePmr(provider.iova);
+      if (controller) await lendMemory(controller, provider);
     } catch (error) {
-      provider.close();
+      provider.release();
       throw error;
     }
     return provider;
+  }
+
+  /** For devices without a driver here that would notice. Errors: DEVICE_GONE. */
+  #assertPresent(address: Bdf, device: NativeDevice): void {
+    if (device.region(CONFIG_REGION).read16(PCI_VENDOR_ID) !== PCI_NO_VENDOR) return;
+    const error = new P2pError("DEVICE_GONE", `${address} does not answer any more`, {
+      device: address,
+      hint: "look at the kernel's log: dmesg",
+    });
+    this.#registry.revokeDevice(address, error);
+    throw error;
   }
 
   #openDevice(address: Bdf): NativeDevice {
@@ -188,12 +240,12 @@ export class Session implements AsyncDisposable {
     // Their failures are their callers' to hear of.
     await Promise.allSettled([...this.#operations]);
     const controllers = await fulfilled(this.#controllers);
-    const providers = await fulfilled(this.#providers);
+    await Promise.allSettled(this.#providers.values());
     const steps: (() => void | Promise<void>)[] = [
       ...this.#idleReactors.map((reactor) => () => reactor.close()),
       ...controllers.map((controller) => () => controller.stop()),
-      ...providers.map((provider) => () => {
-        provider.close();
+      ...[...this.#registry].map((provider) => () => {
+        provider.release();
       }),
       ...this.#retired,
       ...controllers.map((controller) => () => controller.close()),

@@ -2,8 +2,9 @@ import type { Endpoint } from "../copy/endpoint.js";
 import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
-import { distance } from "../pci/distance.js";
+import { byDistance, noProvider, reach, roomOf, type FindOptions } from "../p2pmem/find.js";
 import type { PciFunction } from "../pci/function.js";
+import { peerPath } from "../pci/peer-path.js";
 import { slotStride } from "../copy/slots.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
@@ -38,39 +39,47 @@ export async function chooseEndpoints(
 }
 
 /**
- * The provider closest to all clients, as p2pdma counts distance, that has room for a block of `bs`
- * bytes; among equals a card before an NVMe controller, whose memory has other work to do, then by
- * address. Errors: NO_PROVIDER, NO_ROOM, and why the first that was tried could not be opened.
+ * What Session.findProvider() would find if all devices were open that can be: closest first they are
+ * opened until one has room for a block of `bs` bytes. Errors: NO_PROVIDER, NO_ROOM, and why the
+ * first that was tried could not be opened.
  */
 export async function chooseProvider(
   session: Session,
   clients: readonly Bdf[],
   bs: number,
+  { seed }: FindOptions = {},
 ): Promise<{ provider: Provider; distance: number }> {
-  const functions = clients.map((client) => session.pci.get(client));
-  const candidates = session.pci.functions
-    .filter((fn) => canDrive(fn) || isMemoryCard(fn))
-    .map((fn) => ({ fn, distance: distance(fn, functions) }))
-    .sort((a, b) => a.distance - b.distance || Number(a.fn.isNvme) - Number(b.fn.isNvme));
-  const failures = new Failures();
-  const tooSmall: Provider[] = [];
-  for (const { fn, distance } of candidates) {
-    const provider = await failures.orNull(session.provider(fn.address));
-    if (provider === null) continue;
-    if (provider.pool.largestFree >= slotStride(bs)) return { provider, distance };
-    tooSmall.push(provider);
+  const size = slotStride(bs);
+  const refusals: string[] = [];
+  const candidates: { fn: PciFunction; distance: number }[] = [];
+  for (const fn of session.pci.functions.filter((fn) => canDrive(fn) || isMemoryCard(fn))) {
+    const paths = clients.map((client) => peerPath(session.pci, fn, session.pci.get(client)));
+    const { distance, refusal } = reach(paths);
+    if (refusal === null) candidates.push({ fn, distance });
+    else refusals.push(`${fn.address}: ${refusal}`);
   }
+  const failures = new Failures();
+  const tooSmall: string[] = [];
+  for (const { fn, distance } of byDistance(candidates, seed))
+    for (const range of (await failures.orNull(session.providerRanges(fn.address))) ?? []) {
+      const name = `${fn.address}/${range.label}`;
+      let room = range.size;
+      if (room >= size) {
+        const provider = await failures.orNull(session.provider(name));
+        if (!provider?.isPublished) continue;
+        room = provider.pool.largestFree;
+        if (room >= size) return { provider, distance };
+      }
+      tooSmall.push(`${name}: ${roomOf(room, size)}`);
+    }
   failures.throwFirst();
   if (tooSmall.length > 0)
     throw new P2pError(
       "NO_ROOM",
-      `no device here has memory for a block of ${formatSize(bs)}: ` +
-        tooSmall.map(({ name, size }) => `${name} has ${formatSize(size)}`).join(", "),
+      `no device here has memory for a block of ${formatSize(bs)}: ${tooSmall.join("; ")}`,
       { hint: "use a smaller block size, or --path host" },
     );
-  throw new P2pError("NO_PROVIDER", "no device here has memory for its peers", {
-    hint: "use an NVMe controller with a CMB or a p2pmem card, or --path host",
-  });
+  throw noProvider(clients, size, refusals);
 }
 
 /** What kept devices that nobody named from being used: reason to go on to the next. */

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { runBench } from "../bench/bench.js";
 import { chooseEndpoints, chooseProvider } from "../bench/choose.js";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
+import { PROVIDER_FORM } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
@@ -57,9 +58,7 @@ export function addBenchCommand(program: Command): void {
     .addOption(valueOption("--runtime <seconds>", "for each run", parseSeconds).default(1))
     .addOption(valueOption("--src <endpoint>", "BDF[/NSID][@OFFSET[+LENGTH]]", parseEndpoint))
     .addOption(valueOption("--dst <endpoint>", "likewise", parseEndpoint))
-    .addOption(
-      valueOption("--provider <bdf>", "the peer memory, BDF[/cmb|/pmr|/barN]", parseProvider),
-    )
+    .addOption(valueOption("--provider <bdf>", `the peer memory, ${PROVIDER_FORM}`, parseProvider))
     .option("--verify", "stamp the source before each run, look for the stamps after")
     .addHelpText(
       "after",

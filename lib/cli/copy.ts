@@ -2,6 +2,7 @@ import { Argument, type Command, Option } from "commander";
 import { runCopyWithLimit } from "../bench/bench.js";
 import { chooseProvider } from "../bench/choose.js";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
+import { PROVIDER_FORM } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
 import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
@@ -37,7 +38,7 @@ export function addCopyCommand(program: Command): void {
     .addOption(
       valueOption(
         "--provider <bdf>",
-        "the peer memory, BDF[/cmb|/pmr|/barN] (default: the closest)",
+        `the peer memory, ${PROVIDER_FORM} (default: the closest)`,
         parseProvider,
       ),
     )
@@ -61,6 +62,7 @@ Sizes are bytes, or take k, m, g, t (1024-based).
 Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify
   p2pmem copy 0000:03:00.0/1@1m+64m 0000:04:00.0/1 --provider 0000:05:00.0 --allow-write
+  p2pmem copy 0000:03:00.0 0000:04:00.0 --provider 0000:05:00.0/bar2@1m+16m --allow-write
   p2pmem copy 0000:03:00.0 0000:04:00.0 --via host --bs 1m --iodepth 8 --output-format json`,
     )
     .action(

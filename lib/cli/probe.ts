@@ -1,5 +1,6 @@
 import { Argument, type Command } from "commander";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
+import { PROVIDER_FORM } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
 import { provePath, unprovedError, type PathProof } from "../copy/prove.js";
 import { describeFailure, EXIT } from "./failure.js";
@@ -18,7 +19,7 @@ export function addProbeCommand(program: Command): void {
     .description("prove that a peer-to-peer path carries data, both ways, to and from each device")
     .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
     .addArgument(
-      new Argument("<peer>", "the peer memory, BDF[/cmb|/pmr|/barN]").argParser(parseProvider),
+      new Argument("<peer>", `the peer memory, ${PROVIDER_FORM}`).argParser(parseProvider),
     )
     .addArgument(new Argument("<dst>", "as src").argParser(parseEndpoint))
     .addOption(

@@ -1,4 +1,5 @@
 import type { Provider } from "../p2pmem/provider.js";
+import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { ScatterList } from "../sgl/scatterlist.js";
@@ -16,14 +17,22 @@ export interface SlotBuffers {
   close: () => void;
 }
 
-/** Errors: NO_MEMORY, MEMLOCK; NO_ROOM, where others have taken the provider's room meanwhile. */
-export function openBuffers(session: Session, plan: CopyPlan, slots: Slots): SlotBuffers {
+/**
+ * `onRevoke`: called if the provider goes while the memory is held. Errors: NO_MEMORY, MEMLOCK;
+ * NO_ROOM, where others have taken the provider's room meanwhile; those of ScatterList.map().
+ */
+export function openBuffers(
+  session: Session,
+  plan: CopyPlan,
+  slots: Slots,
+  onRevoke: () => void,
+): SlotBuffers {
   const opened: (() => void)[] = [];
   const close = (): void => {
     for (const release of opened.splice(0).reverse()) release();
   };
   try {
-    return { ...openPath(session, plan, slots, opened), close };
+    return { ...openPath(session, plan, slots, onRevoke, opened), close };
   } catch (error) {
     close();
     throw error;
@@ -34,31 +43,39 @@ function openPath(
   session: Session,
   { path, source, destination, provider }: CopyPlan,
   { count, stride }: Slots,
+  onRevoke: () => void,
   opened: (() => void)[],
 ): Omit<SlotBuffers, "close"> {
   const size = count * stride;
+  const map = (list: ScatterList, client: Bdf): DmaVector => {
+    const vector = list.map(client);
+    opened.push(() => {
+      vector.unmap();
+    });
+    return vector;
+  };
   if (path === "host" || provider === null) {
     const { list } = openHost(session, size, opened);
     return {
-      source: list.map(source.device),
-      destination: list.map(destination.device),
+      source: map(list, source.device),
+      destination: map(list, destination.device),
       handoff: { kind: "none" },
     };
   }
-  const peer = openPeer(session, provider, size, opened);
+  const peer = openPeer(session, provider, size, onRevoke, opened);
   const toId = provider.memory.id;
   if (path === "p2p")
     return {
-      source: peer.list.map(source.device),
-      destination: peer.list.map(destination.device),
+      source: map(peer.list, source.device),
+      destination: map(peer.list, destination.device),
       handoff: { kind: "flush", memoryId: toId, offset: peer.offset },
     };
   const host = openHost(session, size, opened);
   const fromOffsets = Float64Array.from({ length: count }, (_, slot) => slot * stride);
   const toOffsets = fromOffsets.map((place) => peer.offset + place);
   return {
-    source: host.list.map(source.device),
-    destination: peer.list.map(destination.device),
+    source: map(host.list, source.device),
+    destination: map(peer.list, destination.device),
     handoff: { kind: "copy", fromId: host.memoryId, toId, fromOffsets, toOffsets },
   };
 }
@@ -80,12 +97,15 @@ function openPeer(
   session: Session,
   provider: Provider,
   size: number,
+  onRevoke: () => void,
   opened: (() => void)[],
 ): { list: ScatterList; offset: number } {
   const allocation = provider.pool.alloc(size);
   opened.push(() => {
     provider.pool.free(allocation);
   });
+  allocation.onRevoke(onRevoke);
   const { offset } = allocation;
-  return { list: new ScatterList(session.addressSpace).addPeer(provider, offset, size), offset };
+  const list = new ScatterList(session.addressSpace).addPeer(provider, offset, size, allocation);
+  return { list, offset };
 }

@@ -4,7 +4,7 @@ import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import type { Endpoint } from "./endpoint.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatEndpoint, PROVIDER_FORM } from "./endpoint.js";
 import { COPY_PATHS, type CopyPlan } from "./plan.js";
 import { fitSlots, type Slots } from "./slots.js";
 
@@ -36,7 +36,7 @@ export async function checkPlan(session: Session, plan: CopyPlan): Promise<Check
  * The same for what only reads.
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE, NO_PROVIDER,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP; and those of opening the devices.
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP, NOT_SUPPORTED, REVOKED; and those of opening the devices.
  */
 export async function checkRanges(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
   checkNumbers(plan);
@@ -50,6 +50,7 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
   checkRange(plan.source, source, length);
   checkRange(plan.destination, destination, length);
   checkOverlap(plan, length);
+  checkReach(plan);
   return { source, destination, length };
 }
 
@@ -67,7 +68,7 @@ function checkNumbers(plan: CopyPlan): void {
     throw new P2pError("BAD_ARGUMENT", `the runtime must be above 0 seconds, not ${plan.runtime}`);
   if (plan.path !== "host" && plan.provider === null)
     throw new P2pError("NO_PROVIDER", `the path ${plan.path} needs a device that provides memory`, {
-      hint: "name one: --provider BDF[/cmb|/pmr|/barN]",
+      hint: `name one: --provider ${PROVIDER_FORM}`,
     });
 }
 
@@ -148,6 +149,13 @@ function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number
       "give a smaller size or a longer range",
     );
   if (length <= 0) throw refuse("there is nothing to copy: the size is 0", "give a size above 0");
+}
+
+/** That the devices which address the peer's memory do reach it. */
+function checkReach({ path, source, destination, provider }: CopyPlan): void {
+  if (path === "host") return;
+  if (path === "p2p") provider?.mapTypeFor(source.device);
+  provider?.mapTypeFor(destination.device);
 }
 
 function checkOverlap({ source, destination }: CopyPlan, length: number): void {

@@ -21,7 +21,8 @@ const WATCH_MS = 100;
  *
  * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
  * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION; TIMEOUT;
- * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; INTERRUPTED by the plan's signal. After an error
+ * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED, where the provider has gone meanwhile;
+ * INTERRUPTED by the plan's signal. After an error
  * the destination holds a part of the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
@@ -49,6 +50,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       drained = outcome.drained;
       if (thrown !== null) throw thrown.error;
       if (lost !== null && !drained) throw lost;
+      if (plan.path !== "host") plan.provider?.assertUsable();
       if (outcome.failure !== null) throw failureOf(plan, outcome.failure);
       signal.throwIfAborted();
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
@@ -104,6 +106,11 @@ async function supervise(
     } catch (error) {
       lost ??= error as Error;
       control.giveUp();
+    }
+    try {
+      if (plan.path !== "host") plan.provider?.assertAlive();
+    } catch {
+      // It is revoked, which stops the run; what is in flight completes, if to no effect.
     }
   }, WATCH_MS);
   const stop = (): void => {

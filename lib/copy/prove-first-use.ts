@@ -23,7 +23,7 @@ const proofs = new WeakMap<Provider, Map<string, Promise<void>>>();
  * source sends, and that the destination gets what the peer memory holds. Nothing to prove on the
  * way through host memory alone.
  *
- * Errors: PATH_LOSES_DATA; PATH_UNPROVED, where a command failed; NO_ROOM, and others of proveLegs().
+ * Errors: PATH_LOSES_DATA; PATH_UNPROVED, where a command failed; REVOKED; NO_ROOM, and others of proveLegs().
  */
 export async function proveFirstUse(
   session: Session,
@@ -66,6 +66,7 @@ async function proveOne(
 ): Promise<void> {
   const { signal } = new AbortController();
   const { legs, faults } = await proveLegs(session, provider, [leg], CANARY_BYTES, signal);
+  provider.assertUsable();
   for (const proof of legs) {
     if (proof.outcome === "proved") continue;
     const source = formatEndpoint(plan.source);

@@ -28,6 +28,7 @@ export class ProofMemory {
   readonly #addressSpace: AddressSpace;
   readonly #allocations: Allocation[] = [];
   readonly #buffers: DmaBuffer[] = [];
+  readonly #vectors: DmaVector[] = [];
 
   /** `most`: bytes of a piece. Errors: NO_ROOM, NO_MEMORY, MEMLOCK. */
   constructor(
@@ -116,13 +117,15 @@ export class ProofMemory {
 
   /** No DMA may be in flight. Idempotent. */
   close(): void {
+    for (const vector of this.#vectors.splice(0)) vector.unmap();
     for (const buffer of this.#buffers.splice(0)) buffer.close();
     for (const allocation of this.#allocations.splice(0)) this.provider.pool.free(allocation);
   }
 
-  /** Every mapping of a proof is made here. */
   #map(list: ScatterList, client: Bdf): DmaVector {
-    return list.map(client);
+    const vector = list.map(client);
+    this.#vectors.push(vector);
+    return vector;
   }
 }
 

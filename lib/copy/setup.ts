@@ -34,19 +34,24 @@ export class CopySetup {
     this.#session = session;
   }
 
-  /** Errors: NO_ROOM, NO_MEMORY, MEMLOCK, and those of creating queues. */
+  /**
+   * Stops the run if its provider is revoked meanwhile.
+   * Errors: NO_ROOM, NO_MEMORY, MEMLOCK, those of ScatterList.map() and of creating queues.
+   */
   async open(plan: CopyPlan, ranges: CheckedPlan): Promise<CopyJob> {
     const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
     const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
     const { count: slots, stride } = ranges.slots;
-    const buffers = openBuffers(this.#session, plan, ranges.slots);
+    const buffers = openBuffers(this.#session, plan, ranges.slots, () => {
+      this.control.stop();
+    });
     this.#memory.push(buffers.close);
 
     const rangeBlocks = Math.ceil(ranges.length / plan.bs);
     const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;
     const describe = async (half: Half, vector: DmaVector): Promise<SideJob> => {
       const { blockSize, nsid } = half.namespace;
-      vector.assertClient(half.namespace.controller.address);
+      vector.assertUsableBy(half.namespace.controller.address);
       const shape = (bytes: number): BlockShape => ({
         blocks: bytes / blockSize,
         prps: this.#buildPrps(vector, slots, stride, bytes, half.commandBytes),

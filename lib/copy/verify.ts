@@ -152,11 +152,15 @@ class Window {
 
   /** `at`: bytes from the start of the range. */
   read(at: number, size: number): Promise<void> {
-    return this.#namespace.read(this.#lba(at), size / this.#namespace.blockSize, this.#map(size));
+    return this.#withVector(size, (vector) =>
+      this.#namespace.read(this.#lba(at), vector.byteLength / this.#namespace.blockSize, vector),
+    );
   }
 
   write(at: number, size: number): Promise<void> {
-    return this.#namespace.write(this.#lba(at), size / this.#namespace.blockSize, this.#map(size));
+    return this.#withVector(size, (vector) =>
+      this.#namespace.write(this.#lba(at), vector.byteLength / this.#namespace.blockSize, vector),
+    );
   }
 
   close(): void {
@@ -167,9 +171,14 @@ class Window {
     return (this.#offset + at) / this.#namespace.blockSize;
   }
 
-  #map(size: number): DmaVector {
+  async #withVector(size: number, transfer: (vector: DmaVector) => Promise<void>): Promise<void> {
     const list = new ScatterList(this.#session.addressSpace).addHost(this.buffer, 0, size);
-    return list.map(this.#namespace.controller.address);
+    const vector = list.map(this.#namespace.controller);
+    try {
+      await transfer(vector);
+    } finally {
+      vector.unmap();
+    }
   }
 }
 

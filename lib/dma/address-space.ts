@@ -12,6 +12,7 @@ import type { Platform } from "../platform.js";
 import { DmaBuffer } from "./dma-buffer.js";
 import { IovaAllocator, type IovaRange } from "./iova-allocator.js";
 import { KernelFaultLog } from "./kernel-fault-log.js";
+import { LiveMappings } from "./live-mappings.js";
 import { PeerMapping } from "./peer-mapping.js";
 
 /** What a device may do with a mapping. */
@@ -30,8 +31,11 @@ const HUGE_PAGE = 2 ** 21;
  * nobody else, and its DMA be lost without an error.)
  */
 export class AddressSpace {
+  /** The machine whose devices it serves. */
+  readonly tree: PciTree;
+  /** The scatterlists that are mapped. */
+  readonly mappings = new LiveMappings();
   readonly #native: NativeAddressSpace;
-  readonly #tree: PciTree;
   readonly #faultLog: KernelFaultLog | null;
   readonly #devices = new Set<Bdf>();
   #allocator: IovaAllocator | undefined;
@@ -39,7 +43,7 @@ export class AddressSpace {
 
   constructor(platform: Platform, tree: PciTree) {
     this.#native = platform.openAddressSpace();
-    this.#tree = tree;
+    this.tree = tree;
     this.#faultLog = platform.kind === "vfio" ? new KernelFaultLog() : null;
   }
 
@@ -73,7 +77,7 @@ export class AddressSpace {
         memory.size >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE,
       );
       this.#mapAt(memory, range, options.deviceAccess ?? READ_WRITE);
-      return new DmaBuffer(memory, range.iova, () => {
+      return new DmaBuffer(this, memory, range.iova, () => {
         this.#unmap(range);
       });
     } catch (error) {
@@ -105,10 +109,14 @@ export class AddressSpace {
     return this.#faultLog ? this.#faultLog.take() : this.#native.takeFaults();
   }
 
-  /** Unmaps everything. Devices must be closed before. Idempotent. */
+  /**
+   * Unmaps everything. Devices must be closed before. Warns of vectors that were not unmapped
+   * (P2PMEM_DMA_LEAK). Idempotent.
+   */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.mappings.warnOfLeaks();
     this.#native.close();
     this.#faultLog?.close();
   }
@@ -120,7 +128,7 @@ export class AddressSpace {
   #makeAllocator(): IovaAllocator {
     if ((this.#native.info().pageSizes & BigInt(SMALL_PAGE)) === 0n)
       throw new P2pError("IOVA_RANGE", "this IOMMU has no pages of 4096 bytes");
-    return new IovaAllocator(this.#usableRanges(), this.#tree.busRanges());
+    return new IovaAllocator(this.#usableRanges(), this.tree.busRanges());
   }
 
   #usableRanges(): { first: number; last: number }[] {

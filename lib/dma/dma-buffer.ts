@@ -1,8 +1,11 @@
 import type { NativeMemory } from "../addon.js";
+import { P2pError } from "../errors.js";
+import type { AddressSpace } from "./address-space.js";
 import type { Iova } from "./iova.js";
 
 /** Pinned host memory that devices reach at an IOVA. Made by AddressSpace.allocate(). */
 export class DmaBuffer {
+  readonly addressSpace: AddressSpace;
   /** For native copies, and to open it in another thread by its id. */
   readonly memory: NativeMemory;
   /** The bytes, for the CPU; detached by close(). */
@@ -12,7 +15,8 @@ export class DmaBuffer {
   readonly iova: Iova;
   #unmap: (() => void) | null;
 
-  constructor(memory: NativeMemory, iova: Iova, unmap: () => void) {
+  constructor(addressSpace: AddressSpace, memory: NativeMemory, iova: Iova, unmap: () => void) {
+    this.addressSpace = addressSpace;
     this.memory = memory;
     this.buffer = memory.buffer;
     this.size = memory.size;
@@ -20,9 +24,23 @@ export class DmaBuffer {
     this.#unmap = unmap;
   }
 
+  /** Errors: GONE once closed. */
+  assertUsable(): void {
+    if (this.#unmap === null)
+      throw new P2pError(
+        "GONE",
+        `the ${this.size} bytes at IOVA 0x${this.iova.toString(16)} were freed`,
+        {
+          hint: "close a buffer after its last use",
+        },
+      );
+  }
+
   /**
    * Unmaps it from the IOMMU, then detaches the buffer, then frees the memory: in this order, so
-   * that no device reaches memory that is gone. If the unmap fails the memory is kept. Idempotent.
+   * that no device reaches memory that is gone. If the unmap fails the memory is kept. Vectors that
+   * still name it do not keep it, as it must be able to go on every way out; drivers refuse them
+   * from now on. Idempotent.
    */
   close(): void {
     this.#unmap?.();

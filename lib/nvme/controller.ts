@@ -3,6 +3,7 @@ import type { AddressSpace } from "../dma/address-space.js";
 import type { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
+import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { AdminQueue, type AdminCommand } from "./admin.js";
 import { AsyncQueue } from "./async-queue.js";
 import { enableCmb, hideCmb, revealCmb, type Cmb, type ControllerMemory } from "./cmb.js";
@@ -24,6 +25,8 @@ import { AdminOpcode, Cns, Feature, IDENTIFY_BYTES, PAGE, Register } from "./spe
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
   allowWrite?: boolean;
+  /** Told once, when nothing will complete any more: DEVICE_GONE, CONTROLLER_RESET, CONTROLLER_FATAL. */
+  onLost?: (error: P2pError) => void;
 }
 
 const ADMIN_DEPTH = 32;
@@ -36,9 +39,12 @@ const MAX_TRANSFER = 4 << 20;
 /** A command that takes longer than this is not coming back, milliseconds. */
 const COMMAND_TIMEOUT = 30_000;
 
-/** An NVMe controller that this process drives (NVMe 1.4). */
-export class NvmeController {
+/** An NVMe controller that this process drives (NVMe 1.4). `Address`: see ForDevice. */
+export class NvmeController<Address extends string = string> implements DmaClient<Address> {
+  declare readonly __device?: { is(address: Address): void };
   readonly address: Bdf;
+  /** None: PRPs name each page. Where pages may start checkPrp() knows, by the part it transfers. */
+  readonly dmaLimits: DmaLimits = {};
   readonly #function: PciFunction;
   readonly #space: AddressSpace;
   readonly #device: NativeDevice;
@@ -46,11 +52,13 @@ export class NvmeController {
   readonly #capabilities: Capabilities;
   readonly #lifecycle: Lifecycle;
   readonly #allowWrite: boolean;
+  /** Null once told. */
+  #onLost: ((error: P2pError) => void) | null;
   readonly #queues: QueueSet;
   #admin!: AdminQueue;
   #adminQueue: AsyncQueue | null = null;
   #identity!: ControllerIdentity;
-  #namespaces: readonly NvmeNamespace[] = [];
+  #namespaces: readonly NvmeNamespace<Address>[] = [];
   #ioQueue: Promise<IoQueue> | null = null;
   /** The same, once it is there. */
   #openIoQueue: IoQueue | null = null;
@@ -91,13 +99,14 @@ export class NvmeController {
     space: AddressSpace,
     fn: PciFunction,
     device: NativeDevice,
-    { allowWrite = false }: NvmeControllerOptions,
+    { allowWrite = false, onLost }: NvmeControllerOptions,
   ) {
     this.address = fn.address;
     this.#function = fn;
     this.#space = space;
     this.#device = device;
     this.#allowWrite = allowWrite;
+    this.#onLost = onLost ?? null;
     const bar0 = device.region(0);
     this.#registers = new Registers(bar0, fn.address);
     this.#capabilities = Capabilities.read(this.#registers);
@@ -119,7 +128,7 @@ export class NvmeController {
   }
 
   /** The active ones, by ascending id. */
-  get namespaces(): readonly NvmeNamespace[] {
+  get namespaces(): readonly NvmeNamespace<Address>[] {
     return this.#namespaces;
   }
 
@@ -154,7 +163,13 @@ export class NvmeController {
    * Errors: DEVICE_GONE, CONTROLLER_FATAL, CONTROLLER_RESET.
    */
   assertAlive(): void {
-    this.#lifecycle.assertRunning();
+    try {
+      this.#lifecycle.assertRunning();
+    } catch (error) {
+      this.#onLost?.(error as P2pError);
+      this.#onLost = null;
+      throw error;
+    }
   }
 
   /** Any admin command; dword 0 of its completion. Errors: as AdminQueue.execute(). */

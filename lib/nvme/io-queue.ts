@@ -50,9 +50,13 @@ export class IoQueue {
     return this.#queue.queue.qid;
   }
 
-  /** Errors: NVME_STATUS of the first command that failed, and what broke the queue. */
+  /**
+   * Errors: NVME_STATUS of the first command that failed, and what broke the queue; those of
+   * DmaVector.assertUsableBy().
+   */
   run(request: IoRequest): Promise<void> {
     return new Promise((resolve, reject) => {
+      request.data?.assertUsableBy(this.#device);
       this.#queue.assertUsable();
       this.#backlog.push(new Transfer(request, resolve, reject, () => this.#pump(), this.#device));
       this.#pump();

@@ -5,9 +5,9 @@ import type { NamespaceIdentity } from "./identify.js";
 import { checkPrp } from "./prp.js";
 import { IoOpcode } from "./spec.js";
 
-/** A namespace: an array of blocks. */
-export class NvmeNamespace {
-  readonly controller: NvmeController;
+/** A namespace: an array of blocks. `Address`: its controller's, see ForDevice. */
+export class NvmeNamespace<Address extends string = string> {
+  readonly controller: NvmeController<Address>;
   readonly nsid: number;
   /** Bytes. */
   readonly blockSize: number;
@@ -17,7 +17,7 @@ export class NvmeNamespace {
   #isWritable: boolean;
 
   constructor(
-    controller: NvmeController,
+    controller: NvmeController<Address>,
     nsid: number,
     identity: NamespaceIdentity,
     isWritable: boolean,
@@ -46,15 +46,16 @@ export class NvmeNamespace {
 
   /**
    * Reads blocks into `target`, of which it fills the start.
-   * Errors: BAD_RANGE, UNALIGNED, NOT_MAPPED_FOR_DEVICE, METADATA_FORMAT before anything is
-   * submitted; NVME_STATUS; CLOSED, TIMEOUT, DEVICE_GONE, CONTROLLER_FATAL, BAD_COMPLETION.
+   * Errors: BAD_RANGE, UNALIGNED, METADATA_FORMAT and those of DmaVector.assertUsableBy() before
+   * anything is submitted; NVME_STATUS; CLOSED, TIMEOUT, DEVICE_GONE, CONTROLLER_FATAL,
+   * BAD_COMPLETION.
    */
-  async read(lba: number, blocks: number, target: DmaVector): Promise<void> {
+  async read(lba: number, blocks: number, target: DmaVector<Address>): Promise<void> {
     await this.#transfer("Read", IoOpcode.READ, lba, blocks, target);
   }
 
   /** Writes blocks from the start of `source`. Errors: as read(); WRITE_NOT_ALLOWED. */
-  async write(lba: number, blocks: number, source: DmaVector): Promise<void> {
+  async write(lba: number, blocks: number, source: DmaVector<Address>): Promise<void> {
     if (!this.#isWritable)
       throw this.#refuse("WRITE_NOT_ALLOWED", "writing to it was not allowed", {
         hint: "name the namespace: namespace.permitWrites() (command line: --allow-write)",
@@ -63,7 +64,7 @@ export class NvmeNamespace {
   }
 
   /** The controller compares blocks with `expected`: NVME_STATUS (Compare Failure) if they differ. */
-  async compare(lba: number, blocks: number, expected: DmaVector): Promise<void> {
+  async compare(lba: number, blocks: number, expected: DmaVector<Address>): Promise<void> {
     if (!this.controller.identity.hasCompare)
       throw this.#refuse("UNSUPPORTED", "its controller has no Compare command");
     await this.#transfer("Compare", IoOpcode.COMPARE, lba, blocks, expected);
@@ -100,7 +101,7 @@ export class NvmeNamespace {
     opcode: number,
     lba: number,
     blocks: number,
-    data: DmaVector,
+    data: DmaVector<Address>,
   ): Promise<void> {
     this.assertPlainFormat();
     const isRange =
@@ -110,7 +111,6 @@ export class NvmeNamespace {
         "BAD_RANGE",
         `${name} of ${blocks} blocks from block ${lba} on, but it has ${this.blocks} blocks`,
       );
-    data.assertClient(this.controller.address);
     checkPrp(data, 0, blocks * this.blockSize);
     const queue = await this.controller.ioQueue();
     const { nsid, blockSize } = this;

@@ -93,6 +93,8 @@ export class Pool {
   readonly size: number;
   readonly #extents: Extents;
   readonly #revocation = new Revocation<Allocation>();
+  /** To be called once nothing is handed out. */
+  readonly #waiting: (() => void)[] = [];
   #isPublished = true;
   /** The fewest pages that were ever free. */
   #low: number;
@@ -163,6 +165,16 @@ export class Pool {
     if (extent === NO_EXTENT) throw doubleFree(allocation);
     this.#extents.free(extent);
     this.#revocation.forget(allocation);
+    if (this.#waiting.length > 0 && this.allocationCount === 0)
+      for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** Resolves once nothing is handed out any more. */
+  drained(): Promise<void> {
+    if (this.allocationCount === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
   }
 
   /** Lets alloc() give memory again. Errors: REVOKED. Idempotent. */

@@ -3,27 +3,29 @@ import type { AddressSpace } from "../dma/address-space.js";
 import type { Iova } from "../dma/iova.js";
 import type { PeerMapping } from "../dma/peer-mapping.js";
 import { P2pError } from "../errors.js";
+import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
-import { Pool, POOL_PAGE } from "./pool.js";
+import { peerPath, type MapType, type PeerPath } from "../pci/peer-path.js";
+import type { PeerMemory } from "../sgl/memory.js";
+import { ScatterList } from "../sgl/scatterlist.js";
+import { formatSize } from "../units.js";
+import { Pool, POOL_PAGE, type Allocation } from "./pool.js";
+import type { ProviderRange } from "./provider-range.js";
 
-/** Which part of a device a provider is: its CMB, its PMR, or a whole BAR. */
-export type ProviderKind = "cmb" | "pmr" | `bar${number}`;
-
-/** Where the memory lies on its device. */
-export interface ProviderRange {
-  readonly kind: ProviderKind;
-  /** BAR index, 0 to 5. */
-  readonly bar: number;
-  /** Bytes from the start of the BAR; page aligned. */
-  readonly offset: number;
-  /** Bytes. */
-  readonly size: number;
+/** What a provider needs of whoever opened it. */
+export interface ProviderOwner {
+  /** Throws where the provider's device has gone or was reset. */
+  assertAlive(): void;
+  /** It has unmapped its memory, after revoke(), close() or release(). */
+  closed(): void;
 }
 
 /**
- * Memory on a PCI device, mapped for all devices of an address space and given out by its pool.
+ * Memory on a PCI device, mapped for all devices of an address space and given out by its pool. It
+ * is published at first. It ends by revoke() or close(), which wait until whoever holds some of it
+ * has let go: only then the memory is unmapped.
  */
-export class Provider {
+export class Provider implements PeerMemory, AsyncDisposable {
   readonly fn: PciFunction;
   readonly range: ProviderRange;
   readonly addressSpace: AddressSpace;
@@ -31,6 +33,16 @@ export class Provider {
   readonly memory: NativeMemory;
   readonly pool: Pool;
   readonly #mapping: PeerMapping;
+  readonly #owner: ProviderOwner;
+  readonly #paths = new Map<Bdf, PeerPath>();
+  /** What allocScatterlist() gave; freed ones stay, so that the pool refuses a second free. */
+  readonly #lists = new WeakMap<ScatterList, readonly Allocation[]>();
+  readonly #unmapped: Promise<void>;
+  #isPublished = true;
+  /** Null once it is unmapped. */
+  #onUnmapped: (() => void) | null = null;
+  #revoked: P2pError | null = null;
+  #ending: Promise<void> | null = null;
 
   /**
    * Maps `range` of an open device. Errors: BAD_RANGE, NOT_MAPPABLE, and those of
@@ -41,6 +53,7 @@ export class Provider {
     device: NativeDevice,
     fn: PciFunction,
     range: ProviderRange,
+    owner: ProviderOwner,
   ) {
     const bar = fn.bars[range.bar];
     if (!bar || range.offset % POOL_PAGE !== 0 || range.offset + range.size > bar.size)
@@ -52,6 +65,7 @@ export class Provider {
     this.fn = fn;
     this.range = range;
     this.addressSpace = addressSpace;
+    this.#owner = owner;
     this.memory = device.region(range.bar).map(range.offset, range.size);
     try {
       this.#mapping = addressSpace.mapPeer(this.memory, bar.address + range.offset);
@@ -60,11 +74,14 @@ export class Provider {
       throw error;
     }
     this.pool = new Pool(range.size);
+    this.#unmapped = new Promise((resolve) => {
+      this.#onUnmapped = resolve;
+    });
   }
 
-  /** `0000:03:00.0/cmb` */
+  /** `0000:03:00.0/cmb`, or of a part `0000:03:00.0/bar2@1m+16m`. */
   get name(): string {
-    return `${this.fn.address}/${this.range.kind}`;
+    return `${this.fn.address}/${this.range.label}`;
   }
 
   /** Bytes. */
@@ -82,9 +99,187 @@ export class Provider {
     return this.#mapping.isIdentity;
   }
 
-  /** Unmaps it. No DMA to it may be in flight. Idempotent. */
-  close(): void {
+  /** True where it can be found, and gives memory. */
+  get isPublished(): boolean {
+    return this.#isPublished && this.#revoked === null;
+  }
+
+  /** Why it can be used no more: a REVOKED error; null while all is well. */
+  get revoked(): P2pError | null {
+    return this.#revoked;
+  }
+
+  /** Lets it be found, and gives memory again. Errors: REVOKED. Idempotent. */
+  publish(): void {
+    this.assertUsable();
+    this.pool.publish();
+    this.#isPublished = true;
+  }
+
+  /** Nobody finds it any more, and it gives no more; what is held stays valid. Idempotent. */
+  unpublish(): void {
+    this.pool.unpublish();
+    this.#isPublished = false;
+  }
+
+  /** Errors: REVOKED. */
+  assertUsable(): void {
+    if (this.#revoked !== null) throw this.#revoked;
+  }
+
+  /**
+   * Looks whether its device is there, and in the state in which the memory was given out. Errors:
+   * DEVICE_GONE, CONTROLLER_RESET, CONTROLLER_FATAL; it is revoked then.
+   */
+  assertAlive(): void {
+    try {
+      this.#owner.assertAlive();
+    } catch (error) {
+      this.revokeInBackground(error as P2pError);
+      throw error;
+    }
+  }
+
+  /** All that the topology says of a client and this provider. Errors: UNKNOWN_DEVICE. */
+  pathTo(client: Bdf): PeerPath {
+    let path = this.#paths.get(client);
+    if (path === undefined) {
+      const { tree } = this.addressSpace;
+      path = peerPath(tree, this.fn, tree.get(client));
+      this.#paths.set(client, path);
+    }
+    return path;
+  }
+
+  /**
+   * How `client` reaches it. `UNKNOWN`, where registers could not be read, is no refusal: the
+   * address is right on either route, and on real hardware a path is proved before its first use.
+   * Errors: NOT_SUPPORTED with the reason, REVOKED, UNKNOWN_DEVICE.
+   */
+  mapTypeFor(client: Bdf): MapType {
+    this.assertUsable();
+    const { vfio, route } = this.pathTo(client);
+    if (vfio.mapType === "NOT_SUPPORTED")
+      throw new P2pError("NOT_SUPPORTED", `${client} does not reach ${this.name}: ${vfio.reason}`, {
+        device: client,
+        hint: "use another provider, or the path by way of host memory",
+      });
+    // At another address than its own no switch hands a request over: it climbs to the IOMMU.
+    const isTranslated = !this.isIdentityMapped && route !== "internal";
+    return vfio.mapType === "BUS_ADDR" && isTranslated ? "THROUGH_HOST_BRIDGE" : vfio.mapType;
+  }
+
+  /**
+   * `length` bytes in whole pages, in one segment where there is room, else in several, of which none
+   * is longer than `maxSegment` bytes: the largest pieces first. (The kernel's
+   * pci_p2pmem_alloc_sgl() gives one segment, or nothing.) Free it with freeScatterlist().
+   * Errors: NO_ROOM, with nothing allocated; BAD_ARGUMENT, UNPUBLISHED, REVOKED.
+   */
+  allocScatterlist(length: number, { maxSegment = Infinity } = {}): ScatterList {
+    const most = maxSegment === Infinity ? maxSegment : wholePages(maxSegment);
+    const { pool, name } = this;
+    this.assertUsable();
+    if (length > pool.available)
+      throw new P2pError(
+        "NO_ROOM",
+        `${name} has ${formatSize(pool.available)} free, not ${formatSize(length)}`,
+        { device: this.fn.address, hint: "free some of it, or use a larger provider" },
+      );
+    const pieces: Allocation[] = [];
+    const list = new ScatterList(this.addressSpace);
+    try {
+      let left = length;
+      do {
+        const piece = pool.alloc(Math.min(left, most, pool.largestFree));
+        pieces.push(piece);
+        list.addPeer(this, piece.offset, Math.min(left, piece.length), piece);
+        left -= piece.length;
+      } while (left > 0);
+    } catch (error) {
+      for (const piece of pieces) pool.free(piece);
+      throw error;
+    }
+    this.#lists.set(list, pieces);
+    return list;
+  }
+
+  /** Errors: DOUBLE_FREE; FOREIGN_FREE for a list that allocScatterlist() did not give. */
+  freeScatterlist(list: ScatterList): void {
+    const pieces = this.#lists.get(list);
+    if (pieces === undefined)
+      throw new P2pError("FOREIGN_FREE", `this scatterlist was not allocated from ${this.name}`, {
+        hint: "free a list at the provider that gave it",
+      });
+    for (const piece of pieces) this.pool.free(piece);
+  }
+
+  /**
+   * The memory is gone, or about to go: nobody finds it any more, it gives no more, each holder is
+   * told once (Allocation.onRevoke) and every use is refused with REVOKED. Resolves when all have
+   * let go, and it is unmapped. Idempotent. Errors: those of unmapping; what a listener threw.
+   */
+  revoke(error: P2pError): Promise<void> {
+    return (this.#ending ??= this.#end(error));
+  }
+
+  /** The same, for a caller that does not wait: what goes wrong shows when it is closed. */
+  revokeInBackground(error: P2pError): void {
+    this.revoke(error).catch(() => undefined);
+  }
+
+  /** revoke(), since its owner is done with it. Idempotent. */
+  close(): Promise<void> {
+    return this.revoke(new P2pError("CLOSED", "it was closed"));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * Unmaps it whoever holds some of it: for the end, when no device masters the bus any more.
+   * Idempotent. Errors: those of unmapping.
+   */
+  release(): void {
+    this.revokeInBackground(new P2pError("CLOSED", "its session was closed"));
+    this.#unmap();
+  }
+
+  async #end(error: P2pError): Promise<void> {
+    const { name } = this;
+    const device = this.fn.address;
+    this.#revoked = new P2pError("REVOKED", `${name} was revoked: ${error.message}`, {
+      device,
+      hint: "open it again once its device is back",
+      cause: error,
+    });
+    try {
+      // The pool does not know whose memory it gives.
+      this.pool.revoke(
+        new P2pError(error.code, `${name}: ${error.message}`, { device, cause: error }),
+      );
+    } finally {
+      await Promise.race([this.pool.drained(), this.#unmapped]);
+      this.#unmap();
+    }
+  }
+
+  #unmap(): void {
+    if (this.#onUnmapped === null) return;
     this.#mapping.close();
     this.memory.close();
+    this.#onUnmapped();
+    this.#onUnmapped = null;
+    this.#owner.closed();
   }
+}
+
+/** Errors: BAD_ARGUMENT. */
+function wholePages(maxSegment: number): number {
+  if (Number.isSafeInteger(maxSegment) && maxSegment >= POOL_PAGE)
+    return maxSegment - (maxSegment % POOL_PAGE);
+  throw new P2pError(
+    "BAD_ARGUMENT",
+    `segments must have ${POOL_PAGE} bytes or more, not ${maxSegment}`,
+  );
 }

@@ -1,11 +1,29 @@
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
+import type { MapType } from "../pci/peer-path.js";
+import type { ForDevice } from "./dma-client.js";
+import type { Perishable } from "./memory.js";
+
+/** What a vector is made of. */
+export interface DmaVectorParts {
+  client: Bdf;
+  addresses: Float64Array;
+  lengths: Float64Array;
+  /** Sum of the lengths. */
+  byteLength: number;
+  mapType: MapType | null;
+  /** What its addresses lead to. */
+  memory: readonly Perishable[];
+  /** Called by unmap(). */
+  onUnmap: () => void;
+}
 
 /**
  * A scatterlist mapped for one device: nothing but addresses and lengths, valid for that device
- * alone. Adjacent pieces are joined.
+ * alone, until unmap(). `Address`: see ForDevice.
  */
-export class DmaVector {
+export class DmaVector<Address extends string = string> implements ForDevice<Address> {
+  declare readonly __device?: { is(address: Address): void };
   /** The device it was mapped for. */
   readonly client: Bdf;
   /** DMA addresses, safe integers. */
@@ -14,39 +32,60 @@ export class DmaVector {
   readonly lengths: Float64Array;
   /** Sum of the lengths. */
   readonly byteLength: number;
-  /** True where the memory is a provider's, not the host's. */
-  readonly isPeer: boolean;
+  /** How the client reaches the peer memory that this is; null for host memory. */
+  readonly mapType: MapType | null;
+  readonly #memory: readonly Perishable[];
+  /** Null once unmapped. */
+  #onUnmap: (() => void) | null;
 
-  constructor(
-    client: Bdf,
-    pieces: readonly { address: number; length: number }[],
-    isPeer: boolean,
-  ) {
-    const joined: { address: number; length: number }[] = [];
-    for (const { address, length } of pieces) {
-      const last = joined.at(-1);
-      if (last && last.address + last.length === address) last.length += length;
-      else joined.push({ address, length });
-    }
-    this.client = client;
-    this.addresses = Float64Array.from(joined, ({ address }) => address);
-    this.lengths = Float64Array.from(joined, ({ length }) => length);
-    this.byteLength = joined.reduce((sum, { length }) => sum + length, 0);
-    this.isPeer = isPeer;
+  constructor(parts: DmaVectorParts) {
+    this.client = parts.client;
+    this.addresses = parts.addresses;
+    this.lengths = parts.lengths;
+    this.byteLength = parts.byteLength;
+    this.mapType = parts.mapType;
+    this.#memory = parts.memory;
+    this.#onUnmap = parts.onUnmap;
   }
 
-  /** Number of pieces. */
+  /** Number of segments. */
   get count(): number {
     return this.addresses.length;
   }
 
-  /** Errors: NOT_MAPPED_FOR_DEVICE, where `device` is not the one it was mapped for. */
-  assertClient(device: Bdf): void {
+  /** True where the memory is a provider's, not the host's. */
+  get isPeer(): boolean {
+    return this.mapType !== null;
+  }
+
+  /**
+   * What a driver asks before it gives these addresses to its device. Errors: NOT_MAPPED_FOR_DEVICE
+   * where that is another one than they were mapped for; NOT_MAPPED after unmap(); GONE, REVOKED or
+   * NOT_ALLOCATED where their memory has gone.
+   */
+  assertUsableBy(device: Bdf): void {
     if (device !== this.client)
       throw new P2pError(
         "NOT_MAPPED_FOR_DEVICE",
         `these DMA addresses were mapped for ${this.client}, not for ${device}`,
         { device, hint: "map the scatterlist for each device that uses it" },
       );
+    if (this.#onUnmap === null) throw this.#notMapped("unmap a vector after its last use");
+    for (const memory of this.#memory) memory.assertUsable();
+  }
+
+  /**
+   * Says that the device is done with it: exactly once, with nothing in flight. The memory stays
+   * mapped for others until its owner frees it. Errors: NOT_MAPPED the second time.
+   */
+  unmap(): void {
+    if (this.#onUnmap === null) throw this.#notMapped("unmap a vector once");
+    this.#onUnmap();
+    this.#onUnmap = null;
+  }
+
+  #notMapped(hint: string): P2pError {
+    const message = `${this.byteLength} bytes that were mapped for ${this.client} have been unmapped`;
+    return new P2pError("NOT_MAPPED", message, { device: this.client, hint });
   }
 }

@@ -1,85 +1,152 @@
 import type { AddressSpace } from "../dma/address-space.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import { P2pError } from "../errors.js";
-import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
+import { checkLimits, type DmaClient, type DmaLimits } from "./dma-client.js";
 import { DmaVector } from "./dma-vector.js";
-
-/** What a list targets: host memory, or one provider. */
-type Target = DmaBuffer | Provider;
-
-interface Segment {
-  readonly target: Target;
-  readonly offset: number;
-  readonly length: number;
-}
+import type { PeerMemory, Perishable, Segment } from "./memory.js";
+import { joinAndCut, Segments } from "./segments.js";
 
 /**
  * Pieces of memory to be transferred as one. A list targets host memory or one provider, never
  * both, and never two providers: one mapping rule must fit all of it (as in the kernel, where
- * dma_map_sgtable() looks at the first page to tell whose memory a list is).
+ * dma_map_sgtable() looks at the first page to tell whose memory a list is). Whoever has pieces of
+ * several splits them: ScatterList.split().
  */
 export class ScatterList {
-  readonly #segments: Segment[] = [];
   readonly #addressSpace: AddressSpace;
+  readonly #segments = new Segments();
+  /** What must still be there when it is mapped and used; the same one not twice in a row. */
+  readonly #memory: Perishable[] = [];
   /** Null: host memory. Undefined: nothing in it yet. */
-  #provider: Provider | null | undefined;
+  #peer: PeerMemory | null | undefined;
+  #byteLength = 0;
 
   constructor(addressSpace: AddressSpace) {
     this.#addressSpace = addressSpace;
   }
 
+  /**
+   * As few lists as hold the segments in their order, a new one wherever the target changes.
+   * Errors: FOREIGN_MEMORY, BAD_RANGE.
+   */
+  static split(addressSpace: AddressSpace, segments: Iterable<Segment>): ScatterList[] {
+    const lists: ScatterList[] = [];
+    for (const segment of segments) {
+      const peer = "peer" in segment ? segment.peer : null;
+      let list = lists.at(-1);
+      if (list?.peer !== peer) lists.push((list = new ScatterList(addressSpace)));
+      if ("peer" in segment) list.addPeer(segment.peer, segment.offset, segment.length);
+      else list.addHost(segment.host, segment.offset, segment.length);
+    }
+    return lists;
+  }
+
   /** Bytes. */
   get byteLength(): number {
-    return this.#segments.reduce((sum, { length }) => sum + length, 0);
+    return this.#byteLength;
   }
 
-  /** Adds a piece of host memory. Errors: MIXED_TARGETS, BAD_RANGE. */
+  /** Number of pieces, as they were added. */
+  get count(): number {
+    return this.#segments.count;
+  }
+
+  /** Whose memory it targets: null is the host's; undefined while there is nothing in it. */
+  get peer(): PeerMemory | null | undefined {
+    return this.#peer;
+  }
+
+  /** Adds a piece of host memory. Errors: MIXED_TARGETS, FOREIGN_MEMORY, BAD_RANGE. */
   addHost(buffer: DmaBuffer, offset = 0, length = buffer.size - offset): this {
-    return this.#add(buffer, null, offset, length);
-  }
-
-  /** Adds a piece of a provider. Errors: MIXED_TARGETS, BAD_RANGE. */
-  addPeer(provider: Provider, offset: number, length: number): this {
-    return this.#add(provider, provider, offset, length);
+    return this.#add(buffer, null, offset, length, buffer);
   }
 
   /**
-   * The DMA addresses as `client` must use them. All devices of the address space share its
-   * mappings, so this only checks and computes. Errors: NOT_MAPPED_FOR_DEVICE, where the client
-   * was not opened in this address space.
+   * Adds a piece of a provider. `holder`: what it belongs to, if that can go earlier than the
+   * provider: the allocation. Errors: MIXED_TARGETS, FOREIGN_MEMORY, BAD_RANGE.
    */
-  map(client: Bdf): DmaVector {
-    if (!this.#addressSpace.hasDevice(client))
+  addPeer(peer: PeerMemory, offset: number, length: number, holder: Perishable = peer): this {
+    return this.#add(peer, peer, offset, length, holder);
+  }
+
+  /**
+   * The DMA addresses as `client` must use them, within the limits given, or else its own. All
+   * devices of the address space share its mappings, so this checks and computes, and notes that the
+   * vector exists: unmap it. What a device could not reach is refused here.
+   *
+   * Errors: NOT_MAPPED_FOR_DEVICE where the client was not opened in this address space;
+   * NOT_SUPPORTED where the path from it to the provider does not work, with the reason;
+   * TOO_MANY_SEGMENTS; BAD_ARGUMENT; GONE, REVOKED or NOT_ALLOCATED where the memory has gone.
+   */
+  map(client: Bdf, limits?: DmaLimits): DmaVector;
+  map<Address extends string>(client: DmaClient<Address>, limits?: DmaLimits): DmaVector<Address>;
+  map(client: Bdf | DmaClient, limits?: DmaLimits): DmaVector {
+    const space = this.#addressSpace;
+    const device = typeof client === "string" ? client : client.address;
+    const most = limits ?? (typeof client === "string" ? {} : client.dmaLimits);
+    if (!space.hasDevice(device))
       throw new P2pError(
         "NOT_MAPPED_FOR_DEVICE",
-        `${client} is not attached to the address space of this memory`,
-        { device: client, hint: "open all devices of a job in one session" },
+        `${device} is not attached to the address space of this memory`,
+        { device, hint: "open all devices of a job in one session" },
       );
-    return new DmaVector(
-      client,
-      this.#segments.map(({ target, offset, length }) => ({
-        address: target.iova + offset,
-        length,
-      })),
-      Boolean(this.#provider),
+    for (const memory of this.#memory) memory.assertUsable();
+    const mapType = this.#peer?.mapTypeFor(device) ?? null;
+    const { addresses, lengths } = this.#fit(device, most);
+    space.mappings.add(device);
+    return new DmaVector({
+      client: device,
+      addresses,
+      lengths,
+      byteLength: this.#byteLength,
+      mapType,
+      memory: this.#memory.slice(),
+      onUnmap: () => {
+        space.mappings.remove(device);
+      },
+    });
+  }
+
+  #fit(device: Bdf, limits: DmaLimits): Segments {
+    checkLimits(limits);
+    const { maxSegment = Infinity, boundary = Infinity, maxSegments = Infinity } = limits;
+    const mapped = joinAndCut(this.#segments, maxSegment, boundary);
+    if (mapped.count <= maxSegments) return mapped;
+    throw new P2pError(
+      "TOO_MANY_SEGMENTS",
+      `this list maps to ${mapped.count} segments, and ${device} takes ${maxSegments} at most`,
+      { device, hint: "transfer it in several parts" },
     );
   }
 
-  #add(target: Target, provider: Provider | null, offset: number, length: number): this {
-    if (this.#provider !== undefined && this.#provider !== provider)
+  #add(
+    target: DmaBuffer | PeerMemory,
+    peer: PeerMemory | null,
+    offset: number,
+    length: number,
+    holder: Perishable,
+  ): this {
+    if (this.#peer !== undefined && this.#peer !== peer)
       throw new P2pError(
         "MIXED_TARGETS",
         "a scatterlist targets host memory or one provider, not several",
-        { hint: "make one list for each" },
+        { hint: "make one list for each: ScatterList.split()" },
       );
-    if (offset < 0 || length <= 0 || offset + length > target.size)
+    if (target.addressSpace !== this.#addressSpace)
+      throw new P2pError("FOREIGN_MEMORY", "this memory is mapped in another address space", {
+        hint: "allocate it in the session whose devices use it",
+      });
+    const isRange = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+    if (!isRange || offset < 0 || length <= 0 || offset + length > target.size)
       throw new P2pError(
         "BAD_RANGE",
         `offset ${offset}, length ${length} is not inside ${target.size} bytes`,
       );
-    this.#provider = provider;
-    this.#segments.push({ target, offset, length });
+    this.#peer = peer;
+    this.#segments.push(target.iova + offset, length);
+    this.#byteLength += length;
+    if (this.#memory.at(-1) !== holder) this.#memory.push(holder);
     return this;
   }
 }

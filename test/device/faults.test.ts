@@ -4,7 +4,8 @@ import type { NativeDmaFault } from "#lib/addon.js";
 import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { Session } from "#lib/session.js";
-import { DmaVector } from "#lib/sgl/dma-vector.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
+import { rawVector } from "../support/raw-vector.js";
 import { devicesOf, isLab, load, namespaceOf, openSession, pattern, store } from "./machine.js";
 
 const SIZE = 4096;
@@ -33,7 +34,7 @@ describe("a DMA that the IOMMU refuses", () => {
   });
 
   function vectorAt(address: number): DmaVector {
-    return new DmaVector(namespace.controller.address, [{ address, length: SIZE }], false);
+    return rawVector(namespace.controller.address, [{ address, length: SIZE }]);
   }
 
   function contents(buffer: DmaBuffer): Uint8Array {
@@ -115,7 +116,7 @@ describe("a DMA that the IOMMU refuses", () => {
         address,
         length: SIZE,
       }));
-      const vector = new DmaVector(namespace.controller.address, pieces, false);
+      const vector = rawVector(namespace.controller.address, pieces);
       await assertFault(hole, true, () => namespace.read(0, 3 * blocks, vector));
       assert.deepEqual(contents(buffer), more.subarray(0, SIZE));
       assert.deepEqual(

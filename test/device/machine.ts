@@ -4,7 +4,6 @@ import { parseEndpoint } from "#lib/copy/endpoint.js";
 import { PCI_CLASS_MEMORY_OTHER } from "#lib/pci/spec.js";
 import { Session } from "#lib/session.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
-import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 
@@ -57,16 +56,18 @@ export async function namespaceOf(session: Session, device: string): Promise<Nvm
   return namespaces[0]!;
 }
 
-/** Part of a host buffer, as a device addresses it. */
-export function hostVector(
-  session: Session,
-  namespace: NvmeNamespace,
-  buffer: DmaBuffer,
-  offset: number,
-  length: number,
-): DmaVector {
-  const list = new ScatterList(session.addressSpace).addHost(buffer, offset, length);
-  return list.map(namespace.controller.address);
+/** Maps a list for a namespace's controller, for as long as `use` takes. */
+export async function withVector(
+  list: ScatterList,
+  { controller }: NvmeNamespace,
+  use: (vector: DmaVector) => Promise<void>,
+): Promise<void> {
+  const vector = list.map(controller);
+  try {
+    await use(vector);
+  } finally {
+    vector.unmap();
+  }
 }
 
 /** Bytes that differ from place to place and from seed to seed. */
@@ -92,10 +93,10 @@ export async function store(
   const buffer = session.addressSpace.allocate(bytes.length);
   try {
     new Uint8Array(buffer.buffer).set(bytes);
-    await namespace.write(
-      offset / namespace.blockSize,
-      bytes.length / namespace.blockSize,
-      hostVector(session, namespace, buffer, 0, bytes.length),
+    const list = new ScatterList(session.addressSpace).addHost(buffer, 0, bytes.length);
+    const { blockSize } = namespace;
+    await withVector(list, namespace, (vector) =>
+      namespace.write(offset / blockSize, bytes.length / blockSize, vector),
     );
   } finally {
     buffer.close();
@@ -111,10 +112,10 @@ export async function load(
 ): Promise<Uint8Array> {
   const buffer = session.addressSpace.allocate(length);
   try {
-    await namespace.read(
-      offset / namespace.blockSize,
-      length / namespace.blockSize,
-      hostVector(session, namespace, buffer, 0, length),
+    const list = new ScatterList(session.addressSpace).addHost(buffer, 0, length);
+    const { blockSize } = namespace;
+    await withVector(list, namespace, (vector) =>
+      namespace.read(offset / blockSize, length / blockSize, vector),
     );
     return new Uint8Array(buffer.buffer, 0, length).slice();
   } finally {

@@ -4,7 +4,16 @@ import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import type { Session } from "#lib/session.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
-import { devicesOf, isLab, load, namespaceOf, openSession, pattern, store } from "./machine.js";
+import {
+  devicesOf,
+  isLab,
+  load,
+  namespaceOf,
+  openSession,
+  pattern,
+  store,
+  withVector,
+} from "./machine.js";
 
 const KIB = 1024;
 
@@ -70,8 +79,9 @@ describe("peer memory", () => {
               const list = new ScatterList(session.addressSpace).addPeer(provider, at, size);
 
               const { blockSize } = source;
-              const fromSource = list.map(source.controller.address);
-              await source.read((64 * KIB) / blockSize, size / blockSize, fromSource);
+              await withVector(list, source, (vector) =>
+                source.read((64 * KIB) / blockSize, size / blockSize, vector),
+              );
               assert.deepEqual(look(session, provider, at, size), bytes, "in peer memory");
               assert.deepEqual(
                 look(session, provider, at + size, 8),
@@ -79,8 +89,9 @@ describe("peer memory", () => {
                 "and no further",
               );
 
-              const toDestination = list.map(destination.controller.address);
-              await destination.write((128 * KIB) / blockSize, size / blockSize, toDestination);
+              await withVector(list, destination, (vector) =>
+                destination.write((128 * KIB) / blockSize, size / blockSize, vector),
+              );
               assert.deepEqual(await load(session, destination, 128 * KIB, size), bytes);
             } finally {
               provider.pool.free(allocation);
@@ -91,8 +102,9 @@ describe("peer memory", () => {
   it("is refused to a device that it was not mapped for", async () => {
     const provider = providers.get("card")!;
     const list = new ScatterList(session.addressSpace).addPeer(provider, 0, 4096);
-    const vector = list.map(source.controller.address);
-    await assert.rejects(destination.write(0, 1, vector), { code: "NOT_MAPPED_FOR_DEVICE" });
+    await withVector(list, source, (vector) =>
+      assert.rejects(destination.write(0, 1, vector), { code: "NOT_MAPPED_FOR_DEVICE" }),
+    );
   });
 
   it("lies at its bus address for its peers", () => {

@@ -13,9 +13,10 @@ import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import { PAGE } from "#lib/nvme/spec.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { Session } from "#lib/session.js";
-import { DmaVector } from "#lib/sgl/dma-vector.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { load, namespaceOf, pattern, planOf, store } from "../device/machine.js";
 import { CARD, NVME0, NVME1 } from "../support/raw-nvme.js";
+import { rawVector } from "../support/raw-vector.js";
 
 const RANGE = 64 * 1024;
 const UNMAPPED = 2 ** 37;
@@ -57,7 +58,7 @@ function cut(
       const address = isCut(start + at - provider.iova) ? UNMAPPED + 2 * at : start + at;
       pieces.push({ address, length: Math.min(PAGE, data.byteLength - at) });
     }
-    return transfer(lba, blocks, new DmaVector(data.client, pieces, true));
+    return transfer(lba, blocks, rawVector(data.client, pieces, data.mapType));
   });
 }
 
@@ -143,7 +144,7 @@ describe("the proof of one leg", () => {
       name === "compare" ? (lba, blocks) => namespace.compare(lba, blocks, elsewhere()) : transfer,
     );
     const elsewhere = (): DmaVector =>
-      new DmaVector(namespace.controller.address, [{ address: UNMAPPED, length: RANGE }], true);
+      rawVector(namespace.controller.address, [{ address: UNMAPPED, length: RANGE }]);
     assert.equal((await prove(legOf(no))).outcome, "lost");
   });
 

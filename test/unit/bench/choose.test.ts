@@ -15,14 +15,18 @@ const PREFETCHABLE = 0x2200;
 /** A session over a switch with two controllers and a card, as far as choosing needs one. */
 function fakeSession(facts: {
   namespaces?: Record<string, number[]>;
-  providers?: string[];
-  /** Bytes that a provider has free, where it matters. */
-  room?: Record<string, number>;
+  /** Bytes of each of a device's ranges. */
+  providers?: Record<string, number[]>;
+  /** Bytes that others have of a provider. */
+  taken?: Record<string, number>;
+  /** Providers that are not published. */
+  hidden?: string[];
   /** Devices that cannot be opened. */
   broken?: string[];
   unbound?: string[];
 }): { session: Session; opened: string[] } {
-  const { namespaces = {}, providers = [], unbound = [], room = {}, broken = [] } = facts;
+  const { namespaces = {}, providers = {}, unbound = [], taken = {} } = facts;
+  const { hidden = [], broken = [] } = facts;
   const bar = { start: 0xf0000000, size: 2 ** 20, flags: PREFETCHABLE };
   const raw = fakeSwitch(0)
     .map((fn) =>
@@ -44,13 +48,19 @@ function fakeSession(facts: {
       if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
       return Promise.resolve({ namespaces: (namespaces[address] ?? []).map((nsid) => ({ nsid })) });
     },
-    provider: (address: string) => {
-      opened.push(address);
+    providerRanges: (address: string) => {
       if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
-      const size = room[address] ?? 2 ** 20;
-      return providers.includes(address)
-        ? Promise.resolve({ name: address, size, pool: { largestFree: size } })
-        : Promise.reject(new P2pError("NO_PROVIDER", "none"));
+      return Promise.resolve(
+        (providers[address] ?? []).map((size, i) => ({ label: `bar${i}`, size })),
+      );
+    },
+    provider: (name: string) => {
+      opened.push(name);
+      const [address, label] = name.split("/");
+      const size = providers[address!]![Number(label!.slice(3))]!;
+      const largestFree = size - (taken[name] ?? 0);
+      const isPublished = !hidden.includes(name);
+      return Promise.resolve({ name, size, isPublished, pool: { largestFree } });
     },
   };
   return { session: session as unknown as Session, opened };
@@ -105,53 +115,72 @@ describe("an automatic choice of namespaces", () => {
 
 describe("an automatic choice of the provider", () => {
   const clients = [parseBdf(nvme0), parseBdf(nvme1)];
+  const MIB = 2 ** 20;
+
+  /** The name of what is chosen for blocks of `bs` bytes. */
+  async function choose(
+    facts: Parameters<typeof fakeSession>[0],
+    bs = 4096,
+    seed = 1,
+  ): Promise<string> {
+    return (await chooseProvider(fakeSession(facts).session, clients, bs, { seed })).provider.name;
+  }
 
   it("takes the closest to all clients", async () => {
-    const { session } = fakeSession({ providers: [nvme1, card, nvme2] });
-    const { provider, distance } = await chooseProvider(session, clients, 4096);
-    assert.equal(provider.name, nvme1);
+    const facts = { providers: { [nvme1]: [MIB], [card]: [MIB], [nvme2]: [MIB] } };
+    const { provider, distance } = await chooseProvider(fakeSession(facts).session, clients, 4096);
+    assert.equal(provider.name, `${nvme1}/bar0`);
     assert.equal(distance, 4);
   });
 
-  it("prefers a card to a controller at the same distance", async () => {
-    const { session } = fakeSession({ providers: [nvme1, card] });
-    const { provider } = await chooseProvider(session, [parseBdf(nvme0)], 4096);
-    assert.equal(provider.name, card);
+  it("takes any of those that are equally close, the same one for the same seed", async () => {
+    const providers = { [nvme0]: [MIB], [nvme1]: [MIB], [card]: [MIB] };
+    const chosen = new Set<string>();
+    for (let seed = 0; seed < 20; seed++) {
+      const name = await choose({ providers }, 4096, seed);
+      assert.equal(await choose({ providers }, 4096, seed), name);
+      chosen.add(name);
+    }
+    assert.deepEqual([...chosen].sort(), [`${nvme0}/bar0`, `${nvme1}/bar0`]);
   });
 
-  it("opens nothing beyond the one it takes", async () => {
-    const { session, opened } = fakeSession({ providers: [nvme0, nvme1, card, nvme2] });
-    await chooseProvider(session, clients, 4096);
-    assert.deepEqual(opened, [nvme0]);
+  it("opens nothing beyond the one it takes, and none that is too small", async () => {
+    const { session, opened } = fakeSession({
+      providers: { [nvme0]: [8192], [nvme1]: [4096, MIB, MIB], [card]: [MIB], [nvme2]: [MIB] },
+    });
+    await chooseProvider(session, clients, 65536);
+    assert.deepEqual(opened, [`${nvme1}/bar1`]);
   });
 
   it("goes on where a device that nobody named cannot be opened", async () => {
-    const { session } = fakeSession({ providers: [nvme0, nvme1, card], broken: [nvme0, nvme1] });
-    assert.equal((await chooseProvider(session, clients, 4096)).provider.name, card);
+    const providers = { [nvme0]: [MIB], [nvme1]: [MIB], [card]: [MIB] };
+    assert.equal(await choose({ providers, broken: [nvme0, nvme1] }), `${card}/bar0`);
     const facts = { namespaces: { [nvme0]: [1], [nvme1]: [1], [nvme2]: [1] }, broken: [nvme0] };
     const { source, destination } = await chooseEndpoints(fakeSession(facts).session, null, null);
     assert.deepEqual([source.device, destination.device], [nvme1, nvme2]);
   });
 
-  it("takes the next one where a block does not fit", async () => {
-    const room = { [nvme0]: 65536 };
-    const { session } = fakeSession({ providers: [nvme0, card], room });
-    assert.equal((await chooseProvider(session, clients, 65536)).provider.name, nvme0);
-    assert.equal((await chooseProvider(session, clients, 65537)).provider.name, card);
-    await assert.rejects(chooseProvider(session, clients, 2 ** 21), {
+  it("takes the next one where a block does not fit, or where it is not published", async () => {
+    const facts = {
+      providers: { [nvme0]: [65536], [card]: [MIB] },
+      taken: { [`${card}/bar0`]: 4096 },
+    };
+    assert.equal(await choose(facts, 65536), `${nvme0}/bar0`);
+    assert.equal(await choose({ ...facts, hidden: [`${nvme0}/bar0`] }, 65536), `${card}/bar0`);
+    assert.equal(await choose(facts, 65537), `${card}/bar0`);
+    await assert.rejects(choose(facts, MIB), {
       code: "NO_ROOM",
-      message: /2 MiB.*03:00.0 has 64 KiB.*05:00.0 has 1 MiB/,
+      message: /1 MiB: .*03:00.0\/bar0: it has 64 KiB .*05:00.0\/bar0: it has 1020 KiB/,
     });
   });
 
   it("passes on a failure that is not the lack of memory", async () => {
-    const { session } = fakeSession({});
+    const { session } = fakeSession({ providers: { [card]: [MIB] } });
     session.provider = () => Promise.reject(new P2pError("MEMLOCK", "too little"));
     await assert.rejects(chooseProvider(session, clients, 4096), { code: "MEMLOCK" });
   });
 
   it("says so where nobody has memory", async () => {
-    const { session } = fakeSession({ providers: [] });
-    await assert.rejects(chooseProvider(session, clients, 4096), { code: "NO_PROVIDER" });
+    await assert.rejects(choose({ providers: {} }), { code: "NO_PROVIDER" });
   });
 });

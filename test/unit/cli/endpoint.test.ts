@@ -88,9 +88,13 @@ describe("endpoints", () => {
 
 describe("providers", () => {
   it("are a device, and which of its memories where one is named", () => {
-    assert.deepEqual(parseProvider("03:00.0"), { device: nvme, memory: null });
+    assert.deepEqual(parseProvider("03:00.0"), { device: nvme, memory: null, part: null });
     for (const memory of ["cmb", "pmr", "bar0", "bar5"] as const) {
-      assert.deepEqual(parseProvider(`0000:03:00.0/${memory}`), { device: nvme, memory });
+      assert.deepEqual(parseProvider(`0000:03:00.0/${memory}`), {
+        device: nvme,
+        memory,
+        part: null,
+      });
       assert.equal(
         formatProvider(parseProvider(`03:00.0/${memory.toUpperCase()}`)),
         `${nvme}/${memory}`,
@@ -99,8 +103,23 @@ describe("providers", () => {
     assert.equal(formatProvider(parseProvider("03:00.0")), nvme);
   });
 
+  it("may be a part of a memory, in fio's sizes", () => {
+    assert.deepEqual(parseProvider("03:00.0/bar2@1m+16MiB"), {
+      device: nvme,
+      memory: "bar2",
+      part: { offset: 1 << 20, length: 16 << 20 },
+    });
+    assert.deepEqual(parseProvider("03:00.0/cmb@64k").part, { offset: 65536 });
+    for (const text of ["cmb@64k", "pmr@0+4k", "bar5@1m+16m"])
+      assert.equal(formatProvider(parseProvider(`${nvme}/${text}`)), `${nvme}/${text}`);
+  });
+
   it("that are malformed are usage errors of one line", () => {
-    for (const text of ["", "card", "0000:03:00.0/", "03:00.0/bar6", "03:00.0/1", "03:00.0/cmb/1"])
+    for (const text of [
+      ...["", "card", "0000:03:00.0/", "03:00.0/bar6", "03:00.0/1", "03:00.0/cmb/1"],
+      ...["03:00.0@1m+16m", "03:00.0/bar2@", "03:00.0/bar2@+4k", "03:00.0/bar2+4k"],
+      ...["03:00.0/bar2@4k+", "03:00.0/bar2@4k+1q", "03:00.0/bar2@-4k+4k"],
+    ])
       assert.throws(() => parseProvider(text), isUsageError, text);
   });
 });

@@ -4,8 +4,8 @@ import { P2pError } from "#lib/errors.js";
 import { AdminQueue } from "#lib/nvme/admin.js";
 import { AsyncQueue } from "#lib/nvme/async-queue.js";
 import { IoQueue, type IoRequest } from "#lib/nvme/io-queue.js";
-import { DmaVector } from "#lib/sgl/dma-vector.js";
 import { DEVICE, FakeController } from "./fake-controller.js";
+import { rawVector } from "../../support/raw-vector.js";
 
 const PATIENT = 60_000; // milliseconds
 const BLOCK = 512;
@@ -43,7 +43,7 @@ const read = (lba: number, blocks: number): IoRequest => ({
   lba,
   blocks,
   blockSize: BLOCK,
-  data: new DmaVector(DEVICE, [{ address: IOVA, length: blocks * BLOCK }], false),
+  data: rawVector(DEVICE, [{ address: IOVA, length: blocks * BLOCK }]),
 });
 
 /** LBA and number of blocks of each command that was submitted since the last call, with its id. */

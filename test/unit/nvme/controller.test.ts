@@ -1,6 +1,7 @@
 /** The controller against the loopback machine's, which follows the registers of NVMe 1.4. */
 import assert from "node:assert/strict";
 import { AddressSpace } from "#lib/dma/address-space.js";
+import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import { NvmeController } from "#lib/nvme/controller.js";
 import { openQueuePair, type QueuePairHandle } from "#lib/nvme/queue-pair.js";
 import type { PciFunction } from "#lib/pci/function.js";
@@ -8,6 +9,7 @@ import { PciTree } from "#lib/pci/tree.js";
 import type { Platform } from "#lib/platform.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
 import { builtinMachines } from "#lib/platform/machine-file.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
 
 const BLOCK = 512;
@@ -20,6 +22,7 @@ describe("An NVMe controller", () => {
   let space: AddressSpace;
   let functions: PciFunction[];
   let controller: NvmeController;
+  const vectors: DmaVector[] = [];
 
   beforeEach(async () => {
     platform = new LoopbackPlatform(builtinMachines.default);
@@ -30,14 +33,21 @@ describe("An NVMe controller", () => {
   });
 
   afterEach(async () => {
+    for (const vector of vectors.splice(0)) vector.unmap();
     await controller.close();
     space.close();
     platform.close();
   });
 
+  const map = (buffer: DmaBuffer, offset: number, length: number, client = controller) => {
+    const vector = new ScatterList(space).addHost(buffer, offset, length).map(client);
+    vectors.push(vector);
+    return vector;
+  };
+
   const host = (bytes: number) => {
     const buffer = space.allocate(bytes);
-    const data = new ScatterList(space).addHost(buffer, 0, bytes).map(controller.address);
+    const data = map(buffer, 0, bytes);
     return { data, bytes: new Uint8Array(buffer.buffer, 0, bytes), close: () => buffer.close() };
   };
 
@@ -60,7 +70,7 @@ describe("An NVMe controller", () => {
     await namespace.flush();
     await namespace.compare(5, size / BLOCK, out.data);
     const whole = space.allocate(size + 4096);
-    const shifted = new ScatterList(space).addHost(whole, 2052, size).map(controller.address);
+    const shifted = map(whole, 2052, size);
     await namespace.read(5, size / BLOCK, shifted);
     assert.equal(Buffer.compare(out.bytes, new Uint8Array(whole.buffer, 2052, size)), 0);
     assert.deepEqual(space.takeFaults(), []);
@@ -71,18 +81,16 @@ describe("An NVMe controller", () => {
     const namespace = controller.namespaces[0]!;
     const other = await NvmeController.open(space, functions[1]!);
     const buffer = space.allocate(8192);
-    const map = (offset: number, length: number, device = controller.address) =>
-      new ScatterList(space).addHost(buffer, offset, length).map(device);
     const { blocks } = namespace;
-    const attempts: [number, number, ReturnType<typeof map>, string][] = [
-      [blocks, 1, map(0, BLOCK), "BAD_RANGE"],
-      [blocks - 1, 2, map(0, 1024), "BAD_RANGE"],
-      [0, 0, map(0, BLOCK), "BAD_RANGE"],
-      [-1, 1, map(0, BLOCK), "BAD_RANGE"],
-      [0.5, 1, map(0, BLOCK), "BAD_RANGE"],
-      [0, 2, map(0, BLOCK), "BAD_RANGE"],
-      [0, 1, map(2, BLOCK), "UNALIGNED"],
-      [0, 1, map(0, BLOCK, other.address), "NOT_MAPPED_FOR_DEVICE"],
+    const attempts: [number, number, DmaVector, string][] = [
+      [blocks, 1, map(buffer, 0, BLOCK), "BAD_RANGE"],
+      [blocks - 1, 2, map(buffer, 0, 1024), "BAD_RANGE"],
+      [0, 0, map(buffer, 0, BLOCK), "BAD_RANGE"],
+      [-1, 1, map(buffer, 0, BLOCK), "BAD_RANGE"],
+      [0.5, 1, map(buffer, 0, BLOCK), "BAD_RANGE"],
+      [0, 2, map(buffer, 0, BLOCK), "BAD_RANGE"],
+      [0, 1, map(buffer, 2, BLOCK), "UNALIGNED"],
+      [0, 1, map(buffer, 0, BLOCK, other), "NOT_MAPPED_FOR_DEVICE"],
     ];
     for (const [lba, count, data, code] of attempts) {
       await assert.rejects(namespace.read(lba, count, data), { code });
@@ -95,7 +103,7 @@ describe("An NVMe controller", () => {
   it("writes only where that was permitted", async () => {
     const other = await NvmeController.open(space, functions[1]!);
     const buffer = space.allocate(4096);
-    const data = new ScatterList(space).addHost(buffer, 0, BLOCK).map(other.address);
+    const data = map(buffer, 0, BLOCK, other);
     const namespace = other.namespaces[0]!;
     await assert.rejects(namespace.write(0, 1, data), { code: "WRITE_NOT_ALLOWED" });
     await namespace.read(0, 1, data);

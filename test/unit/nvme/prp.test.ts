@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { P2pError } from "#lib/errors.js";
 import { checkPrp, PrpBuilder, prpListBytes } from "#lib/nvme/prp.js";
 import { parseBdf } from "#lib/pci/bdf.js";
-import { DmaVector } from "#lib/sgl/dma-vector.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
+import { rawVector } from "../../support/raw-vector.js";
 
 const CLIENT = parseBdf("0000:03:00.0");
 const PAGE = 4096;
@@ -13,10 +14,9 @@ const LIST_BYTES = 32 * PAGE;
 type Piece = [address: number, length: number];
 
 const vectorOf = (...pieces: Piece[]): DmaVector =>
-  new DmaVector(
+  rawVector(
     CLIENT,
     pieces.map(([address, length]) => ({ address, length })),
-    false,
   );
 
 interface Built {

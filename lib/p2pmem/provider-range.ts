@@ -1,0 +1,83 @@
+import { P2pError } from "../errors.js";
+import type { PciFunction } from "../pci/function.js";
+import type { BarRange } from "../pci/msix.js";
+import { formatSize, shortSize } from "../units.js";
+import { POOL_PAGE } from "./pool.js";
+
+/** Which memory of a device a provider is, or is part of: its CMB, its PMR, or a BAR. */
+export type ProviderKind = "cmb" | "pmr" | `bar${number}`;
+
+/** Where the memory lies on its device: whole pages. */
+export interface ProviderRange extends BarRange {
+  readonly kind: ProviderKind;
+  /** Its name on the device: the kind, and of a part of it the place: `bar2@1m+16m`. */
+  readonly label: string;
+}
+
+/** Part of a memory, in bytes from its start. */
+export interface RangePart {
+  readonly offset: number;
+  /** To the end of the memory, where it is left out. */
+  readonly length?: number | undefined;
+}
+
+/** Part of a BAR that is no memory, or not by this name: `the MSI-X table`. */
+export interface ReservedRange extends BarRange {
+  readonly what: string;
+}
+
+/** All of a memory. */
+export function wholeRange(kind: ProviderKind, { bar, offset, size }: BarRange): ProviderRange {
+  return { kind, bar, offset, size, label: kind };
+}
+
+/** Part of a memory. Errors: BAD_RANGE. */
+export function partOf(fn: PciFunction, whole: ProviderRange, part: RangePart): ProviderRange {
+  const { offset, length = whole.size - offset } = part;
+  const memory = `${fn.address}/${whole.kind}`;
+  const refuse = (message: string, hint: string): P2pError =>
+    new P2pError("BAD_RANGE", message, { device: fn.address, hint });
+  if (offset >= whole.size || offset + length > whole.size)
+    throw refuse(
+      `${memory}@${shortSize(offset)}+${shortSize(length)} reaches past the end of ${memory}, which has ${formatSize(whole.size)}`,
+      "give a smaller offset or length",
+    );
+  if (length === 0) throw refuse(`a range of ${memory} is empty`, "give a length above 0");
+  if (offset % POOL_PAGE !== 0 || length % POOL_PAGE !== 0)
+    throw refuse(
+      `${memory}@${offset}+${length} are no whole pages`,
+      `use multiples of ${formatSize(POOL_PAGE)}`,
+    );
+  if (length === whole.size) return whole;
+  const label = `${whole.kind}@${shortSize(offset)}+${shortSize(length)}`;
+  return { ...whole, offset: whole.offset + offset, size: length, label };
+}
+
+/**
+ * Whether peers may be let at a range. VFIO lets a process map, and so a peer write, the pages that
+ * hold MSI-X vectors; nobody but p2pmem refuses them. Errors: NOT_MAPPABLE.
+ */
+export function assertNotReserved(
+  fn: PciFunction,
+  range: ProviderRange,
+  reserved: readonly ReservedRange[],
+): void {
+  const hit = reserved.find((other) => overlaps(range, pagesOf(other)));
+  if (hit === undefined) return;
+  const place = `bytes ${hit.offset} to ${hit.offset + hit.size} of BAR ${hit.bar}`;
+  throw new P2pError(
+    "NOT_MAPPABLE",
+    `${fn.address}/${range.label} is not open to peers: ${place} hold ${hit.what}`,
+    { device: fn.address, hint: "name a range that is memory; p2pmem list shows what is known" },
+  );
+}
+
+export function overlaps(a: BarRange, b: BarRange): boolean {
+  return a.bar === b.bar && a.offset < b.offset + b.size && b.offset < a.offset + a.size;
+}
+
+/** What is mapped with it, as pages are mapped whole. */
+function pagesOf({ bar, offset, size }: BarRange): BarRange {
+  const start = Math.floor(offset / POOL_PAGE) * POOL_PAGE;
+  return { bar, offset: start, size: Math.ceil((offset + size) / POOL_PAGE) * POOL_PAGE - start };
+}

@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import type { NativeDevice } from "#lib/addon.js";
+import type { Cmb } from "#lib/nvme/cmb.js";
+import type { NvmeController } from "#lib/nvme/controller.js";
+import type { PciFunction } from "#lib/pci/function.js";
+import { PciTree } from "#lib/pci/tree.js";
+import { chooseRange, providerRanges, reservedRanges } from "#lib/providers.js";
+import { fakeFunction, fakeTopology, NONE } from "../../support/fake-pci.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const PREFETCHABLE = 0x2200;
+const IO_PORTS = 0x100;
+
+/** An FPGA: registers in BAR 0, memory in BAR 1 (not marked as such), 2 and 4, ports in BAR 5. */
+function fpga(configBytes = 4096): PciFunction {
+  const raw = fakeFunction({
+    address: "0000:05:00.0",
+    classCode: 0x120000,
+    configBytes,
+    resources: [
+      { start: 0x10000000, size: 64 * KIB },
+      { start: 0x20000000, size: 4 * MIB },
+      { start: 0x30000000, size: 4 * MIB, flags: PREFETCHABLE },
+      NONE,
+      { start: 0x40000000, size: 16 * MIB, flags: PREFETCHABLE },
+      { start: 0x50000000, size: 256, flags: IO_PORTS },
+    ],
+  });
+  const msix = new DataView(raw.config.buffer);
+  msix.setUint16(0x40, 0x7010, true); // after the PCI Express capability
+  msix.setUint16(0x70, 0x0011, true);
+  msix.setUint16(0x72, 7, true);
+  msix.setUint32(0x74, 0x8000 | 1, true);
+  msix.setUint32(0x78, 0x200000 | 1, true);
+  return new PciTree(fakeTopology([raw])).functions[0]!;
+}
+
+/** VFIO's view of the configuration space, which is whole. */
+function deviceOf(fn: PciFunction, config: Uint8Array): NativeDevice {
+  const view = new DataView(config.buffer, config.byteOffset);
+  return {
+    address: fn.address,
+    region: (index: number) => {
+      assert.equal(index, 7);
+      return { read32: (offset: number) => view.getUint32(offset, true) };
+    },
+  } as unknown as NativeDevice;
+}
+
+const UNREAD = {
+  region: () => assert.fail("what sysfs has shown is not read again"),
+} as unknown as NativeDevice;
+
+const MSIX = [
+  { bar: 1, offset: 0x8000, size: 128, what: "the MSI-X table" },
+  { bar: 1, offset: 0x200000, size: 8, what: "the MSI-X pending bits" },
+];
+
+describe("The memory of a device", () => {
+  it("is every prefetchable BAR, largest first", async () => {
+    const ranges = await providerRanges(fpga(), null);
+    assert.deepEqual(
+      ranges.map(({ label, bar, offset, size }) => [label, bar, offset, size]),
+      [
+        ["bar4", 4, 0, 16 * MIB],
+        ["bar2", 2, 0, 4 * MIB],
+      ],
+    );
+  });
+
+  it("is what its name says; of what is not known to be memory only a named part", async () => {
+    const fn = fpga();
+    const ranges = await providerRanges(fn, null);
+    assert.equal(chooseRange(fn, ranges, null, null).label, "bar4");
+    assert.equal(chooseRange(fn, ranges, "bar2", null).label, "bar2");
+    const part = chooseRange(fn, ranges, "bar1", { offset: MIB, length: MIB });
+    assert.deepEqual([part.label, part.bar, part.offset, part.size], ["bar1@1m+1m", 1, MIB, MIB]);
+    assert.equal(chooseRange(fn, ranges, "bar1", { offset: 0 }).label, "bar1");
+    for (const [kind, range, hint] of [
+      [
+        "bar1",
+        null,
+        "it has bar4, bar2 for certain; if this is memory, say where: bar1@OFFSET+LENGTH",
+      ],
+      ["bar3", { offset: 0 }, "it has bar4, bar2"],
+      ["bar5", { offset: 0 }, "it has bar4, bar2"],
+      ["cmb", null, "it has bar4, bar2"],
+    ] as const)
+      assert.throws(() => chooseRange(fn, ranges, kind, range), { code: "NO_PROVIDER", hint });
+  });
+});
+
+describe("What peers must not be let at", () => {
+  it("is where the MSI-X capability says that vectors are", async () => {
+    assert.deepEqual(await reservedRanges(fpga(), UNREAD, null, "bar1"), MSIX);
+  });
+
+  it("is read through VFIO where sysfs has shown too little", async () => {
+    const cut = fpga(64);
+    assert.equal(cut.msix, undefined);
+    const config = new Uint8Array(256);
+    const whole = new DataView(config.buffer);
+    whole.setUint16(0x06, 0x10, true);
+    whole.setUint8(0x34, 0x70);
+    whole.setUint16(0x70, 0x0011, true);
+    whole.setUint16(0x72, 7, true);
+    whole.setUint32(0x74, 0x8000 | 1, true);
+    whole.setUint32(0x78, 0x200000 | 1, true);
+    assert.deepEqual(await reservedRanges(cut, deviceOf(cut, config), null, "bar1"), MSIX);
+  });
+
+  it("is all of an NVMe controller's BAR 0, and by the name of a BAR its CMB and PMR", async () => {
+    const fn = fpga();
+    const cmb = { bar: 2, offset: MIB, size: MIB } as Cmb;
+    const pmr = { bar: 4, offset: 0, size: 16 * MIB };
+    const controller = { cmb: () => cmb, pmr: () => Promise.resolve(pmr) };
+    const reserved = await reservedRanges(
+      fn,
+      UNREAD,
+      controller as unknown as NvmeController,
+      "bar2",
+    );
+    assert.deepEqual(
+      reserved.map(({ bar, offset, size }) => [bar, offset, size]),
+      [...MSIX.map(({ bar, offset, size }) => [bar, offset, size])].concat([
+        [0, 0, 64 * KIB],
+        [2, MIB, MIB],
+        [4, 0, 16 * MIB],
+      ]),
+    );
+    const asCmb = await reservedRanges(fn, UNREAD, controller as unknown as NvmeController, "cmb");
+    assert.deepEqual(asCmb, MSIX);
+  });
+});

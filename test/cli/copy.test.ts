@@ -130,6 +130,19 @@ describe("p2pmem copy", () => {
     assert.equal(copyReport.parse(JSON.parse(json.stdout)).results[0]!.iodepth, 16);
   });
 
+  it("goes through the part of a provider that was named", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const provider = `${facts.card}/bar2@1m+256k`;
+    const { code, stdout, stderr } = await copy(
+      ...[source, destination, "--provider", provider, "--bs", "64k"],
+      ...["--size", "4m", "--verify", "--output-format", "json"],
+    );
+    assert.equal(code, 0, stderr);
+    const [result] = copyReport.parse(JSON.parse(stdout)).results;
+    assert.deepEqual([result!.provider, result!.iodepth], [provider, 4]);
+    assert.deepEqual(result!.verify, { blocks: 64, mismatches: 0 });
+  });
+
   it("writes results to --output, and nothing to standard output", async () => {
     const [source, destination] = facts.nvme as [string, string];
     const path = join(directory, "result.json");
@@ -166,6 +179,18 @@ describe("p2pmem copy", () => {
         "NO_PROVIDER",
         /provides no cmb/,
         ({ nvme }) => [nvme[0]!, nvme[1]!, "--provider", `${nvme[1]!}/cmb`],
+      ],
+      [
+        "registers as a provider",
+        "NOT_MAPPABLE",
+        /registers and doorbells of an NVMe controller/,
+        ({ nvme }) => [nvme[0]!, nvme[1]!, "--provider", `${nvme[1]!}/bar0@4k+4k`],
+      ],
+      [
+        "a provider past the end of its memory",
+        "BAD_RANGE",
+        /cmb@64m\+4k reaches past the end/,
+        ({ nvme, cmb }) => [nvme[0]!, nvme[1]!, "--provider", `${cmb}@64m+4k`],
       ],
       [
         "an unaligned offset",

@@ -3,9 +3,10 @@
 // name, of which only ns must be. With names of sections as arguments, only those. A missed target
 // is shown, and is no failure: how fast a machine is decides about it, too.
 import * as iova from "./bench-core/iova.mjs";
+import * as map from "./bench-core/map.mjs";
 import * as pool from "./bench-core/pool.mjs";
 
-const SECTIONS = { pool, iova };
+const SECTIONS = { pool, iova, map };
 
 const words = process.argv.slice(2);
 const json = words.includes("--json");

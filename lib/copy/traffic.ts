@@ -1,6 +1,6 @@
 import type { NativeTraffic } from "../addon.js";
 import type { Bdf } from "../pci/bdf.js";
-import { route } from "../pci/route.js";
+import { completionRoute, route, type Route } from "../pci/route.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
 import type { CopyPath } from "./plan.js";
@@ -67,20 +67,16 @@ export class TrafficMeter {
 /**
  * Each byte is written once into the buffer and read once out of it. On the way over the host both
  * cross the root complex and host memory. Between peers a leg crosses the root complex only where
- * its route climbs there, and then once, up and down again being one passage.
+ * its data climb there, and then once, up and down again being one passage.
  */
 export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic {
-  const { path, source, destination, provider } = legs;
+  const { path } = legs;
   const host = path === "p2p" ? 0 : 2 * bytes;
   let root: number | null = host;
-  if (provider !== null && path !== "host")
-    for (const client of path === "p2p" ? [source, destination] : [destination]) {
-      const shortest = route(tree.get(client), tree.get(provider.device));
-      // At another address than its own no switch can hand it over.
-      const way = shortest !== "internal" && !provider.isIdentityMapped ? "root" : shortest;
-      if (way === "root" && root !== null) root += bytes;
-      if (way === "unknown") root = null;
-    }
+  for (const way of dataRoutes(tree, legs)) {
+    if (way === "root" && root !== null) root += bytes;
+    if (way === "unknown") root = null;
+  }
   return {
     source: "derived",
     host_memory_bytes: host,
@@ -88,4 +84,19 @@ export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic
     host_control_bytes: null,
     root_complex_bytes: root,
   };
+}
+
+/**
+ * Of the data between devices: the source's writes, which are requests, and what the destination's
+ * reads bring back, which are completions. By the CPU only the destination's reads are between devices.
+ */
+function dataRoutes(tree: PciTree, { path, source, destination, provider }: Legs): Route[] {
+  if (provider === null || path === "host") return [];
+  const target = tree.get(provider.device);
+  const read = completionRoute(tree.get(destination), target);
+  if (path === "cpu") return [read];
+  const written = route(tree.get(source), target);
+  // At another address than its own no switch hands it over; completions go by the reader's ID.
+  const reaches = written === "internal" || provider.isIdentityMapped;
+  return [reaches ? written : "root", read];
 }

@@ -1,27 +1,15 @@
-import { commonBridge } from "./distance.js";
+import { meeting, type Meeting } from "./distance.js";
 import type { IommuMode, PciFunction } from "./function.js";
-import { route, type Route } from "./route.js";
+import { KernelVerdict } from "./kernel-verdict.js";
+import { BottleneckSearch, type Bottleneck } from "./link.js";
+import { REDIRECTS_COMPLETIONS, REDIRECTS_REQUESTS } from "./redirect.js";
+import { routeAt, routeWords, type Route } from "./route.js";
 import type { PciTree } from "./tree.js";
+import type { Verdict, VfioVerdict } from "./verdict.js";
+import { PeerVfioVerdict } from "./vfio-verdict.js";
 
-/**
- * How a client reaches a provider's memory (linux/drivers/pci/p2pdma.c, enum pci_p2pdma_map_type):
- * by the memory's bus address, through the host bridge, or not at all. `UNKNOWN` where registers
- * that decide it could not be read.
- */
-export type MapType = "BUS_ADDR" | "THROUGH_HOST_BRIDGE" | "NOT_SUPPORTED" | "UNKNOWN";
-
-/** What is said of a pair, and why: one line, which names the port and the bit, or the bridge. */
-export interface Verdict {
-  readonly mapType: MapType;
-  readonly reason: string;
-}
-
-/** The slowest link between two functions, named by its lower end. */
-export interface Bottleneck {
-  readonly link: PciFunction;
-  /** Bytes a second in one direction, by speed, width and encoding. */
-  readonly bandwidth: number;
-}
+export type { Bottleneck } from "./link.js";
+export type { MapType, Verdict, VfioVerdict } from "./verdict.js";
 
 /** All that can be said of a provider and one client. Words are made when they are asked for. */
 export interface PeerPath {
@@ -38,28 +26,71 @@ export interface PeerPath {
   readonly iommu: IommuMode;
   /** Where kernel drivers own both. */
   readonly kernel: Verdict;
-  /** Where VFIO owns both, in one address space; `needsProof`: nobody vouches for the root complex. */
-  readonly vfio: Verdict & { readonly needsProof: boolean };
-  /** Null where a link on the way is not known. */
+  /** Where VFIO owns both, in one address space. */
+  readonly vfio: VfioVerdict;
+  /** Null where a link on the way is not known, or where there is none. */
   readonly bottleneck: Bottleneck | null;
 }
 
+/** Both functions must be of this tree. */
 export function peerPath(tree: PciTree, provider: PciFunction, client: PciFunction): PeerPath {
-  const { hopsA, hopsB } = commonBridge(provider, client);
-  const way = route(client, provider);
-  const mapType: MapType =
-    way === "unknown" ? "UNKNOWN" : way === "root" ? "THROUGH_HOST_BRIDGE" : "BUS_ADDR";
-  const verdict = { mapType, reason: `the route is ${way} in ${tree.hostBridgeOf(client).name}` };
-  return {
-    provider,
-    client,
-    distance: hopsA + hopsB,
-    route: way,
-    completionRoute: way,
-    routeReason: verdict.reason,
-    iommu: client.iommu,
-    kernel: verdict,
-    vfio: { ...verdict, needsProof: way === "root" },
-    bottleneck: null,
-  };
+  return new TreePeerPath(tree, provider, client);
+}
+
+/**
+ * Distance of a provider from all its clients as p2pdma gives it (linux/drivers/pci/p2pdma.c,
+ * pci_p2pdma_distance_many): the sum, or -1 where there is no client, or one that does not reach it.
+ * Null where none is known not to, but one is not known to.
+ */
+export function kernelDistance(
+  tree: PciTree,
+  provider: PciFunction,
+  clients: readonly PciFunction[],
+): number | null {
+  const paths = clients.map((client) => peerPath(tree, provider, client));
+  const isAny = (mapType: string): boolean => paths.some(({ kernel }) => kernel.mapType === mapType);
+  if (paths.length === 0 || isAny("NOT_SUPPORTED")) return -1;
+  return isAny("UNKNOWN") ? null : paths.reduce((sum, { distance }) => sum + distance, 0);
+}
+
+class TreePeerPath implements PeerPath {
+  readonly provider: PciFunction;
+  readonly client: PciFunction;
+  readonly distance: number;
+  readonly route: Route;
+  readonly completionRoute: Route;
+  readonly kernel: Verdict;
+  readonly vfio: VfioVerdict;
+  readonly bottleneck: Bottleneck | null;
+
+  constructor(tree: PciTree, provider: PciFunction, client: PciFunction) {
+    const met = meeting(client, provider);
+    this.provider = provider;
+    this.client = client;
+    this.distance = met.hopsA + met.hopsB;
+    this.route = routeAt(met, met.belowA, REDIRECTS_REQUESTS);
+    this.completionRoute = routeAt(met, met.belowB, REDIRECTS_COMPLETIONS);
+    this.kernel = new KernelVerdict(tree, provider, client, met);
+    this.vfio = new PeerVfioVerdict(tree, provider, client, this.route, this.completionRoute);
+    this.bottleneck = this.#findBottleneck(tree, met);
+  }
+
+  get iommu(): IommuMode {
+    return this.client.iommu;
+  }
+
+  get routeReason(): string {
+    return routeWords(this.client, this.provider);
+  }
+
+  /** Of both ways, of the requests and of the completions: where one climbs, up to the root ports. */
+  #findBottleneck(tree: PciTree, { common }: Meeting): Bottleneck | null {
+    if (this.route === "internal") return null;
+    if (this.route === "unknown" || this.completionRoute === "unknown") return null;
+    const climbs = this.route === "root" || this.completionRoute === "root";
+    const search = new BottleneckSearch(tree);
+    search.addWay(this.client, climbs ? null : common);
+    search.addWay(this.provider, climbs ? null : common);
+    return search.result;
+  }
 }

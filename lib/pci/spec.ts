@@ -104,3 +104,13 @@ export const IORESOURCE_UNSET = 0x20000000n;
 /** Number of BARs of a function; the ROM follows, then the windows of a bridge. */
 export const BAR_COUNT = 6;
 export const WINDOWS_START = BAR_COUNT + 1;
+
+/**
+ * Share of a link's bits that carries packets, by the highest speed in GT/s that it holds for:
+ * 8b/10b, 128b/130b (PCIe 6.0 §4.2.2), and of a flit's 256 bytes those but CRC and FEC (§4.2.3.4.2).
+ */
+export const LINK_ENCODINGS: readonly { readonly upTo: number; readonly share: number }[] = [
+  { upTo: 5, share: 8 / 10 },
+  { upTo: 32, share: 128 / 130 },
+  { upTo: 64, share: 242 / 256 },
+];

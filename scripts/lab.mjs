@@ -9,6 +9,7 @@ import { accelerator } from "./lab/accel.mjs";
 import { LabError, findProgram, withLock } from "./lab/command.mjs";
 import { initramfs } from "./lab/initramfs.mjs";
 import { cachedKernel, installKernel } from "./lab/kernel.mjs";
+import { MACHINES } from "./lab/machine.mjs";
 import { installPackages, missingPackages, obstacle } from "./lab/packages.mjs";
 import { EXIT_LAB, run } from "./lab/run.mjs";
 
@@ -18,6 +19,8 @@ Boots a virtual server (QEMU) with a PCIe switch, three NVMe controllers and a p
 to vfio-pci, runs COMMAND in the repository's directory inside it, and returns its output and its exit
 code. The guest's files are the host's own; what it writes there is gone with it.
 
+  --machine NAME   another machine than the default: ${Object.keys(MACHINES).slice(1).join(", ")}
+                   (what they are is said in scripts/lab/machine.mjs)
   --shell          an interactive shell instead of COMMAND
   --dir DIR        keep the disks (nvme-cmb.img, nvme1.img, nvme2.img) and out/ in DIR
   --timeout SEC    end the run after SEC seconds with exit code 124 (default 600)
@@ -42,7 +45,7 @@ class UsageError extends LabError {}
 
 /** Options stop at the first word that is none: everything from there on is the command's. */
 function parseArguments(words) {
-  const options = { timeout: 600, command: [] };
+  const options = { machine: "default", timeout: 600, command: [] };
   let i = 0;
   const argument = (name) => {
     i += 1;
@@ -57,7 +60,12 @@ function parseArguments(words) {
     }
     if (["--shell", "--install", "--check", "--help"].includes(word)) options[word.slice(2)] = true;
     else if (word === "--dir") options.dir = argument(word);
-    else if (word === "--dmesg") options.dmesg = argument(word);
+    else if (word === "--machine") {
+      options.machine = argument(word);
+      if (!Object.hasOwn(MACHINES, options.machine)) {
+        throw new UsageError(`there is no machine ${words[i]}`);
+      }
+    } else if (word === "--dmesg") options.dmesg = argument(word);
     else if (word === "--timeout") {
       options.timeout = Number(argument(word));
       // setTimeout counts milliseconds in 31 bits.

@@ -49,32 +49,47 @@ export const FORWARDERS: readonly (ProcessorRule | HostBridgeRule)[] = [
 const PROCESSORS = FORWARDERS.filter((rule) => "minFamily" in rule);
 const HOST_BRIDGES = FORWARDERS.filter((rule) => "vendorId" in rule);
 
-/** Whether the root complex hands requests between two functions; undefined: not known. */
-export function forwards(tree: PciTree, a: PciFunction, b: PciFunction): boolean | undefined {
-  if (processorForwards(tree.cpu)) return true;
-  const isOne = a.hostBridge === b.hostBridge;
-  const first = listed(tree.hostBridgeOf(a), isOne);
-  const second = isOne ? first : listed(tree.hostBridgeOf(b), isOne);
-  if (first === true && second === true) return true;
-  return first === false || second === false ? (tree.cpu === null ? undefined : false) : undefined;
-}
+/** The way through the root complex from one function to another. */
+export class RootComplexWay {
+  readonly first: HostBridge;
+  readonly second: HostBridge;
+  /** Whether it hands requests on there; undefined: not known. */
+  readonly forwards: boolean | undefined;
+  readonly #cpu: CpuIdentity | null;
 
-/** Why: the processor, or the host bridges that are on the kernel's list, or the first that is not. */
-export function forwardWords(tree: PciTree, a: PciFunction, b: PciFunction): string {
-  const { cpu } = tree;
-  if (cpu !== null && processorForwards(cpu))
-    return `${cpu.vendor} family ${cpu.family.toString(16)}h forwards between its root ports`;
-  const isOne = a.hostBridge === b.hostBridge;
-  const bridges = (isOne ? [a] : [a, b]).map((fn) => tree.hostBridgeOf(fn));
-  const refusing = bridges.find((bridge) => listed(bridge, isOne) === false);
-  if (refusing !== undefined)
-    return refusalWords(refusing) + (cpu === null ? ", and the processor is not known" : "");
-  const unread = bridges.find((bridge) => listed(bridge, isOne) === undefined);
-  if (unread !== undefined)
-    return `whether host bridge ${nameOf(unread)} forwards is not known: configuration space was cut short (run as root)`;
-  return isOne
-    ? `host bridge ${nameOf(bridges[0]!)} is on the kernel's list`
-    : `host bridges ${bridges.map(nameOf).join(" and ")} are on the kernel's list`;
+  constructor(tree: PciTree, from: PciFunction, to: PciFunction) {
+    this.#cpu = tree.cpu;
+    this.first = tree.hostBridgeOf(from);
+    this.second = tree.hostBridgeOf(to);
+    this.forwards = processorForwards(tree.cpu) || this.#listed();
+  }
+
+  /** Why: the processor, or the host bridges that are on the kernel's list, or the first that is not. */
+  get reason(): string {
+    const cpu = this.#cpu;
+    if (cpu !== null && processorForwards(cpu))
+      return `${cpu.vendor} family ${cpu.family.toString(16)}h forwards between its root ports`;
+    const isOne = this.first === this.second;
+    const bridges = isOne ? [this.first] : [this.first, this.second];
+    const refusing = bridges.find((bridge) => isListed(bridge, isOne) === false);
+    if (refusing !== undefined)
+      return refusalWords(refusing) + (cpu === null ? ", and the processor is not known" : "");
+    const unread = bridges.find((bridge) => isListed(bridge, isOne) === undefined);
+    if (unread !== undefined)
+      return `whether host bridge ${nameOf(unread)} forwards is not known: configuration space was cut short (run as root)`;
+    return isOne
+      ? `host bridge ${nameOf(this.first)} is on the kernel's list`
+      : `host bridges ${bridges.map(nameOf).join(" and ")} are on the kernel's list`;
+  }
+
+  #listed(): boolean | undefined {
+    const isOne = this.first === this.second;
+    const first = isListed(this.first, isOne);
+    const second = isOne ? first : isListed(this.second, isOne);
+    if (first === true && second === true) return true;
+    // An unknown processor may be one that forwards, whatever the list has.
+    return (first === false || second === false) && this.#cpu !== null ? false : undefined;
+  }
 }
 
 function processorForwards(cpu: CpuIdentity | null): boolean {
@@ -84,12 +99,20 @@ function processorForwards(cpu: CpuIdentity | null): boolean {
   );
 }
 
-function listed(bridge: HostBridge, isOne: boolean): boolean | undefined {
-  const [first] = bridge.functions;
-  const rule = first === undefined ? undefined : ruleOf(first);
-  if (first === undefined || rule === undefined || (rule.within === true && !isOne)) return false;
-  return isRoot(first);
+/** Whether the list has it; `isOne`: for requests that stay within it. Undefined: not known. */
+function isListed(bridge: HostBridge, isOne: boolean): boolean | undefined {
+  let entry = entries.get(bridge);
+  if (entry === undefined) {
+    const [first] = bridge.functions;
+    const rule = first && ruleOf(first);
+    entry = { within: rule?.within === true, isRoot: first && rule ? isRoot(first) : false };
+    entries.set(bridge, entry);
+  }
+  return entry.within && !isOne ? false : entry.isRoot;
 }
+
+/** What the list has for a host bridge, which a matrix of all pairs asks for again and again. */
+const entries = new WeakMap<HostBridge, { within: boolean; isRoot: boolean | undefined }>();
 
 function ruleOf(first: PciFunction): HostBridgeRule | undefined {
   return HOST_BRIDGES.find(

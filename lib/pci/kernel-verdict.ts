@@ -1,8 +1,7 @@
 import type { Meeting } from "./distance.js";
 import type { PciFunction } from "./function.js";
-import { forwards, forwardWords } from "./host-bridges.js";
+import type { RootComplexWay } from "./host-bridges.js";
 import { REDIRECTS, redirects, redirectWords, unreadWords } from "./redirect.js";
-import type { PciTree } from "./tree.js";
 import type { MapType, Verdict } from "./verdict.js";
 
 /**
@@ -12,35 +11,38 @@ import type { MapType, Verdict } from "./verdict.js";
  */
 export class KernelVerdict implements Verdict {
   readonly mapType: MapType;
-  readonly #tree: PciTree;
   readonly #provider: PciFunction;
   readonly #client: PciFunction;
   readonly #common: PciFunction | null;
+  readonly #root: RootComplexWay;
 
-  constructor(tree: PciTree, provider: PciFunction, client: PciFunction, { common }: Meeting) {
-    this.#tree = tree;
+  constructor(
+    provider: PciFunction,
+    client: PciFunction,
+    { common }: Meeting,
+    root: RootComplexWay,
+  ) {
     this.#provider = provider;
     this.#client = client;
     this.#common = common;
+    this.#root = root;
     const redirected = common === null ? true : anyRedirects(provider, client, common);
     if (redirected === false) this.mapType = "BUS_ADDR";
     else if (redirected === undefined) this.mapType = "UNKNOWN";
-    else {
-      const forwarded = forwards(tree, provider, client);
-      this.mapType =
-        forwarded === undefined ? "UNKNOWN" : forwarded ? "THROUGH_HOST_BRIDGE" : "NOT_SUPPORTED";
-    }
+    else if (root.forwards === undefined) this.mapType = "UNKNOWN";
+    else this.mapType = root.forwards ? "THROUGH_HOST_BRIDGE" : "NOT_SUPPORTED";
   }
 
   get reason(): string {
     const common = this.#common;
     const [provider, client] = [this.#provider, this.#client];
-    const forwarded = forwardWords(this.#tree, provider, client);
-    if (common === null) return `no bridge is above both; ${forwarded}`;
+    if (common === null) return `no bridge is above both; ${this.#root.reason}`;
     const way = looked(provider, client, common);
     const redirecting = way.filter((fn) => redirects(fn, REDIRECTS) === true);
     if (redirecting.length > 0)
-      return [...redirecting.map((fn) => redirectWords(fn, REDIRECTS)), forwarded].join("; ");
+      return [...redirecting.map((fn) => redirectWords(fn, REDIRECTS)), this.#root.reason].join(
+        "; ",
+      );
     const unread = way.find((fn) => fn.acs === undefined);
     if (unread) return unreadWords(unread);
     return provider === client

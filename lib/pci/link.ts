@@ -13,48 +13,69 @@ export interface Bottleneck {
 /** Bytes a second in one direction as the link runs now; null: not known. */
 export function linkBandwidth({ speed, width }: RawLink): number | null {
   if (speed === null || width === null) return null;
-  for (const { upTo, share } of LINK_ENCODINGS)
-    if (speed <= upTo) return (speed * 1e9 * width * share) / 8;
-  return null;
+  const encoding = LINK_ENCODINGS.find(({ upTo }) => speed <= upTo);
+  return encoding === undefined ? null : (speed * 1e9 * width * encoding.share) / 8;
 }
 
-/** Looks for the slowest of the links that it is shown. */
-export class BottleneckSearch {
-  #link: PciFunction | null = null;
-  #bandwidth = Infinity;
-  #isKnown = true;
-  readonly #tree: PciTree;
+/**
+ * The slowest link on the ways up from two functions, as far as `end`; null: to their root buses. Of
+ * equal ones the first. Null where one is not known, or there is none.
+ */
+export function slowestLink(
+  tree: PciTree,
+  a: PciFunction,
+  b: PciFunction,
+  end: PciFunction | null,
+): Bottleneck | null {
+  const slowest = slower(slowestUpTo(tree, a, end), slowestUpTo(tree, b, end));
+  return typeof slowest === "string" ? null : slowest;
+}
 
-  constructor(tree: PciTree) {
-    this.#tree = tree;
-  }
+type Slowest = Bottleneck | "none" | "unknown";
 
-  /** The links on the way up from a function to `end`; null: to the root bus. */
-  addWay(from: PciFunction, end: PciFunction | null): void {
-    for (let fn: PciFunction | null = from; fn !== end && fn !== null; fn = fn.parent) this.#add(fn);
-  }
+/** What a matrix of all pairs asks for again and again: of each function, its link and its way up. */
+const links = new WeakMap<PciFunction, Slowest>();
+const waysUp = new WeakMap<PciFunction, Slowest>();
 
-  /** Null where one is not known, or there is none. Of equal ones the first that was shown. */
-  get result(): Bottleneck | null {
-    return this.#isKnown && this.#link !== null
-      ? { link: this.#link, bandwidth: this.#bandwidth }
-      : null;
-  }
+function slowestUpTo(tree: PciTree, from: PciFunction, end: PciFunction | null): Slowest {
+  if (end === null) return slowestWayUp(tree, from);
+  let slowest: Slowest = "none";
+  for (let fn: PciFunction | null = from; fn !== end && fn !== null; fn = fn.parent)
+    slowest = slower(slowest, linkAbove(tree, fn));
+  return slowest;
+}
 
-  #add(fn: PciFunction): void {
-    // A virtual function's registers say nothing of a link (SR-IOV 1.1 §3.5): it uses that of its
-    // physical function.
-    const { physicalFunction: pf } = fn;
-    const owner = pf !== null && this.#tree.has(pf) ? this.#tree.get(pf) : fn;
-    const has = hasLinkAbove(owner);
-    if (has === false) return;
-    const bandwidth = has && owner.link !== null ? linkBandwidth(owner.link) : null;
-    if (bandwidth === null) this.#isKnown = false;
-    else if (bandwidth < this.#bandwidth) {
-      this.#link = owner;
-      this.#bandwidth = bandwidth;
-    }
+function slowestWayUp(tree: PciTree, fn: PciFunction): Slowest {
+  let slowest = waysUp.get(fn);
+  if (slowest === undefined) {
+    const above = fn.parent === null ? "none" : slowestWayUp(tree, fn.parent);
+    slowest = slower(linkAbove(tree, fn), above);
+    waysUp.set(fn, slowest);
   }
+  return slowest;
+}
+
+function slower(first: Slowest, second: Slowest): Slowest {
+  if (first === "unknown" || second === "unknown") return "unknown";
+  if (first === "none") return second;
+  return second === "none" || first.bandwidth <= second.bandwidth ? first : second;
+}
+
+function linkAbove(tree: PciTree, fn: PciFunction): Slowest {
+  let link = links.get(fn);
+  if (link === undefined) links.set(fn, (link = readLinkAbove(tree, fn)));
+  return link;
+}
+
+function readLinkAbove(tree: PciTree, fn: PciFunction): Slowest {
+  // A virtual function's registers say nothing of a link (SR-IOV 1.1 §3.5): it uses that of its
+  // physical function.
+  const { physicalFunction: pf } = fn;
+  const owner = pf !== null && tree.has(pf) ? tree.get(pf) : fn;
+  const has = hasLinkAbove(owner);
+  if (has === false) return "none";
+  const bandwidth = has && owner.link !== null ? linkBandwidth(owner.link) : null;
+  return bandwidth === null ? "unknown" : { link: owner, bandwidth };
 }
 
 /**

@@ -1,7 +1,8 @@
 import { meeting, type Meeting } from "./distance.js";
 import type { IommuMode, PciFunction } from "./function.js";
+import { RootComplexWay } from "./host-bridges.js";
 import { KernelVerdict } from "./kernel-verdict.js";
-import { BottleneckSearch, type Bottleneck } from "./link.js";
+import { slowestLink, type Bottleneck } from "./link.js";
 import { REDIRECTS_COMPLETIONS, REDIRECTS_REQUESTS } from "./redirect.js";
 import { routeAt, routeWords, type Route } from "./route.js";
 import type { PciTree } from "./tree.js";
@@ -48,7 +49,8 @@ export function kernelDistance(
   clients: readonly PciFunction[],
 ): number | null {
   const paths = clients.map((client) => peerPath(tree, provider, client));
-  const isAny = (mapType: string): boolean => paths.some(({ kernel }) => kernel.mapType === mapType);
+  const isAny = (mapType: string): boolean =>
+    paths.some(({ kernel }) => kernel.mapType === mapType);
   if (paths.length === 0 || isAny("NOT_SUPPORTED")) return -1;
   return isAny("UNKNOWN") ? null : paths.reduce((sum, { distance }) => sum + distance, 0);
 }
@@ -70,8 +72,9 @@ class TreePeerPath implements PeerPath {
     this.distance = met.hopsA + met.hopsB;
     this.route = routeAt(met, met.belowA, REDIRECTS_REQUESTS);
     this.completionRoute = routeAt(met, met.belowB, REDIRECTS_COMPLETIONS);
-    this.kernel = new KernelVerdict(tree, provider, client, met);
-    this.vfio = new PeerVfioVerdict(tree, provider, client, this.route, this.completionRoute);
+    const root = new RootComplexWay(tree, provider, client);
+    this.kernel = new KernelVerdict(provider, client, met, root);
+    this.vfio = new PeerVfioVerdict(provider, client, this.route, this.completionRoute, root);
     this.bottleneck = this.#findBottleneck(tree, met);
   }
 
@@ -88,9 +91,6 @@ class TreePeerPath implements PeerPath {
     if (this.route === "internal") return null;
     if (this.route === "unknown" || this.completionRoute === "unknown") return null;
     const climbs = this.route === "root" || this.completionRoute === "root";
-    const search = new BottleneckSearch(tree);
-    search.addWay(this.client, climbs ? null : common);
-    search.addWay(this.provider, climbs ? null : common);
-    return search.result;
+    return slowestLink(tree, this.client, this.provider, climbs ? null : common);
   }
 }

@@ -1,8 +1,8 @@
 import type { Bdf } from "./bdf.js";
 import type { PciFunction } from "./function.js";
-import { forwards, forwardWords } from "./host-bridges.js";
+import type { HostBridge } from "./host-bridge.js";
+import type { RootComplexWay } from "./host-bridges.js";
 import { routeWords, type Route } from "./route.js";
-import type { PciTree } from "./tree.js";
 import type { MapType, VfioVerdict } from "./verdict.js";
 
 /**
@@ -13,53 +13,48 @@ import type { MapType, VfioVerdict } from "./verdict.js";
 export class PeerVfioVerdict implements VfioVerdict {
   readonly mapType: MapType;
   readonly needsProof: boolean;
-  readonly #tree: PciTree;
   readonly #provider: PciFunction;
   readonly #client: PciFunction;
+  readonly #root: RootComplexWay;
 
+  /** `root`: from the provider to the client. */
   constructor(
-    tree: PciTree,
     provider: PciFunction,
     client: PciFunction,
     route: Route,
     completionRoute: Route,
+    root: RootComplexWay,
   ) {
-    this.#tree = tree;
     this.#provider = provider;
     this.#client = client;
-    this.mapType = !canOwn(tree, provider) || !canOwn(tree, client)
-      ? "NOT_SUPPORTED"
-      : route === "root" || completionRoute === "root"
-        ? "THROUGH_HOST_BRIDGE"
-        : route === "unknown" || completionRoute === "unknown"
-          ? "UNKNOWN"
-          : "BUS_ADDR";
-    this.needsProof =
-      this.mapType === "THROUGH_HOST_BRIDGE" && forwards(tree, provider, client) !== true;
+    this.#root = root;
+    if (!canOwn(provider, root.first) || !canOwn(client, root.second))
+      this.mapType = "NOT_SUPPORTED";
+    else if (route === "root" || completionRoute === "root") this.mapType = "THROUGH_HOST_BRIDGE";
+    else if (route === "unknown" || completionRoute === "unknown") this.mapType = "UNKNOWN";
+    else this.mapType = "BUS_ADDR";
+    this.needsProof = this.mapType === "THROUGH_HOST_BRIDGE" && root.forwards !== true;
   }
 
   get reason(): string {
-    const [provider, client] = [this.#provider, this.#client];
-    const refused = [client, provider].find((fn) => !canOwn(this.#tree, fn));
-    if (refused) return refusalWords(this.#tree, refused);
-    const route = routeWords(client, provider);
+    const { first, second, reason } = this.#root;
+    if (!canOwn(this.#client, second)) return refusalWords(this.#client, second);
+    if (!canOwn(this.#provider, first)) return refusalWords(this.#provider, first);
+    const route = routeWords(this.#client, this.#provider);
     if (this.mapType !== "THROUGH_HOST_BRIDGE") return route;
-    const forwarded = `${route}; ${forwardWords(this.#tree, provider, client)}`;
     return this.needsProof
-      ? `${forwarded}; VFIO does not check that: p2pmem probe shows it`
-      : forwarded;
+      ? `${route}; ${reason}; VFIO does not check that: p2pmem probe shows it`
+      : `${route}; ${reason}`;
   }
 }
 
 /** Whether its group can be VFIO's, and its requests be told from others'. */
-function canOwn(tree: PciTree, fn: PciFunction): boolean {
-  return fn.iommuGroup !== null && tree.hostBridgeOf(fn).within === null;
+function canOwn({ iommuGroup }: PciFunction, { within }: HostBridge): boolean {
+  return iommuGroup !== null && within === null;
 }
 
-function refusalWords(tree: PciTree, fn: PciFunction): string {
-  const { address, iommuGroup } = fn;
-  if (iommuGroup === null)
-    return `${address} has no IOMMU group: turn the IOMMU on (firmware, and intel_iommu=on or amd_iommu=on)`;
-  const vmd = tree.hostBridgeOf(fn).within as Bdf;
-  return `${address} is behind Intel VMD ${vmd}, whose requester ID all requests carry: turn VMD off in the firmware`;
+function refusalWords({ address, iommuGroup }: PciFunction, { within }: HostBridge): string {
+  return iommuGroup === null
+    ? `${address} has no IOMMU group: turn the IOMMU on (firmware, and intel_iommu=on or amd_iommu=on)`
+    : `${address} is behind Intel VMD ${within as Bdf}, whose requester ID all requests carry: turn VMD off in the firmware`;
 }

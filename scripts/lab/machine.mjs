@@ -23,7 +23,28 @@ const PORTS = [
   "xio3130-downstream,id=down2,bus=up0,addr=02.0,chassis=2,slot=3",
 ];
 
-const SERIALS = { NVME_CMB: "p2pmem-cmb", NVME1: "p2pmem-nvme1", NVME2: "p2pmem-nvme2" };
+const P2PDMA = {
+  memory: { NVME_CMB: "cmb", NVME1: "cmb", NVME2: "cmb" },
+  cpu: "max",
+  parameters: ["iommu=pt"],
+  hasNvmePair: true,
+};
+const NO_ROOT_PORT_REDIRECT = "pci=disable_acs_redir=pci:1b36:000c";
+
+/**
+ * Variants of the machine, for --machine. `p2pdma`: what kernel drivers make of such devices. Each NVMe
+ * controller has a CMB, and there are two more, functions of one device below the switch, on a port that
+ * redirects: QEMU's root port, which it takes there, since the switch's own ports have no ACS. The IOMMU
+ * lets kernel drivers' requests pass, as it must for QEMU to find the peer. `p2pdma-direct`: no port
+ * redirects. `p2pdma-amd`: a processor whose root complex is known to forward.
+ */
+export const MACHINES = {
+  default: { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: "max", parameters: [] },
+  p2pdma: P2PDMA,
+  "p2pdma-direct": { ...P2PDMA, parameters: [...P2PDMA.parameters, NO_ROOT_PORT_REDIRECT] },
+  "p2pdma-amd": { ...P2PDMA, cpu: "max,family=23" },
+};
+
 const CMB_MIB = 64;
 const PMR_MIB = 64;
 const CARD_MIB = 256;
@@ -37,22 +58,38 @@ const PAIR = [
   "edu,bus=pcie.0,addr=12.1",
 ];
 
+const PAIR_IMAGES = ["nvme-pair0.img", "nvme-pair1.img"];
+
 /** QEMU takes a comma inside a value doubled. */
 const value = (text) => text.replaceAll(",", ",,");
 
-function nvme(name, directory) {
-  const { port, image } = DEVICES[name];
-  const id = name.toLowerCase();
-  const memory = { NVME_CMB: `,cmb_size_mb=${CMB_MIB}`, NVME2: ",pmrdev=pmr" }[name] ?? "";
+const MEMORY = { cmb: `,cmb_size_mb=${CMB_MIB}`, pmr: ",pmrdev=pmr" };
+
+/** A controller with one namespace; `place` is QEMU's for a PCI function, `memory` its CMB or PMR. */
+function nvme(id, image, place, memory) {
   return [
     // The image outlives the machine, not the host: flushing it to the disk would only cost time.
-    ...[
-      "-drive",
-      `file=${value(`${directory}/${image}`)},format=raw,if=none,id=${id}-disk,cache=unsafe`,
-    ],
-    ...["-device", `nvme,id=${id},serial=${SERIALS[name]},bus=${port},addr=00.0${memory}`],
+    ...["-drive", `file=${value(image)},format=raw,if=none,id=${id}-disk,cache=unsafe`],
+    ...["-device", `nvme,id=${id},serial=p2pmem-${id},${place}${MEMORY[memory] ?? ""}`],
     // A namespace of its own: the controller's older drive= property leaves Copy without limits.
     ...["-device", `nvme-ns,drive=${id}-disk,bus=${id},nsid=1`],
+  ];
+}
+
+/** The controllers of the variant `machine`, in the order in which Linux finds them. */
+function controllers({ memory, hasNvmePair }, images) {
+  const named = ["NVME_CMB", "NVME1", "NVME2"].flatMap((name) => {
+    const { port, image } = DEVICES[name];
+    const id = name.replace("NVME_", "").toLowerCase();
+    return nvme(id, `${images}/${image}`, `bus=${port},addr=00.0`, memory[name]);
+  });
+  if (!hasNvmePair) return named;
+  return [
+    ...named,
+    ...["-device", "pcie-root-port,id=root2,bus=up0,addr=03.0,chassis=2,slot=4"],
+    ...PAIR_IMAGES.flatMap((image, fn) =>
+      nvme(`pair${fn}`, `${images}/${image}`, `bus=root2,addr=00.${fn},multifunction=on`, "cmb"),
+    ),
   ];
 }
 
@@ -68,10 +105,10 @@ function share(tag, path, readonly) {
 }
 
 /** The platform alone: processor, memory, IOMMU, kernel. */
-export function platformArguments({ accel, kernel, initramfs, parameters }) {
+export function platformArguments({ accel, kernel, initramfs, parameters, cpu = "max" }) {
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-M", "q35,kernel-irqchip=split", "-cpu", "max", "-smp", "2", "-m", "2560M"],
+    ...["-M", "q35,kernel-irqchip=split", "-cpu", cpu, "-smp", "2", "-m", "2560M"],
     ...["-accel", accel === "tcg" ? "tcg,thread=multi" : accel],
     ...["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"],
     ...["-kernel", kernel.image, "-initrd", initramfs],
@@ -86,19 +123,25 @@ export function platformArguments({ accel, kernel, initramfs, parameters }) {
   ];
 }
 
-/** The whole machine. `console` is QEMU's chardev for the serial console. */
-export function machineArguments({ images, shareDirectory, outDirectory, console, ...platform }) {
-  const parameters = Object.entries(DEVICES).map(([name, { path }]) => `lab_${name}=${path}`);
+/** The whole machine, as its variant `machine`. `console` is QEMU's chardev for the serial console. */
+export function machineArguments({
+  machine,
+  images,
+  shareDirectory,
+  outDirectory,
+  console,
+  ...platform
+}) {
+  const { cpu, parameters } = MACHINES[machine];
+  const places = Object.entries(DEVICES).map(([name, { path }]) => `lab_${name}=${path}`);
   return [
-    ...platformArguments({ ...platform, parameters }),
+    ...platformArguments({ ...platform, cpu, parameters: [...parameters, ...places] }),
     ...["-chardev", console, "-serial", "chardev:console"],
     ...PORTS.flatMap((port) => ["-device", port]),
     ...["-object", "rng-builtin,id=rng0"],
     ...PAIR.flatMap((fn) => ["-device", fn]),
     ...["-object", `memory-backend-ram,id=pmr,size=${PMR_MIB}M,share=on`],
-    ...nvme("NVME_CMB", images),
-    ...nvme("NVME1", images),
-    ...nvme("NVME2", images),
+    ...controllers(MACHINES[machine], images),
     ...["-object", `memory-backend-ram,id=card-memory,size=${CARD_MIB}M,share=on`],
     ...["-device", `ivshmem-plain,id=card,memdev=card-memory,bus=${DEVICES.CARD.port},addr=00.0`],
     ...share("lab-root", "/", true),
@@ -107,5 +150,8 @@ export function machineArguments({ images, shareDirectory, outDirectory, console
   ];
 }
 
-/** The image files of the NVMe namespaces. */
-export const IMAGES = Object.values(DEVICES).flatMap(({ image }) => image ?? []);
+/** The image files of the NVMe namespaces of a variant. */
+export function imagesOf(machine) {
+  const images = Object.values(DEVICES).flatMap(({ image }) => image ?? []);
+  return MACHINES[machine].hasNvmePair ? [...images, ...PAIR_IMAGES] : images;
+}

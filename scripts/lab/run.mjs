@@ -19,7 +19,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { findProgram } from "./command.mjs";
-import { IMAGES, machineArguments } from "./machine.mjs";
+import { imagesOf, machineArguments } from "./machine.mjs";
 
 /** The lab itself failed: QEMU ended or the guest panicked before the command returned. */
 export const EXIT_LAB = 125;
@@ -109,8 +109,8 @@ class Tail {
   }
 }
 
-function createImages(directory) {
-  for (const name of IMAGES) {
+function createImages(directory, names) {
+  for (const name of names) {
     const path = join(directory, name);
     if (existsSync(path)) continue;
     writeFileSync(path, "");
@@ -140,7 +140,7 @@ function startQemu(qemu, args, stdio) {
 /**
  * Boots the machine and runs `command` in it; returns the exit code for this process.
  *
- * @param options dir, dmesg, timeout (seconds), shell, directory (where the command runs), command
+ * @param options machine, dir, dmesg, timeout (seconds), shell, directory (where the command runs), command
  * @param parts qemu, kernel, initramfs, accel
  */
 export async function run(options, parts) {
@@ -167,7 +167,7 @@ export async function run(options, parts) {
     const images = options.dir === undefined ? work : resolve(options.dir);
     const [shareDirectory, outDirectory] = [inWork("share"), join(images, "out")];
     for (const path of [images, shareDirectory, outDirectory]) mkdirSync(path, { recursive: true });
-    createImages(images);
+    createImages(images, imagesOf(options.machine));
     const inShare = (name) => join(shareDirectory, name);
     writeFileSync(inShare("command"), guestScript(options.directory, options.command));
     placePrograms(options.directory, inShare("bin"));
@@ -180,7 +180,15 @@ export async function run(options, parts) {
     const console = options.shell
       ? "stdio,id=console,signal=off"
       : `file,id=console,path=${inWork("console").replaceAll(",", ",,")}`;
-    const args = machineArguments({ ...parts, images, shareDirectory, outDirectory, console });
+    const { machine } = options;
+    const args = machineArguments({
+      ...parts,
+      machine,
+      images,
+      shareDirectory,
+      outDirectory,
+      console,
+    });
     const log = openSync(inWork("qemu"), "w");
     const terminal = options.shell ? "inherit" : "ignore";
     qemu = startQemu(parts.qemu, args, [terminal, options.shell ? "inherit" : log, log]);

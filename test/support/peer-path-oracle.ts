@@ -39,21 +39,26 @@ export class Oracle {
       way.filter((fn) => !(common ? this.#wayUp(common) : []).includes(fn)),
     ) as [DescribedFunction[], DescribedFunction[]];
     const forwards = this.#rootComplexForwards(provider, client);
-    const through = forwards === "yes" ? "THROUGH_HOST_BRIDGE" : forwards === "no" ? "NOT_SUPPORTED" : "UNKNOWN";
+    const through =
+      forwards === "yes" ? "THROUGH_HOST_BRIDGE" : forwards === "no" ? "NOT_SUPPORTED" : "UNKNOWN";
 
-    const acs = common && this.#ofAny([...belowProvider, common, ...belowClient], ["rr", "cr", "ec"]);
+    const acs =
+      common && this.#ofAny([...belowProvider, common, ...belowClient], ["rr", "cr", "ec"]);
     const kernel = !acs || acs === "yes" ? through : acs === "no" ? "BUS_ADDR" : "UNKNOWN";
 
     const way = (part: DescribedFunction[], controls: string[]): string => {
       if (provider === client) return "internal";
       if (!common) return "root";
-      return { yes: "root", no: "direct", unknown: "unknown" }[this.#ofAny(part.slice(-1), controls)];
+      return { yes: "root", no: "direct", unknown: "unknown" }[
+        this.#ofAny(part.slice(-1), controls)
+      ];
     };
     const route = way(belowClient, ["rr", "ec"]);
     const completionRoute = way(belowProvider, ["cr"]);
     const routes = [route, completionRoute];
     const climbs = routes.includes("root");
-    const isLost = !this.#machine.hasIommu || [provider, client].some(({ within }) => within !== null);
+    const isLost =
+      !this.#machine.hasIommu || [provider, client].some(({ within }) => within !== null);
     const vfio = isLost
       ? "NOT_SUPPORTED"
       : climbs
@@ -63,7 +68,13 @@ export class Oracle {
           : "BUS_ADDR";
     const links = climbs ? [...fromClient, ...fromProvider] : [...belowClient, ...belowProvider];
     return {
-      ...{ distance: belowProvider.length + belowClient.length, kernel, vfio, route, completionRoute },
+      ...{
+        distance: belowProvider.length + belowClient.length,
+        kernel,
+        vfio,
+        route,
+        completionRoute,
+      },
       needsProof: vfio === "THROUGH_HOST_BRIDGE" && forwards !== "yes",
       bottleneck: route === "internal" || routes.includes("unknown") ? null : this.#slowest(links),
     };
@@ -99,7 +110,9 @@ export class Oracle {
     const id = (value: number): string => value.toString(16).padStart(4, "0");
     const line = LIST.split("\n").find((text) => text.trim().startsWith(id(root.vendorId)));
     const words = line?.trim().split(" ").slice(1) ?? [];
-    const found = words.find((word) => [id(root.deviceId), `${id(root.deviceId)}*`, "any"].includes(word));
+    const found = words.find((word) =>
+      [id(root.deviceId), `${id(root.deviceId)}*`, "any"].includes(word),
+    );
     if (found === undefined || (found.endsWith("*") && !isOne)) return "no";
     if (/:00\.0$/.test(root.address)) return "yes";
     return this.#machine.isCut ? "unknown" : root.kind === "root" ? "yes" : "no";
@@ -115,7 +128,8 @@ export class Oracle {
       fn.link !== null && fn.kind !== "conventional" && !(this.#machine.isCut && isBridge(fn));
     if (links.length === 0 || !links.every(isKnown)) return null;
     // A port that could not be read may be an upstream port.
-    if (this.#machine.isCut && way.some((fn) => fn.parent !== null && fn.kind === "down")) return null;
+    if (this.#machine.isCut && way.some((fn) => fn.parent !== null && fn.kind === "down"))
+      return null;
     const [slowest] = links
       .map((fn, index) => ({ fn, index, bandwidth: megabytes(fn.link!) }))
       .sort((a, b) => a.bandwidth - b.bandwidth || a.index - b.index);
@@ -125,6 +139,12 @@ export class Oracle {
 
 /** GT/s and lanes, of which 8b/10b leaves 80 %, 128b/130b 98.46 %, flits 94.53 %. */
 function megabytes({ speed, width }: { speed: number; width: number }): number {
-  const gigabits: Record<number, number> = { 2.5: 2, 5: 4, 8: 1024 / 130, 16: 2048 / 130, 32: 4096 / 130 };
+  const gigabits: Record<number, number> = {
+    2.5: 2,
+    5: 4,
+    8: 1024 / 130,
+    16: 2048 / 130,
+    32: 4096 / 130,
+  };
   return ((gigabits[speed] ?? (64 * 242) / 256) * width * 1000) / 8;
 }

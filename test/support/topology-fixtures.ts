@@ -9,7 +9,10 @@ export const FIXTURES: readonly string[] = readdirSync(FOLDER)
   .sort();
 
 /** One of them, with some of its words replaced wherever they are. */
-export function fixture(name: string, but: Readonly<Record<string, string>> = {}): DescribedMachine {
+export function fixture(
+  name: string,
+  but: Readonly<Record<string, string>> = {},
+): DescribedMachine {
   let text = readFileSync(new URL(`${name}.txt`, FOLDER), "utf8");
   for (const [from, to] of Object.entries(but)) {
     if (!text.includes(from)) throw new Error(`${name} has no "${from}"`);

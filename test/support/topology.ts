@@ -80,7 +80,9 @@ export function parseMachine(text: string): DescribedMachine {
     if (first === "") continue;
     if (first === "cpu")
       machine.cpu =
-        second === "-" ? null : { vendor: second, family: Number(third), model: words.slice(3).join(" ") };
+        second === "-"
+          ? null
+          : { vendor: second, family: Number(third), model: words.slice(3).join(" ") };
     else if (first === "iommu") machine.hasIommu = second !== "off";
     else if (first === "cut") machine.isCut = true;
     else if (first === "host") host = { name: second, within: fourth ?? null };
@@ -186,7 +188,11 @@ function configSpace(fn: DescribedFunction, functions: readonly DescribedFunctio
     config.setUint32(0x140, 0x000d | (1 << 16), true);
     config.setUint16(0x144, 0x7f, true);
     const bits = fn.acs.map((control) => 1 << ACS_CONTROLS.indexOf(control));
-    config.setUint16(0x146, bits.reduce((sum, bit) => sum | bit, 0), true);
+    config.setUint16(
+      0x146,
+      bits.reduce((sum, bit) => sum | bit, 0),
+      true,
+    );
   }
   return new Uint8Array(config.buffer);
 }

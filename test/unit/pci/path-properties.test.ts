@@ -85,7 +85,8 @@ function grow(
   const parent = bridges[above % bridges.length] ?? null;
   const second = parent === null ? above % 3 === 0 : parent.host === "pci0000:80";
   const kinds = BELOW[parent?.kind ?? ""]!;
-  const bus = parent === null ? (second ? 0x80 : 0) : functions.indexOf(parent) + (second ? 0x81 : 1);
+  const bus =
+    parent === null ? (second ? 0x80 : 0) : functions.indexOf(parent) + (second ? 0x81 : 1);
   const taken = functions.filter(({ address }) => parseInt(address.slice(5, 7), 16) === bus);
   if (taken.length === 8) return;
   // A function number of its own; the device number is drawn.
@@ -93,7 +94,15 @@ function grow(
   const siblings = taken.filter((fn) => fn.kind === "endpoint" && fn.of === null);
   const [vendorId, deviceId] = ids[second ? 1 : 0]!;
   const made: DescribedFunction = {
-    ...{ address, parent: parent?.address ?? null, vendorId, deviceId, classCode: 0x010802, acs, link },
+    ...{
+      address,
+      parent: parent?.address ?? null,
+      vendorId,
+      deviceId,
+      classCode: 0x010802,
+      acs,
+      link,
+    },
     ...{ host: second ? "pci0000:80" : "pci0000:00", within: second ? within : null },
     ...{ kind: kinds[kind % kinds.length]!, of: null },
   };

@@ -42,7 +42,9 @@ describe("a provider and a client, by hand", () => {
   }
 
   it("there are at least 150 of them", () => {
-    const rows = TABLE.flatMap((group) => group.rows.split("\n")).filter((row) => row.includes("|"));
+    const rows = TABLE.flatMap((group) => group.rows.split("\n")).filter((row) =>
+      row.includes("|"),
+    );
     assert.ok(rows.length >= 150, `${rows.length}`);
   });
 });
@@ -141,7 +143,8 @@ describe("the slowest link between a provider and a client, by hand", () => {
   for (const [machine, provider, client, expected] of cases)
     it(`${machine}: ${provider} to ${client} is ${expected ?? "not known, or none"}`, () => {
       const { bottleneck } = pathOf(new PciTree(rawTopology(fixture(machine))), provider, client);
-      const text = bottleneck && `${bottleneck.link.address} ${Math.round(bottleneck.bandwidth / 1e6)}`;
+      const text =
+        bottleneck && `${bottleneck.link.address} ${Math.round(bottleneck.bandwidth / 1e6)}`;
       assert.equal(text, expected);
     });
 
@@ -149,8 +152,8 @@ describe("the slowest link between a provider and a client, by hand", () => {
     // Below a slow upstream link: direct it does not matter, redirected it does.
     const slow = { "17:00.0 up 10b5:9765 x16@8": "17:00.0 up 10b5:9765 x4@2.5" };
     const bottleneckOf = (but: Record<string, string>): string | undefined =>
-      pathOf(new PciTree(rawTopology(fixture("skylake", but))), "19:00.0", "1b:00.0").bottleneck?.link
-        .address;
+      pathOf(new PciTree(rawTopology(fixture("skylake", but))), "19:00.0", "1b:00.0").bottleneck
+        ?.link.address;
     assert.equal(bottleneckOf(slow), "0000:19:00.0");
     assert.equal(bottleneckOf({ ...slow, "acs=off": "acs=on" }), "0000:17:00.0");
   });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { distance } from "#lib/pci/distance.js";
 import type { PciFunction } from "#lib/pci/function.js";
-import { route } from "#lib/pci/route.js";
+import { completionRoute, route } from "#lib/pci/route.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { RawPciFunction } from "#lib/platform.js";
 import { fakeFunction, fakeSwitch, fakeTopology, MEMORY, NONE } from "../../support/fake-pci.js";
@@ -157,12 +157,18 @@ describe("the route of a request", () => {
 
   for (const [name, bit] of [
     ["request redirect", RR],
-    ["completion redirect", CR],
     ["egress control", EC],
   ] as const)
     it(`climbs to the root with ACS ${name}`, () => {
       assert.equal(between(bit, "03:00.0", "05:00.0"), "root");
     });
+
+  it("is direct with ACS completion redirect, which only completions obey", () => {
+    assert.equal(between(CR, "03:00.0", "05:00.0"), "direct");
+    const tree = new PciTree(fakeTopology(fakeSwitch(CR)));
+    const [from, to] = pick(tree, "03:00.0", "05:00.0");
+    assert.equal(completionRoute(from!, to!), "root");
+  });
 
   it("climbs to the root between root ports", () => {
     assert.equal(between(0, "03:00.0", "06:00.0"), "root");

@@ -75,7 +75,9 @@ function readLinkAbove(tree: PciTree, fn: PciFunction): Slowest {
   const has = hasLinkAbove(owner);
   if (has === false) return "none";
   const bandwidth = has && owner.link !== null ? linkBandwidth(owner.link) : null;
-  return bandwidth === null ? "unknown" : { link: owner, bandwidth };
+  if (bandwidth === null) return "unknown";
+  const link: Bottleneck = { link: owner, bandwidth };
+  return link;
 }
 
 /**

@@ -4,9 +4,10 @@
 // is shown, and is no failure: how fast a machine is decides about it, too.
 import * as iova from "./bench-core/iova.mjs";
 import * as map from "./bench-core/map.mjs";
+import * as matrix from "./bench-core/matrix.mjs";
 import * as pool from "./bench-core/pool.mjs";
 
-const SECTIONS = { pool, iova, map };
+const SECTIONS = { pool, iova, map, matrix };
 
 const words = process.argv.slice(2);
 const json = words.includes("--json");

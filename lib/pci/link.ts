@@ -71,7 +71,7 @@ function readLinkAbove(tree: PciTree, fn: PciFunction): Slowest {
   // A virtual function's registers say nothing of a link (SR-IOV 1.1 §3.5): it uses that of its
   // physical function.
   const { physicalFunction: pf } = fn;
-  const owner = pf !== null && tree.has(pf) ? tree.get(pf) : fn;
+  const owner = pf === null ? fn : tree.get(pf);
   const has = hasLinkAbove(owner);
   if (has === false) return "none";
   const bandwidth = has && owner.link !== null ? linkBandwidth(owner.link) : null;

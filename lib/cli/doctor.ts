@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { isatty } from "node:tty";
 import pc from "picocolors";
 import type { Check } from "../host/doctor/check.js";
 import { examine } from "../host/doctor/doctor.js";
@@ -41,6 +42,8 @@ Examples:
 function format(checks: readonly Check[], options: DoctorOptions): string {
   if (options.json === true || options.outputFormat === "json") return checksJson(checks);
   if (options.outputFormat === "csv") return checksCsv(checks);
-  const isTerminal = options.output === undefined && process.stdout.isTTY;
+  // process.stdout.isTTY is missing where there is none, and left to itself picocolors then asks the
+  // environment.
+  const isTerminal = options.output === undefined && isatty(process.stdout.fd);
   return checksText(checks, isTerminal && pc.isColorSupported);
 }

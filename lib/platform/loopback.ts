@@ -22,8 +22,8 @@ export class LoopbackPlatform implements Platform {
   topology(): RawTopology {
     return {
       functions: this.#machine.functions().map(withKernelFacts),
-      // Its root complex hands requests on between root ports, as those of this family do.
-      cpu: { vendor: "AuthenticAMD", family: 0x17, model: "loopback" },
+      // One whose root complexes differ: what forwards here is said by the host bridge alone.
+      cpu: { vendor: "GenuineIntel", family: 6, model: "loopback" },
     };
   }
 

@@ -15,7 +15,9 @@ namespace {
 
 // Ids that Linux knows: Sky Lake-E (on p2pdma's list of host bridges that forward between their
 // root ports), and a PCIe 4.0 switch.
+// Of a root complex that linux/drivers/pci/p2pdma.c knows to forward, and of one that it does not.
 constexpr PciIdentity kHostBridge{0x8086, 0x2020, pci::kClassHostBridge};
+constexpr PciIdentity kPlainHostBridge{0x8086, 0x29c0, pci::kClassHostBridge};
 constexpr PciIdentity kRootPort{0x8086, 0x2030, pci::kClassPciBridge};
 constexpr PciIdentity kSwitchPort{0x1000, 0xc010, pci::kClassPciBridge};
 
@@ -35,8 +37,9 @@ constexpr const char* kVfioDriver = "vfio-pci";
 Result<std::shared_ptr<Machine>> Machine::create(const MachineConfiguration& configuration) {
   std::shared_ptr<Machine> machine(new Machine());
   machine->iovaBits_ = configuration.iovaBits;
-  machine->fabric_.add(std::make_unique<PciFunction>(FunctionKind::hostBridge, kHostBridge),
-                       nullptr);
+  const PciIdentity bridge =
+      configuration.forwarding == Forwarding::all ? kHostBridge : kPlainHostBridge;
+  machine->fabric_.add(std::make_unique<PciFunction>(FunctionKind::hostBridge, bridge), nullptr);
   for (const PortConfiguration& port : configuration.rootPorts)
     if (Status status = machine->plug(port, FunctionKind::rootPort, nullptr); !status.ok())
       return status.take();
@@ -99,9 +102,7 @@ Status Machine::checkOwnership(const Endpoint& endpoint, const IommuDomain& doma
                  .message = address + " is bound to " + (bound ? endpoint.driver : "no driver") +
                             ", not to vfio-pci",
                  .device = address,
-                 .hint = "echo vfio-pci > /sys/bus/pci/devices/" + address + "/driver_override, " +
-                         (bound ? "unbind it from " + endpoint.driver + ", " : "") + "then echo " +
-                         address + " > /sys/bus/pci/drivers_probe"};
+                 .hint = "give it the driver vfio-pci in the machine file"};
   }
   if (endpoint.owner != 0)
     return Error{.code = "IN_USE", .message = address + " is open already", .device = address};
@@ -113,7 +114,7 @@ Status Machine::checkOwnership(const Endpoint& endpoint, const IommuDomain& doma
                    .message = group + " is shared with " + other->address + " (driver " +
                               other->driver + "), which VFIO does not own",
                    .device = address,
-                   .hint = "bind every device of the group to vfio-pci, or unbind it"};
+                   .hint = "give every device of the group the driver vfio-pci, or none"};
     if (other->domain && other->domain.get() != &domain)
       return Error{.code = "IN_USE",
                    .message = group + " is in another address space, with " + other->address,

@@ -96,7 +96,7 @@ Result<int> VfioContainer::group(int number, const std::string& address) {
                             ", which VFIO does not own",
                  .syscall = "ioctl(VFIO_GROUP_GET_STATUS)",
                  .device = address,
-                 .hint = "bind every device of the group to vfio-pci, or unbind it"};
+                 .hint = "npx p2pmem bind --group " + address + " binds all of it"};
   }
   const int container = fd_.get();
   if (ioctl(fd.get(), VFIO_GROUP_SET_CONTAINER, &container) != 0) {

@@ -38,16 +38,12 @@ Result<int> vfioGroupOf(const std::string& address) {
                  .hint = "p2pmem list shows the devices"};
   const std::string driver = linkName(device / "driver");
   if (!ownedByVfio(driver)) {
-    const std::string unbind =
-        driver.empty() ? "" : "echo " + address + " > /sys/bus/pci/drivers/" + driver + "/unbind; ";
     return Error{.code = "NOT_BOUND",
                  .message = address +
                             (driver.empty() ? " has no driver" : " is bound to " + driver) +
                             ", not to vfio-pci",
                  .device = address,
-                 .hint = "make sure nothing uses it, then: echo vfio-pci > " + device.string() +
-                         "/driver_override; " + unbind + "echo " + address +
-                         " > /sys/bus/pci/drivers_probe"};
+                 .hint = "npx p2pmem bind " + address + " looks who uses it, and binds it"};
   }
   const std::string group = linkName(device / "iommu_group");
   if (group.empty())

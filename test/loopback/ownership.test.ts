@@ -40,7 +40,7 @@ describe("loopback devices and their owners", () => {
         (error: Error & { code?: string; hint?: string }) => {
           assert.equal(error.code, "NOT_BOUND");
           assert.match(error.message, driver ? /bound to nvme/ : /bound to no driver/);
-          assert.match(error.hint ?? "", /driver_override/);
+          assert.match(error.hint ?? "", /machine file/);
           return true;
         },
       );

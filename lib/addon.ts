@@ -140,12 +140,45 @@ export interface NativeTraffic {
   }[];
 }
 
+/**
+ * What a loopback device does wrong: exactly one of `effect`, `delay`, `status` and `event`
+ * (docs/machine-file.md, "Faults").
+ */
+export interface NativeFault {
+  /**
+   * The commands that it is about; `now` is for `fatal`, `remove`, `vanish` and `event` alone, and
+   * for devices without commands. Default: `any`.
+   */
+  on?:
+    "read" | "write" | "flush" | "compare" | "copy" | "identify" | "admin" | "io" | "any" | "now";
+  /** How many such commands pass before. Default: 0. */
+  after?: number;
+  /** How many it meets then. Default: 1. */
+  count?: number;
+  effect?:
+    "hang" | "drop-dma" | "wrong-cid" | "duplicate" | "bad-sq-head" | "fatal" | "remove" | "vanish";
+  /** Milliseconds by which the command comes late. */
+  delay?: number;
+  /** Status code type and status code that the command fails with. */
+  status?: number[];
+  /** Do Not Retry, with `status`. Default: false. */
+  dnr?: boolean;
+  /** Type, information and log page of an asynchronous event; the command itself is carried out. */
+  event?: number[];
+  /** With `hang`: whether Abort ends it. Default: true. */
+  abort?: boolean;
+}
+
 /** A PCI machine in a box (see lib/platform/machine-file.ts for the configuration). */
 export interface NativeLoopbackMachine {
   functions(): NativePciFunction[];
   openAddressSpace(): NativeAddressSpace;
   traffic(): NativeTraffic;
   resetTraffic(): void;
+  /** Has a device do wrong, on top of what it was told before. Errors: UNKNOWN_DEVICE, BAD_MACHINE. */
+  inject(address: string, fault: NativeFault): void;
+  /** Takes back what has not happened yet. Errors: UNKNOWN_DEVICE. */
+  clearFaults(address: string): void;
   /** Stops its threads. Address spaces and devices must be closed before. Idempotent. */
   close(): void;
 }

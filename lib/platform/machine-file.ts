@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { P2pError } from "../errors.js";
-import { formatSize, parseSize } from "../units.js";
+import { configureNvme, nvme, type NvmeConfiguration } from "./nvme-schema.js";
+import { acs, driver, LARGEST, only, powerOfTwo, type AcsControl } from "./schema.js";
 import { YamlSource, type Field } from "./yaml-source.js";
 
-/** Bits of a port's ACS control register (PCIe 6.0 §7.7.11.3) that a machine can have on. */
-export type AcsControl = "sv" | "tb" | "rr" | "cr" | "uf";
+export type { AcsControl, NvmeConfiguration };
 
 /** A loopback machine, as the addon's createLoopbackMachine() takes it. All sizes in bytes. */
 export interface MachineConfiguration {
@@ -29,20 +29,6 @@ export interface SwitchConfiguration {
   ports: PortConfiguration[];
 }
 
-export interface NvmeConfiguration {
-  kind: "nvme";
-  /** Name of the driver that it is bound to; null: none. */
-  driver: string | null;
-  serial: string;
-  /** Size of its controller memory buffer; 0: it has none. */
-  cmb: number;
-  /** The largest transfer of one command. */
-  maxTransfer: number;
-  /** CAP.DSTRD. */
-  doorbellStride: number;
-  namespaces: { size: number; block: 512 | 4096; file: string | null }[];
-}
-
 export interface CardConfiguration {
   kind: "card";
   driver: string | null;
@@ -51,88 +37,8 @@ export interface CardConfiguration {
 
 /** What Linux turns on where it can, which leaves each device an IOMMU group of its own. */
 const ISOLATING: AcsControl[] = ["sv", "rr", "cr", "uf"];
-/** The most that one device may hold, as in native/bindings/loopback_configuration.cc. */
-const LARGEST = 2 ** 37;
-const PAGE = 4096;
 /** A device number has five bits (PCIe 6.0 §2.2.4.2). */
 const BUS_DEVICES = 32;
-
-const size = z
-  .union([z.string(), z.number()], "must be a size, such as 64m")
-  .transform((value, context) => {
-    try {
-      return parseSize(String(value));
-    } catch {
-      context.addIssue(`"${value}" is not a size; write bytes, or a number with k, m or g: 64m`);
-      return z.NEVER;
-    }
-  });
-
-/** A size that a BAR or MDTS can express. */
-const powerOfTwo = (most: number) =>
-  size.refine((bytes) => bytes >= PAGE && bytes <= most && Number.isInteger(Math.log2(bytes)), {
-    error: `must be a power of two from ${formatSize(PAGE)} to ${formatSize(most)}`,
-  });
-
-/** An object that has these keys and no others, and says so. */
-function only<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? `no such key; allowed here: ${Object.keys(shape).join(", ")}`
-        : "must be a mapping of keys to values",
-  });
-}
-
-const acs = z
-  .array(z.enum(["sv", "tb", "rr", "cr", "uf"], "must be one of sv, tb, rr, cr, uf"), {
-    error: "must be a list of sv, tb, rr, cr, uf; [] for none",
-  })
-  .optional();
-
-const driver = z
-  .string("must be the name of a driver, or none")
-  .default("vfio-pci")
-  .transform((name) => (name === "none" ? null : name));
-
-const namespace = only({
-  size: size.optional(),
-  block: size
-    .refine((bytes) => bytes === 512 || bytes === 4096, "must be 512 or 4096")
-    .default(512),
-  file: z.string("must be the path of a file").min(1, "must be the path of a file").optional(),
-}).superRefine((value, context) => {
-  if (value.size === undefined) {
-    if (value.file === undefined) context.addIssue("needs a size, or a file that has one");
-  } else if (value.size === 0 || value.size % value.block !== 0 || value.size > LARGEST) {
-    context.addIssue({
-      code: "custom",
-      path: ["size"],
-      message: `must be a multiple of the block size, ${value.block} bytes, up to ${formatSize(LARGEST)}`,
-    });
-  }
-});
-
-const nvme = only({
-  device: z.literal("nvme"),
-  acs,
-  driver,
-  serial: z
-    .string("must be 1 to 20 ASCII characters")
-    .regex(/^[\x21-\x7e]{1,20}$/, "must be 1 to 20 ASCII characters")
-    .optional(),
-  cmb: powerOfTwo(LARGEST).optional(),
-  max_transfer: powerOfTwo(128 * 2 ** 20).default(512 * 1024),
-  doorbell_stride: z
-    .int("must be a whole number from 0 to 8")
-    .min(0, "must be a whole number from 0 to 8")
-    .max(8, "must be a whole number from 0 to 8")
-    .default(0),
-  namespaces: z
-    .array(namespace, "must be a list of namespaces")
-    .max(1024, "must be no more than 1024")
-    .default(() => [{ size: 128 * 2 ** 20, block: 512 as const }]),
-});
 
 const card = only({ device: z.literal("card"), acs, driver, memory: powerOfTwo(LARGEST) });
 
@@ -179,6 +85,7 @@ function configure(
   directory: string,
 ): MachineConfiguration {
   let controllers = 0;
+  const nextSerial = () => `P2PMEM${String(controllers++).padStart(4, "0")}`;
   const convert = (entry: Port, acsDefault: AcsControl[]): PortConfiguration => {
     const control = entry.acs ?? acsDefault;
     switch (entry.device) {
@@ -195,19 +102,7 @@ function configure(
       case "nvme":
         return {
           acs: control,
-          device: {
-            kind: "nvme",
-            driver: entry.driver,
-            serial: entry.serial ?? `P2PMEM${String(controllers++).padStart(4, "0")}`,
-            cmb: entry.cmb ?? 0,
-            maxTransfer: entry.max_transfer,
-            doorbellStride: entry.doorbell_stride,
-            namespaces: entry.namespaces.map(({ size = 0, block, file }) => ({
-              size,
-              block,
-              file: file === undefined ? null : path.resolve(directory, file),
-            })),
-          },
+          device: configureNvme(entry, entry.serial ?? nextSerial(), directory),
         };
     }
   };

@@ -1,6 +1,7 @@
 #include "bindings/loopback_machine.h"
 
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "bindings/addon_data.h"
@@ -8,6 +9,7 @@
 #include "bindings/arguments.h"
 #include "bindings/errors.h"
 #include "bindings/loopback_configuration.h"
+#include "bindings/nvme_configuration.h"
 
 namespace p2pmem {
 
@@ -82,6 +84,8 @@ void LoopbackMachineObject::define(Napi::Env env) {
                    InstanceMethod<&LoopbackMachineObject::openAddressSpace>("openAddressSpace"),
                    InstanceMethod<&LoopbackMachineObject::traffic>("traffic"),
                    InstanceMethod<&LoopbackMachineObject::resetTraffic>("resetTraffic"),
+                   InstanceMethod<&LoopbackMachineObject::inject>("inject"),
+                   InstanceMethod<&LoopbackMachineObject::clearFaults>("clearFaults"),
                    InstanceMethod<&LoopbackMachineObject::close>("close")}));
 }
 
@@ -107,14 +111,16 @@ Napi::Value LoopbackMachineObject::functions(const Napi::CallbackInfo& info) {
   const auto& functions = self.fabric().functions();
   // All that changes while the machine runs. Copied, since JavaScript objects are not to be made
   // with the lock held: a collection may finalize a device, which takes it.
-  std::vector<ConfigSpace> spaces;
-  spaces.reserve(functions.size());
+  std::vector<std::pair<const PciFunction*, ConfigSpace>> present;
+  present.reserve(functions.size());
   {
     const MachineLock::Guard guard(self.lock());
-    for (const auto& function : functions) spaces.push_back(function->config);
+    for (const auto& function : functions)
+      if (!function->removed) present.emplace_back(function.get(), function->config);
   }
   auto list = Napi::Array::New(env);
-  for (uint32_t i = 0; i < functions.size(); i++) list[i] = describe(env, *functions[i], spaces[i]);
+  for (const auto& [function, config] : present)
+    list[list.Length()] = describe(env, *function, config);
   return list;
 }
 
@@ -148,6 +154,17 @@ Napi::Value LoopbackMachineObject::traffic(const Napi::CallbackInfo& info) {
 
 void LoopbackMachineObject::resetTraffic(const Napi::CallbackInfo& info) {
   machine(info.Env()).resetTraffic();
+}
+
+void LoopbackMachineObject::inject(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[1].IsObject()) throw Napi::TypeError::New(env, "argument 1 must be a fault");
+  const Fault fault = readFault(info[1].As<Napi::Object>());
+  throwIfFailed(env, machine(env).inject(info[0].ToString(), fault));
+}
+
+void LoopbackMachineObject::clearFaults(const Napi::CallbackInfo& info) {
+  throwIfFailed(info.Env(), machine(info.Env()).clearFaults(info[0].ToString()));
 }
 
 void LoopbackMachineObject::close(const Napi::CallbackInfo&) {

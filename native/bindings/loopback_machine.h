@@ -24,6 +24,8 @@ class LoopbackMachineObject final : public Napi::ObjectWrap<LoopbackMachineObjec
   Napi::Value openAddressSpace(const Napi::CallbackInfo& info);
   Napi::Value traffic(const Napi::CallbackInfo& info);
   void resetTraffic(const Napi::CallbackInfo& info);
+  void inject(const Napi::CallbackInfo& info);
+  void clearFaults(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<loopback::Machine> machine_;

@@ -15,12 +15,40 @@ struct NamespaceConfiguration {
   std::string file;  // empty: in memory
 };
 
+/// What a device does wrong on demand (docs/machine-file.md, "Faults").
+struct Fault {
+  enum class Trigger { read, write, flush, compare, copy, identify, admin, io, any, now };
+  enum class Effect {
+    hang,
+    delay,
+    status,
+    dropDma,
+    wrongCid,
+    duplicate,
+    badSqHead,
+    fatal,
+    remove,
+    vanish,
+    event
+  };
+
+  Trigger on = Trigger::any;
+  Effect effect = Effect::hang;
+  uint32_t after = 0;     // commands of that kind that pass before
+  uint32_t count = 1;     // commands of that kind that it meets then
+  bool abortable = true;  // hang: Abort ends it
+  uint32_t delay = 0;     // milliseconds
+  uint16_t status = 0;    // of the completion, without the phase bit
+  uint32_t event = 0;     // dword 0 of an asynchronous event's completion
+};
+
 struct NvmeConfiguration {
   std::string serial;
   uint64_t cmbSize = 0;         // bytes, a power of two; 0: no CMB
   uint64_t maxTransfer = 0;     // bytes, a power of two
   uint32_t doorbellStride = 0;  // CAP.DSTRD
   std::vector<NamespaceConfiguration> namespaces;
+  std::vector<Fault> faults;
 };
 
 struct CardConfiguration {

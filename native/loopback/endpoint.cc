@@ -43,7 +43,29 @@ void Endpoint::writeRegister(uint32_t, uint64_t, uint32_t, uint64_t) {}
 void Endpoint::reset() {
   generation++;
   // Interrupts stay as they are: the kernel sets up MSI-X again after a reset.
-  config.set(pci::kCommand, 2, pci::kCommandMemory);
+  config.set(pci::kCommand, 2, removed ? 0 : pci::kCommandMemory);
+}
+
+Status Endpoint::inject(const Fault& fault) {
+  const bool isKnown =
+      fault.effect == Fault::Effect::remove || fault.effect == Fault::Effect::vanish;
+  if (!isKnown || fault.on != Fault::Trigger::now)
+    return Error{.code = "BAD_MACHINE",
+                 .message = address + " takes no commands: it can be removed or vanish, now",
+                 .device = address};
+  fault.effect == Fault::Effect::remove ? remove() : hideBars();
+  return {};
+}
+
+void Endpoint::remove() {
+  removed = true;
+  generation++;
+  config.set(pci::kCommand, 2, 0);
+}
+
+void Endpoint::hideBars() {
+  generation++;
+  config.set(pci::kCommand, 2, config.read(pci::kCommand, 2) & ~pci::kCommandMemory);
 }
 
 void Endpoint::addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset) {

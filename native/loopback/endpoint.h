@@ -8,6 +8,7 @@
 
 #include "core/status.h"
 #include "core/unique_fd.h"
+#include "loopback/configuration.h"
 #include "loopback/iommu_domain.h"
 #include "loopback/pci_function.h"
 
@@ -33,6 +34,11 @@ class Endpoint : public PciFunction {
   /// Called when the machine has been without work for a while.
   virtual void idle() {}
 
+  /// Has the device do wrong, at once or when the fault says. Errors: BAD_MACHINE where it cannot.
+  virtual Status inject(const Fault& fault);
+  /// What has not happened yet will not.
+  virtual void clearFaults() {}
+
   /// True once after software wrote Initiate Function Level Reset, which reads back as 0.
   bool takeFunctionLevelReset();
 
@@ -53,6 +59,12 @@ class Endpoint : public PciFunction {
 
  protected:
   explicit Endpoint(PciIdentity identity);
+
+  /// Surprise removal: from now on nobody answers, and nothing of it reaches the bus.
+  void remove();
+  /// Its BARs stop answering, as after a reset by somebody else: memory decode goes off. The one
+  /// place where that happens; pages of BARs that are mapped keep their contents.
+  void hideBars();
 
   /// Adds the MSI-X capability, its table at `tableOffset` of BAR 0.
   void addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset);

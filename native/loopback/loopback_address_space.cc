@@ -22,7 +22,7 @@ LoopbackAddressSpace::~LoopbackAddressSpace() {
 Result<std::shared_ptr<Device>> LoopbackAddressSpace::openDevice(const std::string& address) {
   const MachineLock::Guard guard(machine_->lock());
   PciFunction* function = machine_->fabric().find(address);
-  if (!function)
+  if (!function || function->removed)
     return Error{.code = "UNKNOWN_DEVICE",
                  .message = "there is no PCI device " + address,
                  .device = address,

@@ -26,6 +26,10 @@ Result<std::shared_ptr<Region>> LoopbackDevice::region(uint32_t index) {
 
 Status LoopbackDevice::reset() {
   const MachineLock::Guard guard(machine_->lock());
+  if (endpoint_.removed)
+    return Error{.code = "IO",
+                 .message = "cannot reset " + address() + ": it is not there any more",
+                 .device = address()};
   endpoint_.reset();
   machine_->invalidate();
   return {};

@@ -58,6 +58,7 @@ uint8_t* LoopbackRegion::ramAt(uint64_t offset) const {
 Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
   const MachineLock::Guard guard(machine_->lock());
   if (Status status = check(offset, width); !status.ok()) return status.take();
+  if (endpoint_.removed) return ones(width);
   if (index() == kConfig) return endpoint_.config.read(static_cast<uint32_t>(offset), width);
   // Nobody claims the access: the root complex makes up all ones (PCIe 4.0 §2.3.2).
   if (!endpoint_.memoryDecode()) return ones(width);
@@ -78,6 +79,7 @@ Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
 Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
   const MachineLock::Guard guard(machine_->lock());
   if (Status status = check(offset, width); !status.ok()) return status;
+  if (endpoint_.removed) return {};
   machine_->wake();
   if (index() == kConfig) {
     writeConfig(offset, width, value);

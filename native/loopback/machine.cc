@@ -143,6 +143,33 @@ void Machine::release(Endpoint& endpoint) {
   invalidate();
 }
 
+Result<Endpoint*> Machine::findEndpoint(const std::string& address) const {
+  for (Endpoint* endpoint : endpoints_)
+    if (endpoint->address == address && !endpoint->removed) return endpoint;
+  return Error{.code = "UNKNOWN_DEVICE",
+               .message = "there is no device " + address + " in the machine",
+               .device = address,
+               .hint = "p2pmem list shows the devices"};
+}
+
+Status Machine::inject(const std::string& address, const Fault& fault) {
+  const MachineLock::Guard guard(lock_);
+  auto endpoint = findEndpoint(address);
+  if (!endpoint.ok()) return endpoint.take();
+  if (Status status = endpoint.value()->inject(fault); !status.ok()) return status;
+  invalidate();
+  wake();
+  return {};
+}
+
+Status Machine::clearFaults(const std::string& address) {
+  const MachineLock::Guard guard(lock_);
+  auto endpoint = findEndpoint(address);
+  if (!endpoint.ok()) return endpoint.take();
+  endpoint.value()->clearFaults();
+  return {};
+}
+
 void Machine::wake() {
   woken_ = true;
   wake_.notify_one();

@@ -45,6 +45,10 @@ class Machine : public std::enable_shared_from_this<Machine> {
   /// A register was written: the device thread looks at once. With the lock held.
   void wake();
 
+  /// Errors: UNKNOWN_DEVICE, BAD_MACHINE.
+  Status inject(const std::string& address, const Fault& fault);
+  Status clearFaults(const std::string& address);
+
   Traffic traffic();
   void resetTraffic();
 
@@ -58,6 +62,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Status plugInto(PciFunction* port, const SwitchConfiguration& configuration);
   Status plugInto(PciFunction* port, const NvmeConfiguration& configuration);
   Status plugInto(PciFunction* port, const CardConfiguration& configuration);
+  Result<Endpoint*> findEndpoint(const std::string& address) const;
   Status checkOwnership(const Endpoint& endpoint, const IommuDomain& domain) const;
   void run();
   void rest(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds idleFor);

@@ -40,6 +40,23 @@ void NvmeAdmin::reset() {
   for (uint32_t i = 0; i < interruptVectors_.size(); i++) interruptVectors_[i] = i;
 }
 
+bool NvmeAdmin::wantsEvent(uint32_t event) const {
+  // Figure 282: the bits of the critical warnings whose events have information 0, 1 and 2
+  // (reliability and what goes with it, temperature, spare), and the first bit of the notices.
+  constexpr uint32_t kWarnings[] = {0x1c, 0x02, 0x01};
+  constexpr uint32_t kFirstNotice = 8;
+  const uint32_t enabled = features_[nvme::kFeatureAsyncEvent];
+  const uint32_t information = event >> 8 & 0xff;
+  switch (event & 0x7) {
+    case nvme::kEventTypeHealth:
+      return information < std::size(kWarnings) && (enabled & kWarnings[information]);
+    case nvme::kEventTypeNotice:
+      return information < 32 - kFirstNotice && (enabled >> (kFirstNotice + information) & 1);
+    default:
+      return true;
+  }
+}
+
 std::optional<nvme::CommandStatus> NvmeAdmin::execute(const nvme::Command& command,
                                                       uint32_t configuration, uint32_t& result) {
   if (command.fuse() != 0 || command.psdt() != 0) return nvme::kInvalidField;
@@ -180,9 +197,8 @@ nvme::CommandStatus NvmeAdmin::getLogPage(const nvme::Command& command) {
   page.erase(page.begin(), page.begin() + static_cast<ptrdiff_t>(offset));
   page.resize(length);  // past the end of a log there are zeros
   const auto status = parts_.transfer.send(command, page.data(), length);
-  if (status == nvme::kSuccess && !retainEvent &&
-      static_cast<uint8_t>(command.dw[10]) == nvme::kLogError)
-    parts_.events.errorLogRead();
+  if (status == nvme::kSuccess && !retainEvent)
+    parts_.events.logRead(static_cast<uint8_t>(command.dw[10]));
   return status;
 }
 
@@ -231,12 +247,12 @@ nvme::CommandStatus NvmeAdmin::getFeatures(const nvme::Command& command, uint32_
 }
 
 nvme::CommandStatus NvmeAdmin::abort(const nvme::Command& command, uint32_t& result) {
-  // Commands are executed as soon as they are fetched, so that all there is to abort are
-  // outstanding Asynchronous Event Requests.
+  // Commands are carried out as soon as they are fetched, so that all there is to abort are
+  // outstanding Asynchronous Event Requests, and what a fault holds up.
   const uint16_t queue = low(command.dw[10]);
   const uint16_t cid = high(command.dw[10]);
   result = 1;  // not aborted
-  if (queue == 0 && parts_.events.abortRequest(cid)) result = 0;
+  if ((queue == 0 && parts_.events.abortRequest(cid)) || parts_.held.abort(queue, cid)) result = 0;
   return nvme::kSuccess;
 }
 

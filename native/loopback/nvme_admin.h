@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "loopback/nvme_events.h"
+#include "loopback/nvme_faults.h"
 #include "loopback/nvme_identify.h"
 #include "loopback/nvme_io.h"
 #include "loopback/nvme_queues.h"
@@ -21,6 +22,7 @@ class NvmeAdmin {
     const std::vector<NvmeNamespace>& namespaces;
     NvmeQueues& queues;
     NvmeEvents& events;
+    NvmeHeldCommands& held;
     NvmeTransfer& transfer;
     const NvmeIo& io;
     uint64_t maxTransfer;
@@ -31,6 +33,9 @@ class NvmeAdmin {
 
   /// Features back to their defaults.
   void reset();
+
+  /// Whether Asynchronous Event Configuration lets this event through (§5.21.1.11).
+  bool wantsEvent(uint32_t event) const;
 
   /// `result` is dword 0 of the completion, `configuration` the CC register. No status: the command
   /// is not completed now (Asynchronous Event Request).

@@ -49,6 +49,7 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
               .namespaces = namespaces_,
               .queues = queues_,
               .events = events_,
+              .held = held_,
               .transfer = transfer_,
               .io = io_,
               .maxTransfer = configuration.maxTransfer,
@@ -61,6 +62,7 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
   bars[0] = {.size = std::bit_ceil(pba + nvme::kPageSize),
              .memoryOffset = nvme::kDoorbells,
              .memorySize = doorbells};
+  for (const Fault& fault : configuration.faults) faults_.add(fault);
   if (configuration.cmbSize > 0)
     bars[kCmbBar] = {
         .size = configuration.cmbSize, .prefetchable = true, .memorySize = configuration.cmbSize};
@@ -103,6 +105,7 @@ Status NvmeController::prepare() {
 void NvmeController::reset() {
   Endpoint::reset();
   queues_.clear();
+  held_.clear();
   events_.clear();
   admin_.reset();
   cc_ = csts_ = aqa_ = interruptMask_ = cmbsts_ = 0;
@@ -228,6 +231,7 @@ void NvmeController::writeCc(uint32_t value) {
   if ((before & nvme::kCcEn) && !(value & nvme::kCcEn)) {
     // A controller reset (§7.3.2): queues go, AQA, ASQ, ACQ and CMBMSC stay.
     queues_.clear();
+    held_.clear();
     events_.clear();
     admin_.reset();
     interruptMask_ = 0;
@@ -278,10 +282,12 @@ bool NvmeController::poll() {
     csts_ = (csts_ & ~nvme::kCstsShstMask) | nvme::kCstsShstComplete;
     return true;
   }
-  if ((csts_ & (nvme::kCstsRdy | nvme::kCstsCfs)) != nvme::kCstsRdy) return false;
-  bool worked = false;
+  // With memory decode off no doorbell arrives, though its page in memory can be written.
+  if (!isRunning() || !memoryDecode()) return false;
+  bool worked = !held_.empty() && deliverHeld();
   // By index: the admin queue, which is first, may add and remove others.
-  for (size_t i = 0; i < queues_.active().size(); i++) worked |= serve(*queues_.active()[i]);
+  for (size_t i = 0; i < queues_.active().size() && isRunning(); i++)
+    worked |= serve(*queues_.active()[i]);
   deliverEvents();
   return worked;
 }
@@ -298,23 +304,17 @@ bool NvmeController::serve(SubmissionQueue& queue) {
   const uint64_t before = io_.statistics().bytes();
   // A full completion queue stops the queue: an entry that the host has not seen is never
   // overwritten (§4.1).
-  while (queue.head != queue.tail && !NvmeQueues::isFull(completion)) {
+  while (queue.head != queue.tail && !NvmeQueues::isFull(completion) && isRunning()) {
     nvme::Command command;
     if (!queues_.fetch(queue, command)) {
       fail();
       return true;
     }
     served++;
-    uint32_t result = 0;
-    const std::optional<nvme::CommandStatus> status =
-        queue.id == 0 ? admin_.execute(command, cc_, result) : io_.execute(command);
-    if (status) {
-      if (*status != nvme::kSuccess) events_.logError(queue.id, command, *status);
-      if (!queues_.post(queue, command.cid(), *status, result)) {
-        fail();
-        return true;
-      }
-    }
+    if (const auto fault = faults_.match(queue.id == 0, command)) [[unlikely]]
+      strike(queue, command, *fault);
+    else
+      run(queue, command);
     if (served == kCommandsPerTurn || io_.statistics().bytes() - before >= kBytesPerTurn ||
         context_.lock.contended())
       break;
@@ -323,12 +323,43 @@ bool NvmeController::serve(SubmissionQueue& queue) {
   return served > 0;
 }
 
+std::optional<nvme::CommandStatus> NvmeController::execute(SubmissionQueue& queue,
+                                                           const nvme::Command& command,
+                                                           uint32_t& result) {
+  if (queue.id != 0) return io_.execute(command);
+  if (command.opcode() == nvme::kDeleteIoSq && !held_.empty()) {
+    // What was fetched from that queue is completed first, as far as there is room (§5.6).
+    const auto id = static_cast<uint16_t>(command.dw[10]);
+    held_.endQueue(id);
+    deliverHeld();
+    held_.forgetQueue(id);
+  }
+  return admin_.execute(command, cc_, result);
+}
+
+void NvmeController::run(SubmissionQueue& queue, const nvme::Command& command) {
+  uint32_t result = 0;
+  const auto status = execute(queue, command, result);
+  if (status) complete(queue, command, *status, result);
+}
+
+void NvmeController::complete(SubmissionQueue& queue, const nvme::Command& command,
+                              nvme::CommandStatus status, uint32_t result) {
+  if (status != nvme::kSuccess) events_.logError(queue.id, command, status);
+  post(queue, {command.cid(), status, result, static_cast<uint16_t>(queue.head)});
+}
+
+void NvmeController::post(SubmissionQueue& queue, const CompletionEntry& entry) {
+  if (!queues_.post(queue, entry)) fail();
+}
+
 void NvmeController::deliverEvents() {
   CompletionQueue& completion = queues_.adminCompletion();
   while (!NvmeQueues::isFull(completion)) {
     const auto event = events_.take();
     if (!event) return;
-    if (!queues_.post(*queues_.active().front(), event->cid, event->status, event->result)) fail();
+    SubmissionQueue& queue = *queues_.active().front();
+    post(queue, {event->cid, event->status, event->result, static_cast<uint16_t>(queue.head)});
     interrupt(completion);
   }
 }

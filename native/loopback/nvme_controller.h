@@ -9,6 +9,7 @@
 #include "loopback/machine_context.h"
 #include "loopback/nvme_admin.h"
 #include "loopback/nvme_events.h"
+#include "loopback/nvme_faults.h"
 #include "loopback/nvme_io.h"
 #include "loopback/nvme_namespace.h"
 #include "loopback/nvme_queues.h"
@@ -27,9 +28,13 @@ class NvmeController final : public Endpoint {
   uint64_t readRegister(uint32_t bar, uint64_t offset, uint32_t width) override;
   void writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) override;
   void reset() override;
-  bool isActive() const override { return (cc_ & nvme::kCcEn) || starting_ || stopping_; }
+  bool isActive() const override {
+    return !removed && ((cc_ & nvme::kCcEn) || starting_ || stopping_);
+  }
   bool poll() override;
   void idle() override;
+  Status inject(const Fault& fault) override;
+  void clearFaults() override { faults_.clear(); }
 
  private:
   NvmeController(const NvmeConfiguration& configuration, uint16_t number, MachineContext context);
@@ -40,9 +45,22 @@ class NvmeController final : public Endpoint {
   void writeCmbmsc();
   void start();
   bool serve(SubmissionQueue& queue);
+  std::optional<nvme::CommandStatus> execute(SubmissionQueue& queue, const nvme::Command& command,
+                                             uint32_t& result);
+  void run(SubmissionQueue& queue, const nvme::Command& command);
+  void complete(SubmissionQueue& queue, const nvme::Command& command, nvme::CommandStatus status,
+                uint32_t result);
+  void post(SubmissionQueue& queue, const CompletionEntry& entry);
+  void strike(SubmissionQueue& queue, const nvme::Command& command, const Fault& fault);
+  void completeWrongly(SubmissionQueue& queue, const nvme::Command& command, Fault::Effect effect);
+  void commit(const Fault& fault);
+  bool deliverHeld();
   void deliverEvents();
   void interrupt(CompletionQueue& queue);
   void fail() { csts_ |= nvme::kCstsCfs; }
+  bool isRunning() const {
+    return (csts_ & (nvme::kCstsRdy | nvme::kCstsCfs)) == nvme::kCstsRdy && !removed;
+  }
 
   MachineContext context_;
   NvmeFacts facts_;
@@ -51,6 +69,8 @@ class NvmeController final : public Endpoint {
   Requester requester_;
   NvmeTransfer transfer_;
   NvmeEvents events_;
+  NvmeFaults faults_;
+  NvmeHeldCommands held_;
   NvmeQueues queues_;
   NvmeIo io_;
   NvmeAdmin admin_;

@@ -8,21 +8,19 @@ namespace p2pmem::loopback {
 namespace {
 
 constexpr size_t kErrorEntrySize = 64;
-constexpr uint32_t kTypeErrorStatus = 0;
 constexpr size_t kEventsKept = 8;
 
-// Completion of an Asynchronous Event Request, dword 0 (§5.2.1): type, information, log page.
-uint32_t eventResult(uint8_t cause) {
-  return kTypeErrorStatus | uint32_t{cause} << 8 | uint32_t{nvme::kLogError} << 16;
-}
+// Of dword 0 of the completion of an Asynchronous Event Request (§5.2.1).
+uint32_t typeOf(uint32_t event) { return event & 0x7; }
+uint32_t logPageOf(uint32_t event) { return event >> 16 & 0xff; }
 
 }  // namespace
 
 void NvmeEvents::clear() {
   requests_.clear();
   aborted_.clear();
-  causes_.clear();
-  errorMasked_ = false;
+  events_.clear();
+  masking_.clear();
 }
 
 bool NvmeEvents::addRequest(uint16_t cid) {
@@ -39,8 +37,12 @@ bool NvmeEvents::abortRequest(uint16_t cid) {
   return true;
 }
 
-void NvmeEvents::raiseError(uint8_t cause) {
-  if (causes_.size() < kEventsKept) causes_.push_back(cause);
+void NvmeEvents::raise(uint32_t event) {
+  if (events_.size() < kEventsKept) events_.push_back(event);
+}
+
+void NvmeEvents::logRead(uint8_t logPage) {
+  std::erase_if(masking_, [&](uint32_t event) { return logPageOf(event) == logPage; });
 }
 
 std::optional<NvmeEvents::Completion> NvmeEvents::take() {
@@ -49,11 +51,16 @@ std::optional<NvmeEvents::Completion> NvmeEvents::take() {
     aborted_.erase(aborted_.begin());
     return completion;
   }
-  if (errorMasked_ || causes_.empty() || requests_.empty()) return std::nullopt;
-  const Completion completion{requests_.front(), eventResult(causes_.front()), nvme::kSuccess};
+  if (requests_.empty()) return std::nullopt;
+  const auto event = std::find_if(events_.begin(), events_.end(), [&](uint32_t waiting) {
+    return std::none_of(masking_.begin(), masking_.end(),
+                        [&](uint32_t mask) { return typeOf(mask) == typeOf(waiting); });
+  });
+  if (event == events_.end()) return std::nullopt;
+  const Completion completion{requests_.front(), *event, nvme::kSuccess};
+  masking_.push_back(*event);
   requests_.erase(requests_.begin());
-  causes_.erase(causes_.begin());
-  errorMasked_ = true;
+  events_.erase(event);
   return completion;
 }
 

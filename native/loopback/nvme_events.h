@@ -29,10 +29,14 @@ class NvmeEvents {
   /// Has an outstanding request completed as aborted; false if it is not there.
   bool abortRequest(uint16_t cid);
 
-  /// An event of type "error status". Reported once, then again only after the host has read the
-  /// error log, as §5.2 wants it.
-  void raiseError(uint8_t cause);
-  void errorLogRead() { errorMasked_ = false; }
+  /// `event` as in dword 0 of its completion. One of a type is reported, then others of that type
+  /// only after the host has read the log page that it named, as §5.2 wants it.
+  void raise(uint32_t event);
+  void raiseError(uint8_t cause) {
+    raise(nvme::asyncEvent(nvme::kEventTypeError, cause, nvme::kLogError));
+  }
+  /// The host read a log page without asking to retain the event.
+  void logRead(uint8_t logPage);
   /// A request that can be completed now: aborted, or with an event.
   std::optional<Completion> take();
 
@@ -53,8 +57,8 @@ class NvmeEvents {
 
   std::vector<uint16_t> requests_;
   std::vector<uint16_t> aborted_;
-  std::vector<uint8_t> causes_;
-  bool errorMasked_ = false;
+  std::vector<uint32_t> events_;
+  std::vector<uint32_t> masking_;  // reported, and not yet read up on
   std::array<ErrorEntry, kErrorEntries> log_{};
   uint64_t errors_ = 0;
 };

@@ -113,18 +113,17 @@ bool NvmeQueues::fetch(SubmissionQueue& queue, nvme::Command& command) {
   return true;
 }
 
-bool NvmeQueues::post(SubmissionQueue& queue, uint16_t cid, nvme::CommandStatus status,
-                      uint32_t result) {
+bool NvmeQueues::post(SubmissionQueue& queue, const CompletionEntry& entry) {
   CompletionQueue& completion = *queue.completion;
-  uint8_t* entry = requester_.control(completion.base + uint64_t{completion.tail} * nvme::kCqeSize,
-                                      nvme::kCqeSize, true);
-  if (!entry) return false;
-  auto* dwords = reinterpret_cast<uint32_t*>(entry);
-  dwords[0] = result;
+  uint8_t* memory = requester_.control(completion.base + uint64_t{completion.tail} * nvme::kCqeSize,
+                                       nvme::kCqeSize, true);
+  if (!memory) return false;
+  auto* dwords = reinterpret_cast<uint32_t*>(memory);
+  dwords[0] = entry.result;
   dwords[1] = 0;
-  dwords[2] = queue.head | uint32_t{queue.id} << 16;
+  dwords[2] = entry.sqHead | uint32_t{queue.id} << 16;
   // The phase bit tells the host that all of it, and the data, is there: so it goes last.
-  const uint32_t last = cid | uint32_t{completion.phase} << 16 | uint32_t{status} << 17;
+  const uint32_t last = entry.cid | uint32_t{completion.phase} << 16 | uint32_t{entry.status} << 17;
   std::atomic_ref(dwords[3]).store(last, std::memory_order_release);
   if (++completion.tail == completion.size) {
     completion.tail = 0;

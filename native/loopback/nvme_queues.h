@@ -36,6 +36,14 @@ struct SubmissionQueue {
   uint32_t doorbell = 0;
 };
 
+/// What a completion entry says (§4.6), but for its phase.
+struct CompletionEntry {
+  uint16_t cid;
+  nvme::CommandStatus status;
+  uint32_t result;
+  uint16_t sqHead;
+};
+
 class NvmeQueues {
  public:
   NvmeQueues(Requester& requester, NvmeEvents& events, uint32_t pairs, uint32_t stride)
@@ -57,6 +65,8 @@ class NvmeQueues {
   bool hasIoQueues() const;
   /// Those that exist, the admin queue first, in the order they are served.
   const std::vector<SubmissionQueue*>& active() const { return active_; }
+  /// Null if it does not exist; `id` is below pairs().
+  SubmissionQueue* submission(uint16_t id) { return submissions_[id].get(); }
   CompletionQueue& adminCompletion() { return *completions_[0]; }
 
   /// The commands that create and delete queues; `size` counts entries. Identifiers of what is to
@@ -81,7 +91,7 @@ class NvmeQueues {
   /// The next command, if there is one to be had; false: the queue's memory cannot be reached.
   bool fetch(SubmissionQueue& queue, nvme::Command& command);
   /// False: the queue's memory cannot be reached.
-  bool post(SubmissionQueue& queue, uint16_t cid, nvme::CommandStatus status, uint32_t result);
+  bool post(SubmissionQueue& queue, const CompletionEntry& entry);
 
  private:
   uint32_t* doorbell(uint16_t id, bool completion) {

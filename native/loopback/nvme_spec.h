@@ -91,6 +91,7 @@ enum IoOpcode : uint8_t {
   kRead = 0x02,
   kCompare = 0x05,
   kWriteZeroes = 0x08,
+  kCopy = 0x19,
 };
 
 /// Status field of a completion without the phase bit (§4.6.1): SC 7:0, SCT 10:8, DNR 14.
@@ -105,6 +106,7 @@ constexpr CommandStatus kInvalidOpcode = status(0, 0x01) | kDnr;
 constexpr CommandStatus kInvalidField = status(0, 0x02) | kDnr;
 constexpr CommandStatus kDataTransferError = status(0, 0x04) | kDnr;
 constexpr CommandStatus kAbortRequested = status(0, 0x07);
+constexpr CommandStatus kAbortedSqDeletion = status(0, 0x08);
 constexpr CommandStatus kInvalidNamespace = status(0, 0x0b) | kDnr;
 constexpr CommandStatus kCommandSequenceError = status(0, 0x0c) | kDnr;
 constexpr CommandStatus kInvalidPrpOffset = status(0, 0x13) | kDnr;
@@ -141,9 +143,16 @@ constexpr uint8_t kLogError = 0x01;
 constexpr uint8_t kLogSmart = 0x02;
 constexpr uint8_t kLogFirmwareSlot = 0x03;
 
-// §5.2 Asynchronous events: type error status, and its two doorbell causes (figure 146).
+// §5.2 Asynchronous events (figures 145 to 149): types, the two doorbell causes of an error.
+constexpr uint8_t kEventTypeError = 0;
+constexpr uint8_t kEventTypeHealth = 1;
+constexpr uint8_t kEventTypeNotice = 2;
 constexpr uint8_t kEventInvalidDoorbellRegister = 0x00;
 constexpr uint8_t kEventInvalidDoorbellValue = 0x01;
+/// Dword 0 of the completion (figure 145).
+constexpr uint32_t asyncEvent(uint32_t type, uint32_t information, uint32_t logPage) {
+  return (type & 0x7) | information << 8 | logPage << 16;
+}
 
 /// A submission queue entry (§4.2).
 struct Command {

@@ -78,6 +78,7 @@ class PciFunction {
   std::string driver;
   BridgeWindow memoryWindow;
   BridgeWindow prefetchableWindow;
+  bool removed = false;  // it was pulled out; its configuration space is left as it was
 
   std::array<Bar, 6> bars;
   ConfigSpace config;

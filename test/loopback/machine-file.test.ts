@@ -37,6 +37,7 @@ describe("machine files", () => {
             maxTransfer: 512 * 1024,
             doorbellStride: 0,
             namespaces: [{ size: 128 << 20, block: 512, file: null }],
+            faults: [],
           },
         },
       ],
@@ -62,6 +63,9 @@ root_ports:
           - { size: 1g, block: 4k }
           - { file: disk.img }
           - { file: /dev/shm/other.img, size: 8m }
+        faults:
+          - { on: read, after: 3, count: 2, effect: hang, abort: false }
+          - { status: [2, 0x81], dnr: true }
       - device: card
         driver: none
         memory: 16MiB
@@ -89,6 +93,10 @@ root_ports:
                     { size: 2 ** 30, block: 4096, file: null },
                     { size: 0, block: 512, file: path.join(directory, "disk.img") },
                     { size: 8 << 20, block: 512, file: "/dev/shm/other.img" },
+                  ],
+                  faults: [
+                    { on: "read", after: 3, count: 2, effect: "hang", abort: false },
+                    { on: "any", after: 0, count: 1, status: [2, 0x81], dnr: true },
                   ],
                 },
               },
@@ -171,6 +179,26 @@ root_ports:
       "a block size that no format has",
       "root_ports:\n  - device: nvme\n    namespaces: [{ size: 1m, block: 520 }]\n",
       /:3: root_ports\[0\]\.namespaces\[0\]\.block: must be 512 or 4096/,
+    ],
+    [
+      "a fault without an effect",
+      "root_ports:\n  - device: nvme\n    faults:\n      - { on: read }\n",
+      /:4: root_ports\[0\]\.faults\[0\]: needs one of effect, delay, status and event/,
+    ],
+    [
+      "a fault with two effects",
+      "root_ports:\n  - device: nvme\n    faults: [{ delay: 1, effect: hang }]\n",
+      /:3: root_ports\[0\]\.faults\[0\]: needs one of/,
+    ],
+    [
+      "a fault with a status that there is not",
+      "root_ports:\n  - device: nvme\n    faults: [{ status: [8, 0] }]\n",
+      /:3: root_ports\[0\]\.faults\[0\]\.status: must be \[status code type, status code\]/,
+    ],
+    [
+      "a fault that Abort is to end, though it does not hang",
+      "root_ports:\n  - device: nvme\n    faults: [{ effect: fatal, abort: true }]\n",
+      /:3: root_ports\[0\]\.faults\[0\]\.abort: goes with effect: hang only/,
     ],
     [
       "a width that no IOMMU has",

@@ -2,22 +2,15 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { builtinMachines } from "#lib/platform/machine-file.js";
 import type { MachineConfiguration, NvmeConfiguration } from "#lib/platform/machine-file.js";
-import { Bench, blocks, NVME0, PAGE, READ, WRITE } from "../support/raw-nvme.js";
+import { Bench, blocks, machineWith, NVME0, PAGE, READ, WRITE } from "../support/raw-nvme.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 
 const COMPARE = 0x05;
 const WRITE_ZEROES = 0x08;
 const LBAS = (128 << 20) / 512;
 
-function withNamespaces(namespaces: NvmeConfiguration["namespaces"]): MachineConfiguration {
-  const machine = structuredClone(builtinMachines.default);
-  const below = machine.rootPorts[0]?.device;
-  assert.ok(below?.kind === "switch" && below.ports[0]?.device.kind === "nvme");
-  below.ports[0].device.namespaces = namespaces;
-  return machine;
-}
+const withNamespaces = (namespaces: NvmeConfiguration["namespaces"]) => machineWith({ namespaces });
 
 describe("loopback NVMe commands", () => {
   let bench: Bench;

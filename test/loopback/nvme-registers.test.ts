@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { builtinMachines, type NvmeConfiguration } from "#lib/platform/machine-file.js";
 import {
   Bench,
   blocks,
   CC_ENABLE,
   CFS,
+  machineWith,
   NVME0,
   NVME1,
   RDY,
@@ -16,14 +16,6 @@ import {
 import type { RawNvme } from "../support/raw-nvme.js";
 
 const CMB_BYTES = 64 << 20;
-
-function withNvme0(change: Partial<NvmeConfiguration>): Bench {
-  const machine = structuredClone(builtinMachines.default);
-  const below = machine.rootPorts[0]?.device;
-  assert.ok(below?.kind === "switch" && below.ports[0]?.device.kind === "nvme");
-  Object.assign(below.ports[0].device, change);
-  return new Bench(machine);
-}
 
 describe("loopback NVMe registers", () => {
   let bench: Bench;
@@ -189,7 +181,7 @@ describe("loopback NVMe registers", () => {
   });
 
   it("spaces its doorbells by CAP.DSTRD", () => {
-    const spaced = withNvme0({ doorbellStride: 3 });
+    const spaced = new Bench(machineWith({ doorbellStride: 3 }));
     const wide = spaced.nvme(NVME0);
     assert.equal(wide.stride, 8);
     wide.enable();

@@ -12,7 +12,11 @@ import {
   type NativeRegion,
   type NativeTraffic,
 } from "#lib/addon.js";
-import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
+import {
+  builtinMachines,
+  type MachineConfiguration,
+  type NvmeConfiguration,
+} from "#lib/platform/machine-file.js";
 
 /** Where the default machine has its devices. */
 export const NVME0 = "0000:03:00.0"; // with a CMB
@@ -61,6 +65,15 @@ export interface Completion {
   result: number;
   sqHead: number;
   sqId: number;
+}
+
+/** The default machine with something else about its first controller, NVME0. */
+export function machineWith(change: Partial<NvmeConfiguration>): MachineConfiguration {
+  const machine = structuredClone(builtinMachines.default);
+  const below = machine.rootPorts[0]?.device;
+  assert.ok(below?.kind === "switch" && below.ports[0]?.device.kind === "nvme");
+  Object.assign(below.ports[0].device, change);
+  return machine;
 }
 
 export function waitFor(what: string, isDone: () => boolean): void {

@@ -1,0 +1,85 @@
+/** NVMe controllers in a machine file. */
+import path from "node:path";
+import { z } from "zod";
+import type { NativeFault } from "../addon.js";
+import { formatSize } from "../units.js";
+import { fault } from "./fault-schema.js";
+import { acs, driver, LARGEST, only, powerOfTwo, size } from "./schema.js";
+
+export interface NvmeConfiguration {
+  kind: "nvme";
+  /** Name of the driver that it is bound to; null: none. */
+  driver: string | null;
+  serial: string;
+  /** Size of its controller memory buffer; 0: it has none. */
+  cmb: number;
+  /** The largest transfer of one command. */
+  maxTransfer: number;
+  /** CAP.DSTRD. */
+  doorbellStride: number;
+  namespaces: { size: number; block: 512 | 4096; file: string | null }[];
+  /** What it does wrong from the start. */
+  faults: NativeFault[];
+}
+
+const namespace = only({
+  size: size.optional(),
+  block: size
+    .refine((bytes) => bytes === 512 || bytes === 4096, "must be 512 or 4096")
+    .default(512),
+  file: z.string("must be the path of a file").min(1, "must be the path of a file").optional(),
+}).superRefine((value, context) => {
+  if (value.size === undefined) {
+    if (value.file === undefined) context.addIssue("needs a size, or a file that has one");
+  } else if (value.size === 0 || value.size % value.block !== 0 || value.size > LARGEST) {
+    context.addIssue({
+      code: "custom",
+      path: ["size"],
+      message: `must be a multiple of the block size, ${value.block} bytes, up to ${formatSize(LARGEST)}`,
+    });
+  }
+});
+
+export const nvme = only({
+  device: z.literal("nvme"),
+  acs,
+  driver,
+  serial: z
+    .string("must be 1 to 20 ASCII characters")
+    .regex(/^[\x21-\x7e]{1,20}$/, "must be 1 to 20 ASCII characters")
+    .optional(),
+  cmb: powerOfTwo(LARGEST).optional(),
+  max_transfer: powerOfTwo(128 * 2 ** 20).default(512 * 1024),
+  doorbell_stride: z
+    .int("must be a whole number from 0 to 8")
+    .min(0, "must be a whole number from 0 to 8")
+    .max(8, "must be a whole number from 0 to 8")
+    .default(0),
+  namespaces: z
+    .array(namespace, "must be a list of namespaces")
+    .max(1024, "must be no more than 1024")
+    .default(() => [{ size: 128 * 2 ** 20, block: 512 as const }]),
+  faults: z.array(fault, "must be a list of faults").default([]),
+});
+
+/** `directory` is where relative paths start. */
+export function configureNvme(
+  parsed: z.output<typeof nvme>,
+  serial: string,
+  directory: string,
+): NvmeConfiguration {
+  return {
+    kind: "nvme",
+    driver: parsed.driver,
+    serial,
+    cmb: parsed.cmb ?? 0,
+    maxTransfer: parsed.max_transfer,
+    doorbellStride: parsed.doorbell_stride,
+    namespaces: parsed.namespaces.map(({ size = 0, block, file }) => ({
+      size,
+      block,
+      file: file === undefined ? null : path.resolve(directory, file),
+    })),
+    faults: parsed.faults,
+  };
+}

@@ -1,0 +1,121 @@
+#include "bindings/nvme_configuration.h"
+
+#include <array>
+#include <string>
+
+#include "bindings/fields.h"
+#include "loopback/nvme_spec.h"
+
+namespace p2pmem {
+
+namespace {
+
+using namespace loopback;
+using namespace fields;
+
+constexpr uint32_t kLargestStride = 8;
+constexpr uint64_t kLargestTransfer = 128 << 20;
+constexpr uint64_t kLongestDelay = 3600'000;  // milliseconds
+
+// In the order of Fault::Trigger.
+constexpr const char* kTriggers[] = {"read",     "write", "flush", "compare", "copy",
+                                     "identify", "admin", "io",    "any",     "now"};
+
+struct NamedEffect {
+  const char* name;
+  Fault::Effect effect;
+};
+// Those that have no value of their own.
+constexpr NamedEffect kEffects[] = {{"hang", Fault::Effect::hang},
+                                    {"drop-dma", Fault::Effect::dropDma},
+                                    {"wrong-cid", Fault::Effect::wrongCid},
+                                    {"duplicate", Fault::Effect::duplicate},
+                                    {"bad-sq-head", Fault::Effect::badSqHead},
+                                    {"fatal", Fault::Effect::fatal},
+                                    {"remove", Fault::Effect::remove},
+                                    {"vanish", Fault::Effect::vanish}};
+
+bool has(const Napi::Object& object, const char* field) { return !object.Get(field).IsUndefined(); }
+
+template <size_t Count>
+std::array<uint32_t, Count> bytes(const Napi::Object& object, const char* field) {
+  std::array<uint32_t, Count> values{};
+  const std::string wanted = "a list of " + std::to_string(Count) + " numbers from 0 to 255";
+  const Napi::Value list = object.Get(field);
+  if (!list.IsArray() || list.As<Napi::Array>().Length() != Count)
+    reject(object.Env(), field, wanted);
+  for (uint32_t i = 0; i < Count; i++) {
+    const Napi::Value value = list.As<Napi::Array>().Get(i);
+    values[i] = value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 256;
+    if (values[i] > 255) reject(object.Env(), field, wanted);
+  }
+  return values;
+}
+
+void readEffect(const Napi::Object& object, Fault& fault) {
+  const Napi::Env env = object.Env();
+  if (has(object, "effect") + has(object, "delay") + has(object, "status") + has(object, "event") !=
+      1)
+    reject(env, "a fault", "one of effect, delay, status and event");
+  if (has(object, "delay")) {
+    fault.effect = Fault::Effect::delay;
+    fault.delay = static_cast<uint32_t>(number(object, "delay", kLongestDelay));
+  } else if (has(object, "status")) {
+    const auto [type, code] = bytes<2>(object, "status");
+    if (type > 7) reject(env, "status", "a status code type from 0 to 7 and a status code");
+    fault.effect = Fault::Effect::status;
+    fault.status =
+        static_cast<uint16_t>(type << 8 | code | (object.Get("dnr").ToBoolean() ? nvme::kDnr : 0));
+  } else if (has(object, "event")) {
+    const auto [type, information, logPage] = bytes<3>(object, "event");
+    fault.effect = Fault::Effect::event;
+    fault.event = nvme::asyncEvent(type, information, logPage);
+  } else {
+    const std::string name = object.Get("effect").ToString();
+    const NamedEffect* found = nullptr;
+    for (const NamedEffect& each : kEffects)
+      if (name == each.name) found = &each;
+    if (!found) reject(env, "effect", "the name of an effect");
+    fault.effect = found->effect;
+  }
+}
+
+}  // namespace
+
+Fault readFault(const Napi::Object& object) {
+  Fault fault;
+  fault.on = static_cast<Fault::Trigger>(
+      choice(object, "on", kTriggers, static_cast<size_t>(Fault::Trigger::any)));
+  if (has(object, "after"))
+    fault.after = static_cast<uint32_t>(number(object, "after", 0xffffffff));
+  if (has(object, "count"))
+    fault.count = static_cast<uint32_t>(number(object, "count", 0xffffffff));
+  if (has(object, "abort")) fault.abortable = object.Get("abort").ToBoolean();
+  readEffect(object, fault);
+  return fault;
+}
+
+NvmeConfiguration readNvmeConfiguration(const Napi::Object& device) {
+  NvmeConfiguration nvme;
+  nvme.serial = text(device, "serial");
+  if (device.Get("cmb").IsNumber() && number(device, "cmb", kLargestDevice) > 0)
+    nvme.cmbSize = powerOfTwo(device, "cmb", nvme::kPageSize, kLargestDevice);
+  nvme.maxTransfer = powerOfTwo(device, "maxTransfer", nvme::kPageSize, kLargestTransfer);
+  nvme.doorbellStride = static_cast<uint32_t>(number(device, "doorbellStride", kLargestStride));
+  forEach(device, "namespaces", [&](const Napi::Value& value) {
+    const Napi::Object space = element(value, "namespaces");
+    NamespaceConfiguration entry;
+    entry.size = number(space, "size", kLargestDevice);
+    entry.blockSize = static_cast<uint32_t>(number(space, "block", 4096));
+    if (entry.blockSize != 512 && entry.blockSize != 4096)
+      reject(space.Env(), "block", "512 or 4096");
+    entry.file = text(space, "file");
+    nvme.namespaces.push_back(std::move(entry));
+  });
+  forEach(device, "faults", [&](const Napi::Value& value) {
+    nvme.faults.push_back(readFault(element(value, "faults")));
+  });
+  return nvme;
+}
+
+}  // namespace p2pmem

@@ -4,15 +4,18 @@ import { z } from "zod";
 import type { NativeFault } from "../addon.js";
 import { formatSize } from "../units.js";
 import { fault } from "./fault-schema.js";
-import { acs, driver, LARGEST, only, powerOfTwo, size } from "./schema.js";
+import { cmb, configureCmb, type CmbConfiguration } from "./cmb-schema.js";
+import { acs, driver, LARGEST, only, powerOfTwo, shortOr, size } from "./schema.js";
 
 export interface NvmeConfiguration {
   kind: "nvme";
   /** Name of the driver that it is bound to; null: none. */
   driver: string | null;
   serial: string;
-  /** Size of its controller memory buffer; 0: it has none. */
-  cmb: number;
+  /** Its controller memory buffer. */
+  cmb: CmbConfiguration | null;
+  /** How it wants the data blocks of SGLs aligned; none: it takes no SGLs. */
+  sgl: "none" | "byte" | "dword";
   /** The largest transfer of one command. */
   maxTransfer: number;
   /** CAP.DSTRD. */
@@ -48,7 +51,8 @@ export const nvme = only({
     .string("must be 1 to 20 ASCII characters")
     .regex(/^[\x21-\x7e]{1,20}$/, "must be 1 to 20 ASCII characters")
     .optional(),
-  cmb: powerOfTwo(LARGEST).optional(),
+  cmb: shortOr(powerOfTwo(LARGEST), cmb).optional(),
+  sgl: z.enum(["none", "byte", "dword"], "must be none, byte or dword").default("byte"),
   max_transfer: powerOfTwo(128 * 2 ** 20).default(512 * 1024),
   doorbell_stride: z
     .int("must be a whole number from 0 to 8")
@@ -72,7 +76,8 @@ export function configureNvme(
     kind: "nvme",
     driver: parsed.driver,
     serial,
-    cmb: parsed.cmb ?? 0,
+    cmb: typeof parsed.cmb === "number" ? configureCmb({ size: parsed.cmb }) : (parsed.cmb ?? null),
+    sgl: parsed.sgl,
     maxTransfer: parsed.max_transfer,
     doorbellStride: parsed.doorbell_stride,
     namespaces: parsed.namespaces.map(({ size = 0, block, file }) => ({

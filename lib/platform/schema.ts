@@ -36,6 +36,20 @@ export function only<Shape extends z.ZodRawShape>(shape: Shape) {
   });
 }
 
+/**
+ * A value that is short for a mapping, or the mapping itself. Unlike a union it says what is wrong
+ * with the one that was meant.
+ */
+export function shortOr<Short extends z.ZodType, Long extends z.ZodType>(short: Short, long: Long) {
+  return z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
+    const isMapping = typeof value === "object" && value !== null;
+    const parsed = (isMapping ? long : short).safeParse(value);
+    if (parsed.success) return parsed.data as z.output<Short> | z.output<Long>;
+    for (const issue of parsed.error.issues) context.addIssue({ ...issue });
+    return z.NEVER;
+  });
+}
+
 export const acs = z
   .array(z.enum(["sv", "tb", "rr", "cr", "uf"], "must be one of sv, tb, rr, cr, uf"), {
     error: "must be a list of sv, tb, rr, cr, uf; [] for none",

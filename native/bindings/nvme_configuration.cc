@@ -14,6 +14,10 @@ using namespace loopback;
 using namespace fields;
 
 constexpr uint32_t kLargestStride = 8;
+constexpr uint64_t kLargestUnit = uint64_t{1} << 36;  // CMBSZ.SZU 6
+constexpr uint64_t kMostUnits = 0xfffff;              // OFST and SZ have 20 bits
+// In the order of SglSupport.
+constexpr const char* kSglSupport[] = {"none", "byte", "dword"};
 constexpr uint64_t kLargestTransfer = 128 << 20;
 constexpr uint64_t kLongestDelay = 3600'000;  // milliseconds
 
@@ -50,6 +54,31 @@ std::array<uint32_t, Count> bytes(const Napi::Object& object, const char* field)
     if (values[i] > 255) reject(object.Env(), field, wanted);
   }
   return values;
+}
+
+bool flag(const Napi::Object& object, const char* field) {
+  const Napi::Value value = object.Get(field);
+  if (!value.IsBoolean()) reject(object.Env(), field, "true or false");
+  return value.ToBoolean();
+}
+
+CmbConfiguration readCmb(const Napi::Object& object) {
+  CmbConfiguration cmb{.size = number(object, "size", kLargestDevice),
+                       .offset = number(object, "offset", kLargestDevice),
+                       .unit = powerOfTwo(object, "unit", nvme::kPageSize, kLargestUnit),
+                       .legacy = flag(object, "legacy"),
+                       .sqs = flag(object, "sqs"),
+                       .cqs = flag(object, "cqs"),
+                       .lists = flag(object, "lists"),
+                       .rds = flag(object, "rds"),
+                       .wds = flag(object, "wds"),
+                       .mixed = flag(object, "mixed")};
+  const bool isUnit = std::countr_zero(cmb.unit) % 4 == 0;  // 4 KiB is 2^12
+  if (!isUnit || cmb.size == 0 || cmb.size % cmb.unit != 0 || cmb.offset % cmb.unit != 0 ||
+      cmb.size / cmb.unit > kMostUnits || cmb.offset / cmb.unit > kMostUnits ||
+      cmb.offset + cmb.size > kLargestDevice)
+    reject(object.Env(), "cmb", "what CMBLOC and CMBSZ can say");
+  return cmb;
 }
 
 void readEffect(const Napi::Object& object, Fault& fault) {
@@ -98,8 +127,9 @@ Fault readFault(const Napi::Object& object) {
 NvmeConfiguration readNvmeConfiguration(const Napi::Object& device) {
   NvmeConfiguration nvme;
   nvme.serial = text(device, "serial");
-  if (device.Get("cmb").IsNumber() && number(device, "cmb", kLargestDevice) > 0)
-    nvme.cmbSize = powerOfTwo(device, "cmb", nvme::kPageSize, kLargestDevice);
+  if (device.Get("cmb").IsObject()) nvme.cmb = readCmb(child(device, "cmb"));
+  nvme.sgl = static_cast<SglSupport>(
+      choice(device, "sgl", kSglSupport, static_cast<size_t>(SglSupport::byte)));
   nvme.maxTransfer = powerOfTwo(device, "maxTransfer", nvme::kPageSize, kLargestTransfer);
   nvme.doorbellStride = static_cast<uint32_t>(number(device, "doorbellStride", kLargestStride));
   forEach(device, "namespaces", [&](const Napi::Value& value) {

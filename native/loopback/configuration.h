@@ -42,9 +42,27 @@ struct Fault {
   uint32_t event = 0;     // dword 0 of an asynchronous event's completion
 };
 
+/// A controller memory buffer; sizes in bytes.
+struct CmbConfiguration {
+  uint64_t size = 0;    // 0: no CMB
+  uint64_t offset = 0;  // in its BAR
+  uint64_t unit = 0;    // 4 KiB times a power of 16, of which size and offset are multiples
+  bool legacy = false;  // as before NVMe 1.4
+  bool sqs = true;
+  bool cqs = true;
+  bool lists = true;
+  bool rds = true;
+  bool wds = true;
+  bool mixed = true;  // CQMMS, CDPMLS, CDPCILS and CDMMMS
+};
+
+/// What is asked of the data blocks of an SGL.
+enum class SglSupport { none, byte, dword };
+
 struct NvmeConfiguration {
   std::string serial;
-  uint64_t cmbSize = 0;         // bytes, a power of two; 0: no CMB
+  CmbConfiguration cmb;
+  SglSupport sgl = SglSupport::byte;
   uint64_t maxTransfer = 0;     // bytes, a power of two
   uint32_t doorbellStride = 0;  // CAP.DSTRD
   std::vector<NamespaceConfiguration> namespaces;

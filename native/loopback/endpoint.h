@@ -2,6 +2,7 @@
 // thread see of it. All methods are called with the machine's lock held.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -14,8 +15,20 @@
 
 namespace p2pmem::loopback {
 
+/// Bus addresses that a device keeps to itself: the controller memory space of a CMB or a PMR.
+struct InternalRange {
+  uint64_t base = 0;
+  uint64_t size = 0;
+  uint8_t* data = nullptr;
+
+  bool contains(uint64_t address) const { return address - base < size; }
+};
+
 class Endpoint : public PciFunction {
  public:
+  static constexpr size_t kInternalCmb = 0;
+  static constexpr size_t kInternalPmr = 1;
+
   /// Allocates what the device needs to run: the RAM of its BARs, its media. Done when it is first
   /// opened, since a machine's memory may be large. Errors: NO_MEMORY, IO.
   virtual Status prepare();
@@ -52,10 +65,7 @@ class Endpoint : public PciFunction {
   /// "Treat a reset as a revocation").
   uint64_t generation = 0;
 
-  /// A range of bus addresses that this device keeps to itself (the CMB's controller memory space).
-  uint64_t internalBase = 0;
-  uint64_t internalSize = 0;
-  uint8_t* internalData = nullptr;
+  std::array<InternalRange, 2> internal;
 
  protected:
   explicit Endpoint(PciIdentity identity);

@@ -105,6 +105,9 @@ nvme::CommandStatus NvmeAdmin::createCompletionQueue(const nvme::Command& comman
     return nvme::kInvalidQueueSize;
   if (!(command.dw[11] & kPhysicallyContiguous)) return nvme::kInvalidField;  // CAP.CQR
   if (command.prp1() % nvme::kPageSize != 0) return nvme::kInvalidPrpOffset;
+  if (const auto failed =
+          parts_.cmb.checkQueue(command.prp1(), uint64_t{size} * nvme::kCqeSize, false))
+    return failed;
   return parts_.queues.createCompletion(id, size, command.prp1(), high(command.dw[11]),
                                         command.dw[11] & kInterruptsEnabled);
 }
@@ -121,6 +124,9 @@ nvme::CommandStatus NvmeAdmin::createSubmissionQueue(const nvme::Command& comman
     return nvme::kInvalidQueueSize;
   if (!(command.dw[11] & kPhysicallyContiguous)) return nvme::kInvalidField;
   if (command.prp1() % nvme::kPageSize != 0) return nvme::kInvalidPrpOffset;
+  if (const auto failed =
+          parts_.cmb.checkQueue(command.prp1(), uint64_t{size} * nvme::kSqeSize, true))
+    return failed;
   return parts_.queues.createSubmission(id, size, command.prp1(), completion);
 }
 

@@ -24,6 +24,7 @@ class NvmeAdmin {
     NvmeEvents& events;
     NvmeHeldCommands& held;
     NvmeTransfer& transfer;
+    const NvmeCmb& cmb;
     const NvmeIo& io;
     uint64_t maxTransfer;
     uint32_t maxQueueEntries;

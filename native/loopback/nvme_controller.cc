@@ -14,7 +14,6 @@ constexpr PciIdentity kIdentity{0x1b36, 0x0010, pci::kClassNvme};  // as QEMU's 
 constexpr uint32_t kQueuePairs = 65;  // the admin pair and 64 for I/O; as many MSI-X vectors
 constexpr uint32_t kMaxQueueEntries = 4096;
 constexpr uint64_t kReadyTimeout = 15;  // CAP.TO, in half seconds
-constexpr uint32_t kCmbBar = 2;
 
 // How much one queue is served before it is the next one's turn.
 constexpr uint32_t kCommandsPerTurn = 64;
@@ -39,18 +38,22 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
              .serial = configuration.serial,
              .maxTransferShift = static_cast<uint32_t>(
                  std::countr_zero(configuration.maxTransfer / nvme::kPageSize)),
-             .controllerId = number},
+             .controllerId = number,
+             .version = configuration.cmb.legacy ? nvme::kVersion13 : nvme::kVersion14,
+             .sgl = configuration.sgl},
       doorbellStride_(configuration.doorbellStride),
       requester_(*this, context.router, context.epoch),
-      transfer_(requester_, configuration.maxTransfer),
+      cmb_(configuration.cmb, *this, context.epoch),
+      transfer_(requester_, cmb_, configuration.maxTransfer, configuration.sgl),
       queues_(requester_, events_, kQueuePairs, doorbellStride_),
-      io_(namespaces_, transfer_, configuration.maxTransfer),
+      io_(namespaces_, transfer_, configuration),
       admin_({.facts = facts_,
               .namespaces = namespaces_,
               .queues = queues_,
               .events = events_,
               .held = held_,
               .transfer = transfer_,
+              .cmb = cmb_,
               .io = io_,
               .maxTransfer = configuration.maxTransfer,
               .maxQueueEntries = kMaxQueueEntries}) {
@@ -63,9 +66,6 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
              .memoryOffset = nvme::kDoorbells,
              .memorySize = doorbells};
   for (const Fault& fault : configuration.faults) faults_.add(fault);
-  if (configuration.cmbSize > 0)
-    bars[kCmbBar] = {
-        .size = configuration.cmbSize, .prefetchable = true, .memorySize = configuration.cmbSize};
 }
 
 Result<std::unique_ptr<NvmeController>> NvmeController::create(
@@ -98,7 +98,6 @@ Status NvmeController::prepare() {
   for (NvmeNamespace& space : namespaces_)
     if (Status status = space.media->prepare(); !status.ok()) return status;
   queues_.setDoorbells(bars[0].memory->data());
-  internalData = bars[kCmbBar].memory ? bars[kCmbBar].memory->data() : nullptr;
   return {};
 }
 
@@ -108,26 +107,23 @@ void NvmeController::reset() {
   held_.clear();
   events_.clear();
   admin_.reset();
-  cc_ = csts_ = aqa_ = interruptMask_ = cmbsts_ = 0;
-  asq_ = acq_ = cmbmsc_ = 0;
+  cmb_.reset();
+  cc_ = csts_ = aqa_ = interruptMask_ = 0;
+  asq_ = acq_ = 0;
   starting_ = stopping_ = false;
-  internalSize = 0;
 }
 
 uint32_t NvmeController::read32(uint64_t offset) const {
-  const bool cmb = bars[kCmbBar].size > 0;
   const uint64_t cap = (kMaxQueueEntries - 1) | nvme::kCapCqr | kReadyTimeout << nvme::kCapToShift |
                        uint64_t{doorbellStride_} << nvme::kCapDstrdShift | nvme::kCapCssNvm |
-                       (cmb ? nvme::kCapCmbs : 0);
-  // CMBLOC and CMBSZ are there once CMBMSC.CRE asks for them (§3.1.11).
-  const bool cmbShown = cmb && (cmbmsc_ & nvme::kCmbmscCre);
+                       (cmb_.exists() && !cmb_.isLegacy() ? nvme::kCapCmbs : 0);
   switch (offset) {
     case nvme::kCap:
       return lowHalf(cap);
     case nvme::kCap + 4:
       return highHalf(cap);
     case nvme::kVs:
-      return nvme::kVersion14;
+      return facts_.version;
     case nvme::kIntms:
     case nvme::kIntmc:
       return interruptMask_;
@@ -146,23 +142,15 @@ uint32_t NvmeController::read32(uint64_t offset) const {
     case nvme::kAcq + 4:
       return highHalf(acq_);
     case nvme::kCmbloc:
-      return cmbShown ? kCmbBar | nvme::kCmblocCqmms | nvme::kCmblocCdpmls | nvme::kCmblocCdpcils |
-                            nvme::kCmblocCdmmms
-                      : 0;
-    case nvme::kCmbsz: {
-      if (!cmbShown) return 0;
-      const uint64_t size = bars[kCmbBar].size;
-      const uint32_t unit = size >= 1 << 20 ? 2 : 0;  // SZU: 1 MiB, or 4 KiB
-      return nvme::kCmbszSqs | nvme::kCmbszCqs | nvme::kCmbszLists | nvme::kCmbszRds |
-             nvme::kCmbszWds | unit << nvme::kCmbszSzuShift |
-             static_cast<uint32_t>(size >> (12 + 4 * unit)) << nvme::kCmbszSzShift;
-    }
+      return cmb_.location();
+    case nvme::kCmbsz:
+      return cmb_.size();
     case nvme::kCmbmsc:
-      return lowHalf(cmbmsc_);
+      return lowHalf(cmb_.control());
     case nvme::kCmbmsc + 4:
-      return highHalf(cmbmsc_);
+      return highHalf(cmb_.control());
     case nvme::kCmbsts:
-      return cmbsts_;
+      return cmb_.status();
     default:
       return 0;
   }
@@ -210,11 +198,10 @@ void NvmeController::write32(uint64_t offset, uint32_t value) {
       setHigh(acq_, value);
       break;
     case nvme::kCmbmsc:
-      setLow(cmbmsc_, value & ~0xffcu);
-      writeCmbmsc();
+      cmb_.writeControlLow(value);
       break;
     case nvme::kCmbmsc + 4:
-      setHigh(cmbmsc_, value);
+      cmb_.writeControlHigh(value);
       break;
     default:
       break;
@@ -244,23 +231,15 @@ void NvmeController::writeCc(uint32_t value) {
   }
 }
 
-void NvmeController::writeCmbmsc() {
-  const uint64_t size = bars[kCmbBar].size;
-  const uint64_t base = cmbmsc_ & nvme::kCmbmscCba;
-  const bool enable = (cmbmsc_ & nvme::kCmbmscCre) && (cmbmsc_ & nvme::kCmbmscCmse) && size > 0;
-  const bool overflow = base + size < base;
-  cmbsts_ = enable && overflow ? nvme::kCmbstsCbai : 0;
-  internalBase = base;
-  internalSize = enable && !overflow ? size : 0;
-  context_.epoch++;
-}
-
 void NvmeController::start() {
   starting_ = false;
   const uint32_t submissions = (aqa_ & 0xfff) + 1;
   const uint32_t completions = (aqa_ >> 16 & 0xfff) + 1;
-  const bool valid = nvme::ccCss(cc_) == 0 && nvme::ccMps(cc_) == 0 && nvme::ccAms(cc_) == 0 &&
-                     submissions >= 2 && completions >= 2;
+  const bool valid =
+      nvme::ccCss(cc_) == 0 && nvme::ccMps(cc_) == 0 && nvme::ccAms(cc_) == 0 && submissions >= 2 &&
+      completions >= 2 &&
+      cmb_.checkQueue(asq_, uint64_t{submissions} * nvme::kSqeSize, true) == nvme::kSuccess &&
+      cmb_.checkQueue(acq_, uint64_t{completions} * nvme::kCqeSize, false) == nvme::kSuccess;
   if (!valid) {
     fail();
     return;
@@ -326,6 +305,7 @@ bool NvmeController::serve(SubmissionQueue& queue) {
 std::optional<nvme::CommandStatus> NvmeController::execute(SubmissionQueue& queue,
                                                            const nvme::Command& command,
                                                            uint32_t& result) {
+  transfer_.setCommandPlace(cmb_.placeOf(queue.base));
   if (queue.id != 0) return io_.execute(command);
   if (command.opcode() == nvme::kDeleteIoSq && !held_.empty()) {
     // What was fetched from that queue is completed first, as far as there is room (§5.6).

@@ -42,7 +42,6 @@ class NvmeController final : public Endpoint {
   uint32_t read32(uint64_t offset) const;
   void write32(uint64_t offset, uint32_t value);
   void writeCc(uint32_t value);
-  void writeCmbmsc();
   void start();
   bool serve(SubmissionQueue& queue);
   std::optional<nvme::CommandStatus> execute(SubmissionQueue& queue, const nvme::Command& command,
@@ -67,6 +66,7 @@ class NvmeController final : public Endpoint {
   uint32_t doorbellStride_;
   std::vector<NvmeNamespace> namespaces_;
   Requester requester_;
+  NvmeCmb cmb_;
   NvmeTransfer transfer_;
   NvmeEvents events_;
   NvmeFaults faults_;
@@ -81,8 +81,6 @@ class NvmeController final : public Endpoint {
   uint64_t asq_ = 0;
   uint64_t acq_ = 0;
   uint32_t interruptMask_ = 0;
-  uint64_t cmbmsc_ = 0;
-  uint32_t cmbsts_ = 0;
   bool starting_ = false;  // CC.EN was set, CSTS.RDY is to follow
   bool stopping_ = false;  // CC.SHN was set, CSTS.SHST is to follow
 };

@@ -26,6 +26,11 @@ void putBigEndian(IdentifyPage& page, size_t offset, uint64_t value) {
   for (size_t i = 0; i < 8; i++) page[offset + i] = static_cast<uint8_t>(value >> (56 - 8 * i));
 }
 
+uint32_t sgls(SglSupport support) {
+  if (support == SglSupport::none) return 0;
+  return nvme::kSglsBitBucket | (support == SglSupport::byte ? nvme::kSglsByte : nvme::kSglsDword);
+}
+
 }  // namespace
 
 IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces) {
@@ -38,8 +43,8 @@ IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces) {
   put<uint8_t>(page, 72, 6);                                             // RAB
   put<uint8_t>(page, 77, static_cast<uint8_t>(facts.maxTransferShift));  // MDTS
   put<uint16_t>(page, 78, facts.controllerId);                           // CNTLID
-  put<uint32_t>(page, 80, nvme::kVersion14);                             // VER
-  put<uint8_t>(page, 111, 1);                                            // CNTRLTYPE: I/O
+  put<uint32_t>(page, 80, facts.version);                                // VER
+  if (facts.version >= nvme::kVersion14) put<uint8_t>(page, 111, 1);     // CNTRLTYPE: I/O
   put<uint8_t>(page, 258, 3);                                            // ACL
   put<uint8_t>(page, 259, NvmeEvents::kRequestLimit - 1);                // AERL
   put<uint8_t>(page, 260, 1 << 1 | 1);                          // FRMW: one slot, read only
@@ -52,7 +57,8 @@ IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces) {
   put<uint32_t>(page, 516, static_cast<uint32_t>(namespaces));  // NN
   put<uint16_t>(page, 520, 1 << 0 | 1 << 3);                    // ONCS: Compare, Write Zeroes
   put<uint8_t>(page, 525, 1 << 0 | 3 << 1);                     // VWC: there is one; Flush of all
-  snprintf(reinterpret_cast<char*>(page.data()) + 768, 224,     // SUBNQN
+  put<uint32_t>(page, 536, sgls(facts.sgl));
+  snprintf(reinterpret_cast<char*>(page.data()) + 768, 224,  // SUBNQN
            "nqn.2014-08.org.nvmexpress:uuid:7032706d-656d-4000-8000-%012x",
            static_cast<unsigned>(facts.controllerId));
   put<uint16_t>(page, 2048, 500);  // PSD0.MP: 5 W

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "loopback/configuration.h"
 #include "loopback/nvme_namespace.h"
 #include "loopback/pci_function.h"
 
@@ -21,6 +22,8 @@ struct NvmeFacts {
   std::string serial;
   uint32_t maxTransferShift = 0;  // MDTS: a power of two of 4 KiB pages
   uint16_t controllerId = 0;
+  uint32_t version = 0;  // VS
+  SglSupport sgl = SglSupport::none;
 };
 
 IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces);

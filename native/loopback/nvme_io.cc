@@ -38,7 +38,10 @@ nvme::CommandStatus NvmeIo::compare(NvmeMedia& media, const nvme::Command& comma
 }
 
 nvme::CommandStatus NvmeIo::execute(const nvme::Command& command) {
-  if (command.fuse() != 0 || command.psdt() != 0) return nvme::kInvalidField;
+  // MPTR cannot hold an SGL's address (PSDT 10b): SGLS bit 19 is clear.
+  const bool readable =
+      command.psdt() == nvme::kPsdtPrp || (command.psdt() == nvme::kPsdtSgl && takesSgl_);
+  if (command.fuse() != 0 || !readable) return nvme::kInvalidField;
   const uint8_t opcode = command.opcode();
   const uint32_t nsid = command.nsid();
   const bool exists = nsid >= 1 && nsid <= namespaces_.size();

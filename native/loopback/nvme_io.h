@@ -21,8 +21,12 @@ struct NvmeStatistics {
 
 class NvmeIo {
  public:
-  NvmeIo(std::vector<NvmeNamespace>& namespaces, NvmeTransfer& transfer, uint64_t maxTransfer)
-      : namespaces_(namespaces), transfer_(transfer), maxTransfer_(maxTransfer) {}
+  NvmeIo(std::vector<NvmeNamespace>& namespaces, NvmeTransfer& transfer,
+         const NvmeConfiguration& configuration)
+      : namespaces_(namespaces),
+        transfer_(transfer),
+        maxTransfer_(configuration.maxTransfer),
+        takesSgl_(configuration.sgl != SglSupport::none) {}
 
   nvme::CommandStatus execute(const nvme::Command& command);
 
@@ -40,6 +44,7 @@ class NvmeIo {
   std::vector<NvmeNamespace>& namespaces_;
   NvmeTransfer& transfer_;
   uint64_t maxTransfer_;
+  bool takesSgl_;
   NvmeStatistics statistics_;
 };
 

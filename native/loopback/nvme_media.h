@@ -5,7 +5,7 @@
 #include <span>
 
 #include "core/status.h"
-#include "loopback/nvme_transfer.h"
+#include "loopback/nvme_runs.h"
 
 namespace p2pmem::loopback {
 

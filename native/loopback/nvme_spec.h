@@ -21,6 +21,7 @@ constexpr uint32_t kCmbmsc = 0x50;
 constexpr uint32_t kCmbsts = 0x58;
 constexpr uint32_t kDoorbells = 0x1000;
 
+constexpr uint32_t kVersion13 = 0x00010300;
 constexpr uint32_t kVersion14 = 0x00010400;
 
 // §3.1.1 CAP.
@@ -51,6 +52,7 @@ constexpr uint32_t kCmblocCqmms = 1 << 3;
 constexpr uint32_t kCmblocCdpmls = 1 << 5;
 constexpr uint32_t kCmblocCdpcils = 1 << 6;
 constexpr uint32_t kCmblocCdmmms = 1 << 7;
+constexpr uint32_t kCmblocOfstShift = 12;
 // §3.1.12 CMBSZ.
 constexpr uint32_t kCmbszSqs = 1 << 0;
 constexpr uint32_t kCmbszCqs = 1 << 1;
@@ -109,7 +111,13 @@ constexpr CommandStatus kAbortRequested = status(0, 0x07);
 constexpr CommandStatus kAbortedSqDeletion = status(0, 0x08);
 constexpr CommandStatus kInvalidNamespace = status(0, 0x0b) | kDnr;
 constexpr CommandStatus kCommandSequenceError = status(0, 0x0c) | kDnr;
+constexpr CommandStatus kInvalidSglSegment = status(0, 0x0d) | kDnr;
+constexpr CommandStatus kInvalidSglCount = status(0, 0x0e) | kDnr;
+constexpr CommandStatus kDataSglLengthInvalid = status(0, 0x0f) | kDnr;
+constexpr CommandStatus kSglTypeInvalid = status(0, 0x11) | kDnr;
+constexpr CommandStatus kInvalidUseOfCmb = status(0, 0x12) | kDnr;
 constexpr CommandStatus kInvalidPrpOffset = status(0, 0x13) | kDnr;
+constexpr CommandStatus kSglGranularityInvalid = status(0, 0x1e) | kDnr;
 constexpr CommandStatus kLbaOutOfRange = status(0, 0x80) | kDnr;
 // Command specific (figure 127).
 constexpr CommandStatus kCompletionQueueInvalid = status(1, 0x00) | kDnr;
@@ -153,6 +161,15 @@ constexpr uint8_t kEventInvalidDoorbellValue = 0x01;
 constexpr uint32_t asyncEvent(uint32_t type, uint32_t information, uint32_t logPage) {
   return (type & 0x7) | information << 8 | logPage << 16;
 }
+
+// §4.2 PSDT: PRP entries, or an SGL and (which nobody needs without metadata) a plain MPTR.
+constexpr uint8_t kPsdtPrp = 0;
+constexpr uint8_t kPsdtSgl = 1;
+
+// Identify Controller, SGLS (figure 247).
+constexpr uint32_t kSglsByte = 1;
+constexpr uint32_t kSglsDword = 2;
+constexpr uint32_t kSglsBitBucket = 1 << 16;
 
 /// A submission queue entry (§4.2).
 struct Command {

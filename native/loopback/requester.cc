@@ -41,15 +41,17 @@ Span Requester::leaveUnforwarded(uint64_t address, uint64_t length, bool write) 
 // Narrows a decision about `address`, which is not in this device's own memory, to addresses that
 // are not either.
 void Requester::keepOffInternal(uint64_t address, Router::Decision& decision) const {
-  if (self_.internalSize == 0) return;
-  if (self_.internalBase > address) {
-    decision.last = std::min(decision.last, self_.internalBase - 1);
-    return;
+  for (const InternalRange& range : self_.internal) {
+    if (range.size == 0) continue;
+    if (range.base > address) {
+      decision.last = std::min(decision.last, range.base - 1);
+      continue;
+    }
+    const uint64_t end = range.base + range.size;
+    if (end <= decision.first) continue;
+    if (decision.data) decision.data += end - decision.first;
+    decision.first = end;
   }
-  const uint64_t end = self_.internalBase + self_.internalSize;
-  if (end <= decision.first) return;
-  if (decision.data) decision.data += end - decision.first;
-  decision.first = end;
 }
 
 Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
@@ -57,10 +59,13 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
   if (!self_.busMaster() || !self_.domain) return {nullptr, length, nullptr};
 
   Window window{.epoch = epoch_, .access = {true, true}};
-  if (address - self_.internalBase < self_.internalSize) {
-    window.base = self_.internalBase;
-    window.length = self_.internalSize;
-    window.data = self_.internalData;
+  const auto internal =
+      std::find_if(self_.internal.begin(), self_.internal.end(),
+                   [&](const InternalRange& range) { return range.contains(address); });
+  if (internal != self_.internal.end()) {
+    window.base = internal->base;
+    window.length = internal->size;
+    window.data = internal->data;
     window.route = &internal_;
   } else {
     Router::Decision decision = router_.decide(self_, address);

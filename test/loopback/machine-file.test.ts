@@ -33,7 +33,8 @@ describe("machine files", () => {
             kind: "nvme",
             driver: "vfio-pci",
             serial: "P2PMEM0000",
-            cmb: 0,
+            cmb: null,
+            sgl: "byte",
             maxTransfer: 512 * 1024,
             doorbellStride: 0,
             namespaces: [{ size: 128 << 20, block: 512, file: null }],
@@ -56,7 +57,8 @@ root_ports:
         acs: [rr, cr]
         driver: nvme
         serial: ABC
-        cmb: 1m
+        cmb: { size: 48m, offset: 192k, unit: 64k, legacy: true, cqs: false }
+        sgl: dword
         max_transfer: 128k
         doorbell_stride: 2
         namespaces:
@@ -86,7 +88,11 @@ root_ports:
                   kind: "nvme",
                   driver: "nvme",
                   serial: "ABC",
-                  cmb: 1 << 20,
+                  cmb: {
+                    ...{ size: 48 << 20, offset: 192 << 10, unit: 64 << 10, legacy: true },
+                    ...{ sqs: true, cqs: false, lists: true, rds: true, wds: true, mixed: false },
+                  },
+                  sgl: "dword",
                   maxTransfer: 128 << 10,
                   doorbellStride: 2,
                   namespaces: [
@@ -154,6 +160,31 @@ root_ports:
       "a CMB of an odd size",
       "root_ports:\n  - device: nvme\n    cmb: 63m\n",
       /:3: root_ports\[0\]\.cmb: must be a power of two from 4 KiB/,
+    ],
+    [
+      "a CMB of no size",
+      "root_ports:\n  - device: nvme\n    cmb: { offset: 1m }\n",
+      /:3: root_ports\[0\]\.cmb\.size: must be a size/,
+    ],
+    [
+      "a CMB with an unknown ability",
+      "root_ports:\n  - device: nvme\n    cmb:\n      size: 1m\n      rdz: true\n",
+      /:5: root_ports\[0\]\.cmb\.rdz: no such key; allowed here: size, offset, unit, legacy/,
+    ],
+    [
+      "a CMB whose offset is no multiple of its unit",
+      "root_ports:\n  - device: nvme\n    cmb: { size: 2m, unit: 1m, offset: 64k }\n",
+      /:3: root_ports\[0\]\.cmb\.offset: must be a multiple of the unit, 1 MiB,/,
+    ],
+    [
+      "a CMB unit that there is not",
+      "root_ports:\n  - device: nvme\n    cmb: { size: 2m, unit: 8k }\n",
+      /:3: root_ports\[0\]\.cmb\.unit: must be one of 4 KiB, 64 KiB, 1 MiB/,
+    ],
+    [
+      "a CMB of 1.3 with what came with 1.4",
+      "root_ports:\n  - device: nvme\n    cmb: { size: 2m, legacy: true, mixed: true }\n",
+      /:3: root_ports\[0\]\.cmb\.mixed: came with NVMe 1\.4/,
     ],
     [
       "a card without memory",

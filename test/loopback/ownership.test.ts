@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { addon } from "#lib/addon.js";
+import { configureCmb } from "#lib/platform/cmb-schema.js";
 import { builtinMachines } from "#lib/platform/machine-file.js";
 import type { MachineConfiguration } from "#lib/platform/machine-file.js";
 import { Bench, blocks, CARD, NVME0, NVME1, NVME2, READ } from "../support/raw-nvme.js";
@@ -144,7 +145,7 @@ describe("a loopback machine", () => {
     const bad = { code: "BAD_MACHINE" };
     assert.throws(() => addon().createLoopbackMachine({}), bad);
     assert.throws(
-      create((machine) => (lone(machine).cmb = 3 << 20)),
+      create((machine) => (lone(machine).cmb = configureCmb({ size: 4095 }))),
       bad,
     );
     assert.throws(

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { configureCmb } from "#lib/platform/cmb-schema.js";
 import { builtinMachines } from "#lib/platform/machine-file.js";
 import type { AcsControl, MachineConfiguration } from "#lib/platform/machine-file.js";
 import { addon } from "#lib/addon.js";
@@ -278,7 +279,7 @@ describe("loopback routing", () => {
     const machine = structuredClone(builtinMachines.default);
     const below = machine.rootPorts[0]?.device;
     assert.ok(below?.kind === "switch" && below.ports[0]?.device.kind === "nvme");
-    below.ports[0].device.cmb = BYTES;
+    below.ports[0].device.cmb = configureCmb({ size: BYTES });
     const { bench, queue } = setUp(NVME0, CARD, machine);
     const cmb = bench.peerMemory(NVME0);
     const cmbmsc = (address: number) => {

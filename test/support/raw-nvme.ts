@@ -53,6 +53,8 @@ export interface Fields {
   nsid?: number;
   prp1?: number;
   prp2?: number;
+  /** In place of both, 16 bytes: an SGL descriptor. */
+  sgl?: Uint8Array;
   /** Command dwords 10 to 15. */
   dwords?: number[];
   cid?: number;
@@ -202,6 +204,7 @@ export class RawQueue {
     entry[1] = fields.nsid ?? 0;
     setAddress(entry, 6, fields.prp1 ?? 0);
     setAddress(entry, 8, fields.prp2 ?? 0);
+    if (fields.sgl) new Uint8Array(entry.buffer).set(fields.sgl, 24);
     entry.set(fields.dwords ?? [], 10);
     this.sq.words.set(entry, this.tail * 16);
     this.tail = (this.tail + 1) % this.depth;
@@ -336,6 +339,9 @@ export class RawNvme {
     return { status, data: new DataView(this.scratch.memory.buffer, 0, PAGE) };
   }
 }
+
+/** PSDT 01b of an opcode, in entry dword 0: the data pointer is an SGL descriptor. */
+export const SGL = 1 << 14;
 
 /** Dwords 10 to 12 of a read, write or compare. */
 export function blocks(lba: number, count: number): number[] {

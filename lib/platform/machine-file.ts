@@ -203,7 +203,7 @@ function readText(file: string): string {
   }
 }
 
-/** The files of all namespaces, with the fields that name them. */
+/** The files of all namespaces and persistent memory regions, with the fields that name them. */
 function* filesOf(
   ports: PortConfiguration[],
   field: Field,
@@ -211,6 +211,7 @@ function* filesOf(
   for (const [index, { device }] of ports.entries()) {
     if (device.kind === "switch") yield* filesOf(device.ports, [...field, index, "ports"]);
     if (device.kind !== "nvme") continue;
+    if (device.pmr?.file) yield { file: device.pmr.file, field: [...field, index, "pmr", "file"] };
     for (const [number, { file }] of device.namespaces.entries())
       if (file !== null) yield { file, field: [...field, index, "namespaces", number, "file"] };
   }

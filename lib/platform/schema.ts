@@ -44,7 +44,7 @@ export function shortOr<Short extends z.ZodType, Long extends z.ZodType>(short: 
   return z.unknown().transform((value, context): z.output<Short> | z.output<Long> => {
     const isMapping = typeof value === "object" && value !== null;
     const parsed = (isMapping ? long : short).safeParse(value);
-    if (parsed.success) return parsed.data as z.output<Short> | z.output<Long>;
+    if (parsed.success) return parsed.data;
     for (const issue of parsed.error.issues) context.addIssue({ ...issue });
     return z.NEVER;
   });

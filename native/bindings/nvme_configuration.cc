@@ -16,6 +16,7 @@ using namespace fields;
 constexpr uint32_t kLargestStride = 8;
 constexpr uint64_t kLargestUnit = uint64_t{1} << 36;  // CMBSZ.SZU 6
 constexpr uint64_t kMostUnits = 0xfffff;              // OFST and SZ have 20 bits
+constexpr uint64_t kMostCopyBlocks = 1 << 20;         // a command is carried out in one go
 // In the order of SglSupport.
 constexpr const char* kSglSupport[] = {"none", "byte", "dword"};
 constexpr uint64_t kLargestTransfer = 128 << 20;
@@ -81,6 +82,20 @@ CmbConfiguration readCmb(const Napi::Object& object) {
   return cmb;
 }
 
+CopyConfiguration readCopy(const Napi::Object& object) {
+  CopyConfiguration copy;
+  forEach(object, "formats", [&](const Napi::Value& value) {
+    const uint32_t format = value.IsNumber() ? value.As<Napi::Number>().Uint32Value() : 4;
+    if (format > 3) reject(object.Env(), "formats", "of 0, 1, 2, 3");
+    copy.formats |= static_cast<uint16_t>(1 << format);
+  });
+  copy.maxRanges = static_cast<uint32_t>(number(object, "maxRanges", 256));
+  copy.rangeBlocks = static_cast<uint32_t>(number(object, "rangeBlocks", 0xffff));
+  copy.blocks = static_cast<uint32_t>(number(object, "blocks", kMostCopyBlocks));
+  if (copy.maxRanges == 0) reject(object.Env(), "maxRanges", "1 at least");
+  return copy;
+}
+
 void readEffect(const Napi::Object& object, Fault& fault) {
   const Napi::Env env = object.Env();
   if (has(object, "effect") + has(object, "delay") + has(object, "status") + has(object, "event") !=
@@ -128,6 +143,10 @@ NvmeConfiguration readNvmeConfiguration(const Napi::Object& device) {
   NvmeConfiguration nvme;
   nvme.serial = text(device, "serial");
   if (device.Get("cmb").IsObject()) nvme.cmb = readCmb(child(device, "cmb"));
+  if (device.Get("pmr").IsObject()) {
+    const Napi::Object pmr = child(device, "pmr");
+    nvme.pmr = {powerOfTwo(pmr, "size", nvme::kPageSize, kLargestDevice), text(pmr, "file")};
+  }
   nvme.sgl = static_cast<SglSupport>(
       choice(device, "sgl", kSglSupport, static_cast<size_t>(SglSupport::byte)));
   nvme.maxTransfer = powerOfTwo(device, "maxTransfer", nvme::kPageSize, kLargestTransfer);
@@ -142,6 +161,8 @@ NvmeConfiguration readNvmeConfiguration(const Napi::Object& device) {
     entry.file = text(space, "file");
     nvme.namespaces.push_back(std::move(entry));
   });
+  if (device.Get("copy").IsObject()) nvme.copy = readCopy(child(device, "copy"));
+  nvme.shadowDoorbells = device.Get("shadowDoorbells").ToBoolean();
   forEach(device, "faults", [&](const Napi::Value& value) {
     nvme.faults.push_back(readFault(element(value, "faults")));
   });

@@ -28,7 +28,7 @@ class BarMemory final : public Memory {
 
  private:
   std::shared_ptr<Machine> machine_;
-  std::shared_ptr<PinnedMemory> ram_;
+  std::shared_ptr<MappedMemory> ram_;
   const Endpoint& endpoint_;
 };
 

@@ -56,15 +56,32 @@ struct CmbConfiguration {
   bool mixed = true;  // CQMMS, CDPMLS, CDPCILS and CDMMMS
 };
 
+/// A persistent memory region.
+struct PmrConfiguration {
+  uint64_t size = 0;  // bytes, a power of two; 0: no PMR
+  std::string file;   // empty: in memory
+};
+
+/// Copy: what Identify says of it.
+struct CopyConfiguration {
+  uint16_t formats = 0;      // bit n: descriptor format n (OCFS); 0: no Copy
+  uint32_t maxRanges = 1;    // MSRC + 1
+  uint32_t rangeBlocks = 1;  // MSSRL
+  uint32_t blocks = 1;       // MCL
+};
+
 /// What is asked of the data blocks of an SGL.
 enum class SglSupport { none, byte, dword };
 
 struct NvmeConfiguration {
   std::string serial;
   CmbConfiguration cmb;
+  PmrConfiguration pmr;
   SglSupport sgl = SglSupport::byte;
-  uint64_t maxTransfer = 0;     // bytes, a power of two
-  uint32_t doorbellStride = 0;  // CAP.DSTRD
+  CopyConfiguration copy;
+  bool shadowDoorbells = false;  // Doorbell Buffer Config
+  uint64_t maxTransfer = 0;      // bytes, a power of two
+  uint32_t doorbellStride = 0;   // CAP.DSTRD
   std::vector<NamespaceConfiguration> namespaces;
   std::vector<Fault> faults;
 };

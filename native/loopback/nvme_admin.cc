@@ -12,50 +12,35 @@ constexpr uint8_t kCnsNamespace = 0x00;
 constexpr uint8_t kCnsController = 0x01;
 constexpr uint8_t kCnsActiveNamespaces = 0x02;
 constexpr uint8_t kCnsDescriptors = 0x03;
+// Those of NVMe 2.0 that say with dword 11 which I/O command set they are about.
+constexpr uint8_t kCnsSetNamespace = 0x05;
+constexpr uint8_t kCnsSetController = 0x06;
+constexpr uint8_t kCnsSetActiveNamespaces = 0x07;
+constexpr uint8_t kCnsIndependentNamespace = 0x08;
 constexpr uint32_t kBroadcastNsid = 0xffffffff;
 
 constexpr uint32_t kTemperature = 300;  // kelvins
-constexpr uint32_t kTemperatureThreshold = 343;
 
 // Create I/O Completion Queue and Submission Queue, dword 11 (§5.3, §5.4).
 constexpr uint32_t kPhysicallyContiguous = 1 << 0;
 constexpr uint32_t kInterruptsEnabled = 1 << 1;
 
+constexpr uint8_t kNvmCommandSet = 0;
+uint8_t commandSet(const nvme::Command& command) { return command.dw[11] >> 24; }
+
 uint16_t low(uint32_t dword) { return static_cast<uint16_t>(dword); }
 uint16_t high(uint32_t dword) { return static_cast<uint16_t>(dword >> 16); }
 
+// A dword for each identifier; bit 0: there is such a log page (NVMe 2.0 §5.16.1.1).
+std::vector<uint8_t> supportedLogs() {
+  std::vector<uint8_t> page(1024);
+  for (const uint8_t id :
+       {nvme::kLogSupported, nvme::kLogError, nvme::kLogSmart, nvme::kLogFirmwareSlot})
+    page[4 * id] = 1;
+  return page;
+}
+
 }  // namespace
-
-NvmeAdmin::NvmeAdmin(const Parts& parts) : parts_(parts) { reset(); }
-
-void NvmeAdmin::reset() {
-  features_.fill(0);
-  features_[nvme::kFeatureTemperatureThreshold] = kTemperatureThreshold;
-  features_[nvme::kFeatureVolatileWriteCache] = 1;
-  // The specification knows no default (§5.21.1.7), only that what is reported is what there is: a
-  // host that does not ask for a number has all of them.
-  const uint32_t most = parts_.queues.pairs() - 2;  // 0's based, without the admin pair
-  features_[nvme::kFeatureNumberOfQueues] = most | most << 16;
-  interruptVectors_.resize(parts_.queues.pairs());
-  for (uint32_t i = 0; i < interruptVectors_.size(); i++) interruptVectors_[i] = i;
-}
-
-bool NvmeAdmin::wantsEvent(uint32_t event) const {
-  // Figure 282: the bits of the critical warnings whose events have information 0, 1 and 2
-  // (reliability and what goes with it, temperature, spare), and the first bit of the notices.
-  constexpr uint32_t kWarnings[] = {0x1c, 0x02, 0x01};
-  constexpr uint32_t kFirstNotice = 8;
-  const uint32_t enabled = features_[nvme::kFeatureAsyncEvent];
-  const uint32_t information = event >> 8 & 0xff;
-  switch (event & 0x7) {
-    case nvme::kEventTypeHealth:
-      return information < std::size(kWarnings) && (enabled & kWarnings[information]);
-    case nvme::kEventTypeNotice:
-      return information < 32 - kFirstNotice && (enabled >> (kFirstNotice + information) & 1);
-    default:
-      return true;
-  }
-}
 
 std::optional<nvme::CommandStatus> NvmeAdmin::execute(const nvme::Command& command,
                                                       uint32_t configuration, uint32_t& result) {
@@ -76,9 +61,11 @@ std::optional<nvme::CommandStatus> NvmeAdmin::execute(const nvme::Command& comma
     case nvme::kAbort:
       return abort(command, result);
     case nvme::kSetFeatures:
-      return setFeatures(command, result);
+      return features_.set(command, result);
     case nvme::kGetFeatures:
-      return getFeatures(command, result);
+      return features_.get(command, result);
+    case nvme::kDoorbellBufferConfig:
+      return configureDoorbellBuffer(command);
     case nvme::kAsyncEventRequest:
       if (parts_.events.addRequest(command.cid())) return std::nullopt;
       return nvme::kAsyncEventLimitExceeded;
@@ -87,19 +74,11 @@ std::optional<nvme::CommandStatus> NvmeAdmin::execute(const nvme::Command& comma
   }
 }
 
-uint32_t NvmeAdmin::submissionQueues() const {
-  return low(features_[nvme::kFeatureNumberOfQueues]) + 1u;
-}
-
-uint32_t NvmeAdmin::completionQueues() const {
-  return high(features_[nvme::kFeatureNumberOfQueues]) + 1u;
-}
-
 nvme::CommandStatus NvmeAdmin::createCompletionQueue(const nvme::Command& command,
                                                      uint32_t configuration) {
   const uint16_t id = low(command.dw[10]);
   const uint32_t size = uint32_t{high(command.dw[10])} + 1;
-  if (id == 0 || id > completionQueues()) return nvme::kInvalidQueueIdentifier;
+  if (id == 0 || id > features_.completionQueues()) return nvme::kInvalidQueueIdentifier;
   if (size < 2 || size > parts_.maxQueueEntries ||
       1u << nvme::ccIocqes(configuration) != nvme::kCqeSize)
     return nvme::kInvalidQueueSize;
@@ -117,7 +96,8 @@ nvme::CommandStatus NvmeAdmin::createSubmissionQueue(const nvme::Command& comman
   const uint16_t id = low(command.dw[10]);
   const uint16_t completion = high(command.dw[11]);
   const uint32_t size = uint32_t{high(command.dw[10])} + 1;
-  if (id == 0 || id > submissionQueues() || completion == 0 || completion > completionQueues())
+  if (id == 0 || id > features_.submissionQueues() || completion == 0 ||
+      completion > features_.completionQueues())
     return nvme::kInvalidQueueIdentifier;
   if (size < 2 || size > parts_.maxQueueEntries ||
       1u << nvme::ccIosqes(configuration) != nvme::kSqeSize)
@@ -133,13 +113,13 @@ nvme::CommandStatus NvmeAdmin::createSubmissionQueue(const nvme::Command& comman
 nvme::CommandStatus NvmeAdmin::identify(const nvme::Command& command) {
   const uint32_t nsid = command.nsid();
   const size_t count = parts_.namespaces.size();
-  IdentifyPage page;
+  IdentifyPage page{};
   switch (static_cast<uint8_t>(command.dw[10])) {
     case kCnsNamespace:
       // Without namespace management the broadcast value asks for what is common to all; there is
       // nothing that must be, so it is refused as figure 244 allows.
       if (nsid == 0 || nsid > count) return nvme::kInvalidNamespace;
-      page = identifyNamespace(parts_.namespaces[nsid - 1]);
+      page = identifyNamespace(parts_.facts, parts_.namespaces[nsid - 1]);
       break;
     case kCnsController:
       page = identifyController(parts_.facts, count);
@@ -152,10 +132,36 @@ nvme::CommandStatus NvmeAdmin::identify(const nvme::Command& command) {
       if (nsid == 0 || nsid > count) return nvme::kInvalidNamespace;
       page = identifyDescriptors(parts_.namespaces[nsid - 1]);
       break;
+    case kCnsSetNamespace:
+      if (commandSet(command) != kNvmCommandSet) return nvme::kInvalidField;
+      if (nsid == 0 || nsid > count) return nvme::kInvalidNamespace;
+      break;  // all of it is about protection information
+    case kCnsSetController:
+      if (commandSet(command) != kNvmCommandSet) return nvme::kInvalidField;
+      break;  // no limits beside MDTS
+    case kCnsSetActiveNamespaces:
+      if (commandSet(command) != kNvmCommandSet) return nvme::kInvalidField;
+      if (nsid >= kBroadcastNsid - 1) return nvme::kInvalidNamespace;
+      page = identifyActiveNamespaces(count, nsid);
+      break;
+    case kCnsIndependentNamespace:
+      if (nsid == 0 || nsid > count) return nvme::kInvalidNamespace;
+      page = identifyIndependentNamespace();
+      break;
     default:
       return nvme::kInvalidField;
   }
   return parts_.transfer.send(command, page.data(), page.size());
+}
+
+nvme::CommandStatus NvmeAdmin::configureDoorbellBuffer(const nvme::Command& command) {
+  if (!parts_.facts.shadowDoorbells) return nvme::kInvalidOpcode;
+  const uint64_t shadow = command.prp1();
+  const uint64_t eventIndexes = command.prp2();
+  if (shadow % nvme::kPageSize != 0 || eventIndexes % nvme::kPageSize != 0)
+    return nvme::kInvalidField;
+  parts_.queues.setShadow(shadow, eventIndexes);
+  return nvme::kSuccess;
 }
 
 std::vector<uint8_t> NvmeAdmin::smartLog() const {
@@ -183,6 +189,9 @@ nvme::CommandStatus NvmeAdmin::getLogPage(const nvme::Command& command) {
   const bool retainEvent = command.dw[10] >> 15 & 1;
   std::vector<uint8_t> page;
   switch (static_cast<uint8_t>(command.dw[10])) {
+    case nvme::kLogSupported:
+      page = supportedLogs();
+      break;
     case nvme::kLogError:
       page = parts_.events.errorLog();
       break;
@@ -206,50 +215,6 @@ nvme::CommandStatus NvmeAdmin::getLogPage(const nvme::Command& command) {
   if (status == nvme::kSuccess && !retainEvent)
     parts_.events.logRead(static_cast<uint8_t>(command.dw[10]));
   return status;
-}
-
-nvme::CommandStatus NvmeAdmin::setFeatures(const nvme::Command& command, uint32_t& result) {
-  const auto id = static_cast<uint8_t>(command.dw[10]);
-  const uint32_t value = command.dw[11];
-  const bool save = command.dw[10] >> 31 & 1;
-  if (id == 0 || id >= features_.size() || id == 0x03) return nvme::kInvalidField;
-  if (save) return nvme::kFeatureNotSaveable;
-  switch (id) {
-    case nvme::kFeatureNumberOfQueues: {
-      // §5.21.1.7: before the first I/O queue, and 65536 queues are not to be had.
-      if (low(value) == 0xffff || high(value) == 0xffff) return nvme::kInvalidField;
-      if (parts_.queues.hasIoQueues()) return nvme::kCommandSequenceError;
-      const uint32_t most = parts_.queues.pairs() - 2;
-      result = std::min<uint32_t>(low(value), most) | std::min<uint32_t>(high(value), most) << 16;
-      features_[id] = result;
-      return nvme::kSuccess;
-    }
-    case nvme::kFeaturePowerManagement:
-      if ((value & 0x1f) != 0) return nvme::kInvalidField;  // there is power state 0 only
-      break;
-    case nvme::kFeatureInterruptVector:
-      if (low(value) >= interruptVectors_.size()) return nvme::kInvalidField;
-      interruptVectors_[low(value)] = value & 0x1ffff;
-      return nvme::kSuccess;
-    default:
-      break;
-  }
-  features_[id] = value;
-  return nvme::kSuccess;
-}
-
-nvme::CommandStatus NvmeAdmin::getFeatures(const nvme::Command& command, uint32_t& result) {
-  const auto id = static_cast<uint8_t>(command.dw[10]);
-  const uint32_t select = command.dw[10] >> 8 & 0x7;
-  // Select needs ONCS bit 4, which is clear.
-  if (id == 0 || id >= features_.size() || id == 0x03 || select != 0) return nvme::kInvalidField;
-  if (id == nvme::kFeatureInterruptVector) {
-    if (low(command.dw[11]) >= interruptVectors_.size()) return nvme::kInvalidField;
-    result = interruptVectors_[low(command.dw[11])];
-    return nvme::kSuccess;
-  }
-  result = features_[id];
-  return nvme::kSuccess;
 }
 
 nvme::CommandStatus NvmeAdmin::abort(const nvme::Command& command, uint32_t& result) {

@@ -1,13 +1,13 @@
 // The admin commands (NVMe 1.4 §5).
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "loopback/nvme_events.h"
 #include "loopback/nvme_faults.h"
+#include "loopback/nvme_features.h"
 #include "loopback/nvme_identify.h"
 #include "loopback/nvme_io.h"
 #include "loopback/nvme_queues.h"
@@ -25,18 +25,18 @@ class NvmeAdmin {
     NvmeHeldCommands& held;
     NvmeTransfer& transfer;
     const NvmeCmb& cmb;
-    const NvmeIo& io;
+    NvmeIo& io;
     uint64_t maxTransfer;
     uint32_t maxQueueEntries;
   };
 
-  explicit NvmeAdmin(const Parts& parts);
+  explicit NvmeAdmin(const Parts& parts)
+      : parts_(parts), features_(parts.queues, parts.transfer, parts.io) {}
 
   /// Features back to their defaults.
-  void reset();
+  void reset() { features_.reset(); }
 
-  /// Whether Asynchronous Event Configuration lets this event through (§5.21.1.11).
-  bool wantsEvent(uint32_t event) const;
+  const NvmeFeatures& features() const { return features_; }
 
   /// `result` is dword 0 of the completion, `configuration` the CC register. No status: the command
   /// is not completed now (Asynchronous Event Request).
@@ -48,17 +48,12 @@ class NvmeAdmin {
   nvme::CommandStatus createSubmissionQueue(const nvme::Command& command, uint32_t configuration);
   nvme::CommandStatus identify(const nvme::Command& command);
   nvme::CommandStatus getLogPage(const nvme::Command& command);
-  nvme::CommandStatus setFeatures(const nvme::Command& command, uint32_t& result);
-  nvme::CommandStatus getFeatures(const nvme::Command& command, uint32_t& result);
-  // I/O queues that the host may create.
-  uint32_t submissionQueues() const;
-  uint32_t completionQueues() const;
+  nvme::CommandStatus configureDoorbellBuffer(const nvme::Command& command);
   nvme::CommandStatus abort(const nvme::Command& command, uint32_t& result);
   std::vector<uint8_t> smartLog() const;
 
   Parts parts_;
-  std::array<uint32_t, nvme::kFeatureAsyncEvent + 1> features_{};
-  std::vector<uint32_t> interruptVectors_;  // feature 09h, by vector
+  NvmeFeatures features_;
 };
 
 }  // namespace p2pmem::loopback

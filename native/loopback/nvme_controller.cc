@@ -40,10 +40,13 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
                  std::countr_zero(configuration.maxTransfer / nvme::kPageSize)),
              .controllerId = number,
              .version = configuration.cmb.legacy ? nvme::kVersion13 : nvme::kVersion14,
-             .sgl = configuration.sgl},
+             .sgl = configuration.sgl,
+             .copy = configuration.copy,
+             .shadowDoorbells = configuration.shadowDoorbells},
       doorbellStride_(configuration.doorbellStride),
       requester_(*this, context.router, context.epoch),
       cmb_(configuration.cmb, *this, context.epoch),
+      pmr_(configuration.pmr, *this, context.epoch),
       transfer_(requester_, cmb_, configuration.maxTransfer, configuration.sgl),
       queues_(requester_, events_, kQueuePairs, doorbellStride_),
       io_(namespaces_, transfer_, configuration),
@@ -71,6 +74,7 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
 Result<std::unique_ptr<NvmeController>> NvmeController::create(
     const NvmeConfiguration& configuration, uint16_t number, MachineContext context) {
   std::unique_ptr<NvmeController> controller(new NvmeController(configuration, number, context));
+  if (Status status = controller->pmr_.openFile(); !status.ok()) return status.take();
   for (const NamespaceConfiguration& wanted : configuration.namespaces) {
     NvmeNamespace space;
     if (wanted.file.empty()) {
@@ -108,6 +112,7 @@ void NvmeController::reset() {
   events_.clear();
   admin_.reset();
   cmb_.reset();
+  pmr_.reset();
   cc_ = csts_ = aqa_ = interruptMask_ = 0;
   asq_ = acq_ = 0;
   starting_ = stopping_ = false;
@@ -116,7 +121,8 @@ void NvmeController::reset() {
 uint32_t NvmeController::read32(uint64_t offset) const {
   const uint64_t cap = (kMaxQueueEntries - 1) | nvme::kCapCqr | kReadyTimeout << nvme::kCapToShift |
                        uint64_t{doorbellStride_} << nvme::kCapDstrdShift | nvme::kCapCssNvm |
-                       (cmb_.exists() && !cmb_.isLegacy() ? nvme::kCapCmbs : 0);
+                       (cmb_.exists() && !cmb_.isLegacy() ? nvme::kCapCmbs : 0) |
+                       (pmr_.exists() ? nvme::kCapPmrs : 0);
   switch (offset) {
     case nvme::kCap:
       return lowHalf(cap);
@@ -152,7 +158,7 @@ uint32_t NvmeController::read32(uint64_t offset) const {
     case nvme::kCmbsts:
       return cmb_.status();
     default:
-      return 0;
+      return pmr_.read(offset);
   }
 }
 
@@ -204,7 +210,7 @@ void NvmeController::write32(uint64_t offset, uint32_t value) {
       cmb_.writeControlHigh(value);
       break;
     default:
-      break;
+      pmr_.write(offset, value);
   }
 }
 
@@ -251,6 +257,7 @@ void NvmeController::start() {
 }
 
 bool NvmeController::poll() {
+  if (pmr_.isSwitching()) pmr_.poll();
   if (starting_) {
     start();
     return true;
@@ -306,7 +313,7 @@ std::optional<nvme::CommandStatus> NvmeController::execute(SubmissionQueue& queu
                                                            const nvme::Command& command,
                                                            uint32_t& result) {
   transfer_.setCommandPlace(cmb_.placeOf(queue.base));
-  if (queue.id != 0) return io_.execute(command);
+  if (queue.id != 0) return io_.execute(command, result);
   if (command.opcode() == nvme::kDeleteIoSq && !held_.empty()) {
     // What was fetched from that queue is completed first, as far as there is room (§5.6).
     const auto id = static_cast<uint16_t>(command.dw[10]);

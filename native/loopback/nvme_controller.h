@@ -12,6 +12,7 @@
 #include "loopback/nvme_faults.h"
 #include "loopback/nvme_io.h"
 #include "loopback/nvme_namespace.h"
+#include "loopback/nvme_pmr.h"
 #include "loopback/nvme_queues.h"
 #include "loopback/nvme_transfer.h"
 #include "loopback/requester.h"
@@ -29,7 +30,7 @@ class NvmeController final : public Endpoint {
   void writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) override;
   void reset() override;
   bool isActive() const override {
-    return !removed && ((cc_ & nvme::kCcEn) || starting_ || stopping_);
+    return !removed && ((cc_ & nvme::kCcEn) || starting_ || stopping_ || pmr_.isSwitching());
   }
   bool poll() override;
   void idle() override;
@@ -67,6 +68,7 @@ class NvmeController final : public Endpoint {
   std::vector<NvmeNamespace> namespaces_;
   Requester requester_;
   NvmeCmb cmb_;
+  NvmePmr pmr_;
   NvmeTransfer transfer_;
   NvmeEvents events_;
   NvmeFaults faults_;

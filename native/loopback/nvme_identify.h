@@ -24,11 +24,14 @@ struct NvmeFacts {
   uint16_t controllerId = 0;
   uint32_t version = 0;  // VS
   SglSupport sgl = SglSupport::none;
+  CopyConfiguration copy;
+  bool shadowDoorbells = false;
 };
 
 IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces);
-IdentifyPage identifyNamespace(const NvmeNamespace& space);
+IdentifyPage identifyNamespace(const NvmeFacts& facts, const NvmeNamespace& space);
 IdentifyPage identifyActiveNamespaces(size_t namespaces, uint32_t after);
+IdentifyPage identifyIndependentNamespace();
 IdentifyPage identifyDescriptors(const NvmeNamespace& space);
 
 }  // namespace p2pmem::loopback

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "loopback/nvme_copy.h"
 #include "loopback/nvme_namespace.h"
 #include "loopback/nvme_transfer.h"
 
@@ -25,15 +26,21 @@ class NvmeIo {
          const NvmeConfiguration& configuration)
       : namespaces_(namespaces),
         transfer_(transfer),
+        copy_(namespaces, transfer, configuration.copy),
         maxTransfer_(configuration.maxTransfer),
         takesSgl_(configuration.sgl != SglSupport::none) {}
 
-  nvme::CommandStatus execute(const nvme::Command& command);
+  /// `result` is dword 0 of the completion.
+  nvme::CommandStatus execute(const nvme::Command& command, uint32_t& result);
+
+  NvmeCopy& copy() { return copy_; }
 
   const NvmeStatistics& statistics() const { return statistics_; }
 
  private:
   nvme::CommandStatus flush(uint32_t nsid);
+  nvme::CommandStatus manageDataset(const NvmeNamespace& space, const nvme::Command& command);
+  nvme::CommandStatus access(const NvmeNamespace& space, const nvme::Command& command);
   nvme::CommandStatus read(NvmeMedia& media, const nvme::Command& command, uint64_t offset,
                            uint64_t length);
   nvme::CommandStatus write(NvmeMedia& media, const nvme::Command& command, uint64_t offset,
@@ -43,6 +50,7 @@ class NvmeIo {
 
   std::vector<NvmeNamespace>& namespaces_;
   NvmeTransfer& transfer_;
+  NvmeCopy copy_;
   uint64_t maxTransfer_;
   bool takesSgl_;
   NvmeStatistics statistics_;

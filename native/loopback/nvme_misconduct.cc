@@ -41,7 +41,7 @@ void NvmeController::commit(const Fault& fault) {
       hideBars();
       break;
     default:
-      if (admin_.wantsEvent(fault.event)) events_.raise(fault.event);
+      if (admin_.features().wantsEvent(fault.event)) events_.raise(fault.event);
   }
   context_.epoch++;
 }

@@ -14,6 +14,9 @@ struct NvmeNamespace {
   uint64_t uniqueId = 0;    // EUI-64, and the upper half of the NGUID
 
   uint64_t blocks() const { return media->size() >> blockShift; }
+  bool holds(uint64_t lba, uint64_t count) const {
+    return lba < blocks() && count <= blocks() - lba;
+  }
 };
 
 }  // namespace p2pmem::loopback

@@ -64,30 +64,40 @@ void NvmeQueues::clear() {
   active_.clear();
   for (auto& queue : submissions_) queue.reset();
   for (auto& queue : completions_) queue.reset();
+  isShadowed_ = false;
   if (doorbells_) memset(doorbells_, 0, doorbellBytes(pairs_, stride_));
 }
 
+void NvmeQueues::take(SubmissionQueue& queue, uint32_t value) {
+  if (value == queue.doorbell) return;
+  queue.doorbell = value;
+  if (value < queue.size)
+    queue.tail = value;
+  else
+    events_.raiseError(nvme::kEventInvalidDoorbellValue);
+}
+
+void NvmeQueues::take(CompletionQueue& queue, uint32_t value) {
+  if (value == queue.doorbell) return;
+  queue.doorbell = value;
+  const auto distance = [&](uint32_t to) { return (to + queue.size - queue.head) % queue.size; };
+  // The host can acknowledge what was posted and no more.
+  if (value < queue.size && distance(value) <= distance(queue.tail))
+    queue.head = value;
+  else
+    events_.raiseError(nvme::kEventInvalidDoorbellValue);
+}
+
 void NvmeQueues::refresh(SubmissionQueue& queue) {
-  if (const uint32_t value = loadDoorbell(doorbell(queue.id, false)); value != queue.doorbell) {
-    queue.doorbell = value;
-    if (value < queue.size)
-      queue.tail = value;
-    else
-      events_.raiseError(nvme::kEventInvalidDoorbellValue);
-  }
+  if (hasShadow(queue.id)) [[unlikely]]
+    refreshShadow(queue);
+  else
+    take(queue, loadDoorbell(doorbell(queue.id, false)));
   CompletionQueue& completion = *queue.completion;
-  if (const uint32_t value = loadDoorbell(doorbell(completion.id, true));
-      value != completion.doorbell) {
-    completion.doorbell = value;
-    const auto distance = [&](uint32_t to) {
-      return (to + completion.size - completion.head) % completion.size;
-    };
-    // The host can acknowledge what was posted and no more.
-    if (value < completion.size && distance(value) <= distance(completion.tail))
-      completion.head = value;
-    else
-      events_.raiseError(nvme::kEventInvalidDoorbellValue);
-  }
+  if (hasShadow(completion.id)) [[unlikely]]
+    refreshShadow(completion);
+  else
+    take(completion, loadDoorbell(doorbell(completion.id, true)));
 }
 
 void NvmeQueues::findStrayDoorbells() {

@@ -22,6 +22,7 @@ struct CompletionQueue {
   uint32_t head = 0;   // as the host's doorbell says
   uint32_t tail = 0;
   uint32_t doorbell = 0;  // last value seen
+  bool asleep = false;    // the shadow is not read before the register is written
   bool phase = true;
   bool posted = false;  // something since the last interrupt
 };
@@ -34,6 +35,7 @@ struct SubmissionQueue {
   uint32_t head = 0;
   uint32_t tail = 0;
   uint32_t doorbell = 0;
+  bool asleep = false;
 };
 
 /// What a completion entry says (§4.6), but for its phase.
@@ -82,6 +84,9 @@ class NvmeQueues {
 
   /// Takes the doorbells of a queue and its completion queue; wrong values raise an event.
   void refresh(SubmissionQueue& queue);
+  /// Doorbell Buffer Config (§5.7): a page of shadow doorbells, and one in which the controller
+  /// says which of their values it wants to be told by a write to the register itself.
+  void setShadow(uint64_t shadow, uint64_t eventIndexes);
   /// Looks for doorbells that were rung for queues that do not exist.
   void findStrayDoorbells();
 
@@ -94,9 +99,24 @@ class NvmeQueues {
   bool post(SubmissionQueue& queue, const CompletionEntry& entry);
 
  private:
+  uint32_t offsetOf(uint16_t id, bool completion) const {
+    return (2 * id + (completion ? 1 : 0)) * (4u << stride_);
+  }
+  void take(SubmissionQueue& queue, uint32_t value);
+  void take(CompletionQueue& queue, uint32_t value);
+  bool hasShadow(uint16_t id) const {
+    return isShadowed_ && id != 0 && offsetOf(id, true) < nvme::kPageSize;
+  }
+  template <class Queue>
+  void takeShadow(Queue& queue, bool completion);
+  void refreshShadow(SubmissionQueue& queue);
+  void refreshShadow(CompletionQueue& queue);
+  template <class Queue>
+  bool isWoken(Queue& queue, bool completion);
+  void askForRing(uint16_t id, bool completion, uint32_t value);
+
   uint32_t* doorbell(uint16_t id, bool completion) {
-    return reinterpret_cast<uint32_t*>(doorbells_ +
-                                       (2 * id + (completion ? 1 : 0)) * (4u << stride_));
+    return reinterpret_cast<uint32_t*>(doorbells_ + offsetOf(id, completion));
   }
 
   Requester& requester_;
@@ -104,6 +124,9 @@ class NvmeQueues {
   uint32_t pairs_;
   uint32_t stride_;
   uint8_t* doorbells_ = nullptr;
+  bool isShadowed_ = false;
+  uint64_t shadow_ = 0;
+  uint64_t eventIndexes_ = 0;
   std::vector<std::unique_ptr<SubmissionQueue>> submissions_;  // by id
   std::vector<std::unique_ptr<CompletionQueue>> completions_;
   std::vector<SubmissionQueue*> active_;

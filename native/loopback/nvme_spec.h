@@ -19,6 +19,13 @@ constexpr uint32_t kCmbloc = 0x38;
 constexpr uint32_t kCmbsz = 0x3c;
 constexpr uint32_t kCmbmsc = 0x50;
 constexpr uint32_t kCmbsts = 0x58;
+constexpr uint32_t kPmrcap = 0xe00;
+constexpr uint32_t kPmrctl = 0xe04;
+constexpr uint32_t kPmrsts = 0xe08;
+constexpr uint32_t kPmrebs = 0xe0c;
+constexpr uint32_t kPmrswtp = 0xe10;
+constexpr uint32_t kPmrmscl = 0xe14;
+constexpr uint32_t kPmrmscu = 0xe18;
 constexpr uint32_t kDoorbells = 0x1000;
 
 constexpr uint32_t kVersion13 = 0x00010300;
@@ -29,6 +36,7 @@ constexpr uint64_t kCapCqr = 1ull << 16;
 constexpr uint32_t kCapToShift = 24;
 constexpr uint32_t kCapDstrdShift = 32;
 constexpr uint64_t kCapCssNvm = 1ull << 37;
+constexpr uint64_t kCapPmrs = 1ull << 56;
 constexpr uint64_t kCapCmbs = 1ull << 57;
 
 // §3.1.5 CC.
@@ -68,6 +76,20 @@ constexpr uint64_t kCmbmscCba = ~0xfffull;
 // §3.1.17 CMBSTS.
 constexpr uint32_t kCmbstsCbai = 1 << 0;
 
+// §3.1.23 PMRCAP.
+constexpr uint32_t kPmrcapRds = 1 << 3;
+constexpr uint32_t kPmrcapWds = 1 << 4;
+constexpr uint32_t kPmrcapBirShift = 5;
+constexpr uint32_t kPmrcapReadBarrier = 1 << 11;  // PMRWBM: a read of PMRSTS
+constexpr uint32_t kPmrcapToShift = 16;           // PMRTO, with PMRTU 0 in half seconds
+constexpr uint32_t kPmrcapCmss = 1 << 24;
+// §3.1.24 PMRCTL, §3.1.25 PMRSTS, §3.1.28 PMRMSC.
+constexpr uint32_t kPmrctlEn = 1 << 0;
+constexpr uint32_t kPmrstsNrdy = 1 << 8;
+constexpr uint32_t kPmrstsCbai = 1 << 12;
+constexpr uint64_t kPmrmscCmse = 1 << 1;
+constexpr uint64_t kPmrmscCba = ~0xfffull;
+
 constexpr uint32_t kSqeSize = 64;
 constexpr uint32_t kCqeSize = 16;
 constexpr uint32_t kPageSize = 4096;  // CAP.MPSMIN and CAP.MPSMAX are 0
@@ -84,6 +106,7 @@ enum AdminOpcode : uint8_t {
   kSetFeatures = 0x09,
   kGetFeatures = 0x0a,
   kAsyncEventRequest = 0x0c,
+  kDoorbellBufferConfig = 0x7c,
 };
 
 // §6 NVM opcodes.
@@ -93,8 +116,18 @@ enum IoOpcode : uint8_t {
   kRead = 0x02,
   kCompare = 0x05,
   kWriteZeroes = 0x08,
-  kCopy = 0x19,
+  kDatasetManagement = 0x09,
+  kCopy = 0x19,  // of the NVM Command Set 1.0
 };
+
+// §6.7: Dataset Management, dword 11 and a range.
+constexpr uint32_t kDsmDeallocate = 1 << 2;
+struct DsmRange {
+  uint32_t attributes;
+  uint32_t blocks;
+  uint64_t slba;
+};
+static_assert(sizeof(DsmRange) == 16);
 
 /// Status field of a completion without the phase bit (§4.6.1): SC 7:0, SCT 10:8, DNR 14.
 using CommandStatus = uint16_t;
@@ -129,6 +162,10 @@ constexpr CommandStatus kInvalidLogPage = status(1, 0x09) | kDnr;
 constexpr CommandStatus kInvalidQueueDeletion = status(1, 0x0c) | kDnr;
 constexpr CommandStatus kFeatureNotSaveable = status(1, 0x0d) | kDnr;
 constexpr CommandStatus kFeatureNotChangeable = status(1, 0x0e) | kDnr;
+// Those of the NVM command set, with Copy (NVM Command Set 1.0 figure 17).
+constexpr CommandStatus kCommandSizeLimit = status(1, 0x83) | kDnr;
+constexpr CommandStatus kIncompatibleNamespace = status(1, 0x85) | kDnr;
+constexpr CommandStatus kOverlappingRange = status(1, 0x87) | kDnr;
 // Media and data integrity (figure 129).
 constexpr CommandStatus kWriteFault = status(2, 0x80);
 constexpr CommandStatus kUnrecoveredReadError = status(2, 0x81);
@@ -145,8 +182,11 @@ constexpr uint8_t kFeatureInterruptCoalescing = 0x08;
 constexpr uint8_t kFeatureInterruptVector = 0x09;
 constexpr uint8_t kFeatureWriteAtomicity = 0x0a;
 constexpr uint8_t kFeatureAsyncEvent = 0x0b;
+constexpr uint8_t kFeatureTimestamp = 0x0e;
+constexpr uint8_t kFeatureHostBehavior = 0x16;
 
 // §5.14.1 Log page identifiers.
+constexpr uint8_t kLogSupported = 0x00;  // NVMe 2.0 §5.16.1.1
 constexpr uint8_t kLogError = 0x01;
 constexpr uint8_t kLogSmart = 0x02;
 constexpr uint8_t kLogFirmwareSlot = 0x03;

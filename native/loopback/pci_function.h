@@ -22,7 +22,7 @@ struct Bar {
   uint64_t address = 0;
   uint64_t memoryOffset = 0;
   uint64_t memorySize = 0;
-  std::shared_ptr<PinnedMemory> memory = {};  // allocated when the function is first opened
+  std::shared_ptr<MappedMemory> memory = {};  // allocated when the function is first opened
 };
 
 /// A bridge's window: the bus addresses it forwards down.

@@ -34,7 +34,10 @@ describe("machine files", () => {
             driver: "vfio-pci",
             serial: "P2PMEM0000",
             cmb: null,
+            pmr: null,
             sgl: "byte",
+            copy: { formats: [0, 1, 2, 3], maxRanges: 128, rangeBlocks: 1024, blocks: 4096 },
+            shadowDoorbells: false,
             maxTransfer: 512 * 1024,
             doorbellStride: 0,
             namespaces: [{ size: 128 << 20, block: 512, file: null }],
@@ -58,7 +61,10 @@ root_ports:
         driver: nvme
         serial: ABC
         cmb: { size: 48m, offset: 192k, unit: 64k, legacy: true, cqs: false }
+        pmr: { size: 16m, file: pmr.img }
         sgl: dword
+        copy: { formats: [0], max_ranges: 2, max_range_blocks: 3, max_blocks: 4 }
+        shadow_doorbells: true
         max_transfer: 128k
         doorbell_stride: 2
         namespaces:
@@ -92,7 +98,10 @@ root_ports:
                     ...{ size: 48 << 20, offset: 192 << 10, unit: 64 << 10, legacy: true },
                     ...{ sqs: true, cqs: false, lists: true, rds: true, wds: true, mixed: false },
                   },
+                  pmr: { size: 16 << 20, file: path.join(directory, "pmr.img") },
                   sgl: "dword",
+                  copy: { formats: [0], maxRanges: 2, rangeBlocks: 3, blocks: 4 },
+                  shadowDoorbells: true,
                   maxTransfer: 128 << 10,
                   doorbellStride: 2,
                   namespaces: [
@@ -185,6 +194,21 @@ root_ports:
       "a CMB of 1.3 with what came with 1.4",
       "root_ports:\n  - device: nvme\n    cmb: { size: 2m, legacy: true, mixed: true }\n",
       /:3: root_ports\[0\]\.cmb\.mixed: came with NVMe 1\.4/,
+    ],
+    [
+      "a PMR of an odd size",
+      "root_ports:\n  - device: nvme\n    pmr: 3m\n",
+      /:3: root_ports\[0\]\.pmr: must be a power of two from 4 KiB/,
+    ],
+    [
+      "a Copy format that there is not",
+      "root_ports:\n  - device: nvme\n    copy: { formats: [0, 4] }\n",
+      /:3: root_ports\[0\]\.copy\.formats\[1\]: must be one of 0, 1, 2, 3/,
+    ],
+    [
+      "a Copy of more than 256 ranges",
+      "root_ports:\n  - device: nvme\n    copy: { max_ranges: 257 }\n",
+      /:3: root_ports\[0\]\.copy\.max_ranges: must be a whole number from 1 to 256/,
     ],
     [
       "a card without memory",
@@ -288,6 +312,12 @@ root_ports:
       "an image in a directory that is not there",
       "root_ports:\n  - device: nvme\n    namespaces:\n      - size: 1m\n        file: none/x\n",
       /:5: root_ports\[0\]\.namespaces\[0\]\.file: cannot open \/.*none\/x: No such file/,
+      { errno: 2, syscall: "open" },
+    ],
+    [
+      "a PMR in a directory that is not there",
+      "root_ports:\n  - device: nvme\n    pmr:\n      size: 1m\n      file: none/x\n",
+      /:5: root_ports\[0\]\.pmr\.file: cannot open \/.*none\/x: No such file/,
       { errno: 2, syscall: "open" },
     ],
     [

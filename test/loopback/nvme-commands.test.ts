@@ -48,7 +48,7 @@ describe("loopback NVMe commands", () => {
       assert.equal(page.getUint32(80, true), 0x10400);
       assert.deepEqual([page.getUint8(512), page.getUint8(513)], [0x66, 0x44]);
       assert.equal(page.getUint32(516, true), 1); // NN
-      assert.equal(page.getUint16(520, true), 0b1001); // ONCS: Compare, Write Zeroes
+      assert.equal(page.getUint16(520, true), 0b1_0101_1101); // ONCS: all but Verify and others
     });
 
     it("identifies namespaces, lists and describes them, and refuses what is not there", () => {

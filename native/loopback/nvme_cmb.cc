@@ -72,8 +72,7 @@ nvme::CommandStatus NvmeCmb::checkQueue(uint64_t base, uint64_t bytes, bool isSu
   return nvme::kSuccess;
 }
 
-nvme::CommandStatus NvmeCmb::checkCommand(Place command, const Use& use, bool write) const {
-  if (!((use.data | use.lists) & kInside)) return nvme::kSuccess;
+nvme::CommandStatus NvmeCmb::checkUse(Place command, const Use& use, bool write) const {
   constexpr uint8_t kBoth = kInside | kOutside;
   // RDS is about commands whose data goes to the host, WDS about the others (§3.1.12).
   if ((use.data & kInside) && !(write ? configuration_.rds : configuration_.wds))

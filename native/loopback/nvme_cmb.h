@@ -45,9 +45,13 @@ class NvmeCmb {
   /// Of a queue that is to be created.
   nvme::CommandStatus checkQueue(uint64_t base, uint64_t bytes, bool isSubmission) const;
   /// Of a command that is itself at `command`. `write`: its data goes to the host (Read).
-  nvme::CommandStatus checkCommand(Place command, const Use& use, bool write) const;
+  nvme::CommandStatus checkCommand(Place command, const Use& use, bool write) const {
+    if (!((use.data | use.lists) & kInside)) return nvme::kSuccess;
+    return checkUse(command, use, write);
+  }
 
  private:
+  nvme::CommandStatus checkUse(Place command, const Use& use, bool write) const;
   bool isShown() const { return exists() && (isLegacy() || (control_ & nvme::kCmbmscCre)); }
   uint32_t unitShift() const;
 

@@ -297,10 +297,10 @@ bool NvmeController::serve(SubmissionQueue& queue) {
       return true;
     }
     served++;
-    if (const auto fault = faults_.match(queue.id == 0, command)) [[unlikely]]
-      strike(queue, command, *fault);
-    else
+    if (faults_.empty()) [[likely]]
       run(queue, command);
+    else
+      meetFaults(queue, command);
     if (served == kCommandsPerTurn || io_.statistics().bytes() - before >= kBytesPerTurn ||
         context_.lock.contended())
       break;

@@ -51,6 +51,7 @@ class NvmeController final : public Endpoint {
   void complete(SubmissionQueue& queue, const nvme::Command& command, nvme::CommandStatus status,
                 uint32_t result);
   void post(SubmissionQueue& queue, const CompletionEntry& entry);
+  void meetFaults(SubmissionQueue& queue, const nvme::Command& command);
   void strike(SubmissionQueue& queue, const nvme::Command& command, const Fault& fault);
   void completeWrongly(SubmissionQueue& queue, const nvme::Command& command, Fault::Effect effect);
   void commit(const Fault& fault);

@@ -37,10 +37,11 @@ bool matches(Fault::Trigger on, bool admin, uint8_t opcode) {
 
 }  // namespace
 
-std::optional<Fault> NvmeFaults::matchRules(bool admin, uint8_t opcode) {
+std::optional<Fault> NvmeFaults::match(bool admin, const nvme::Command& command) {
   std::optional<Fault> met;
   for (Rule& rule : rules_) {
-    if (!matches(rule.fault.on, admin, opcode) || rule.seen++ < rule.fault.after || met) continue;
+    if (!matches(rule.fault.on, admin, command.opcode()) || rule.seen++ < rule.fault.after || met)
+      continue;
     met = rule.fault;
     rule.struck++;
   }

@@ -17,12 +17,11 @@ class NvmeFaults {
   void add(const Fault& fault) { rules_.push_back({fault}); }
   void clear() { rules_.clear(); }
 
+  /// None: match() need not be asked.
+  bool empty() const { return rules_.empty(); }
   /// What is to happen to this command, if anything. Each call counts for every fault that it
   /// matches.
-  std::optional<Fault> match(bool admin, const nvme::Command& command) {
-    if (rules_.empty()) return std::nullopt;
-    return matchRules(admin, command.opcode());
-  }
+  std::optional<Fault> match(bool admin, const nvme::Command& command);
 
  private:
   struct Rule {
@@ -30,8 +29,6 @@ class NvmeFaults {
     uint32_t seen = 0;
     uint32_t struck = 0;
   };
-
-  std::optional<Fault> matchRules(bool admin, uint8_t opcode);
 
   std::vector<Rule> rules_;
 };

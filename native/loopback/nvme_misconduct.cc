@@ -46,6 +46,13 @@ void NvmeController::commit(const Fault& fault) {
   context_.epoch++;
 }
 
+void NvmeController::meetFaults(SubmissionQueue& queue, const nvme::Command& command) {
+  if (const auto fault = faults_.match(queue.id == 0, command))
+    strike(queue, command, *fault);
+  else
+    run(queue, command);
+}
+
 void NvmeController::strike(SubmissionQueue& queue, const nvme::Command& command,
                             const Fault& fault) {
   using Clock = NvmeHeldCommands::Clock;

@@ -8,26 +8,21 @@ NvmeRuns::NvmeRuns(Requester& requester, const NvmeCmb& cmb, uint64_t maxLength)
   runs_.reserve(maxLength / nvme::kPageSize + 1);
 }
 
-void NvmeRuns::begin(bool write) {
-  runs_.clear();
-  write_ = write;
-  length_ = 0;
-  cmbUse_ = {};
-}
-
 void NvmeRuns::flush() {
   // Members would be loaded again after each store to the run and to the route's counter.
   uint64_t address = start_;
   uint64_t left = length_;
+  uint8_t places = cmbUse_.data;
   while (left > 0) {
     const Span span = requester_.resolve(address, left, write_);
     if (span.data) (write_ ? span.route->writeBytes : span.route->readBytes) += span.length;
     runs_.push_back({span.data, span.length});
-    cmbUse_.data |= cmb_.placeOf(address);
+    places |= cmb_.placeOf(address);
     address += span.length;
     left -= span.length;
   }
   length_ = 0;
+  cmbUse_.data = places;
 }
 
 void NvmeRuns::skip(uint64_t length) {

@@ -23,7 +23,12 @@ class NvmeRuns {
   NvmeRuns(Requester& requester, const NvmeCmb& cmb, uint64_t maxLength);
 
   /// `write`: the device writes to them.
-  void begin(bool write);
+  void begin(bool write) {
+    runs_.clear();
+    write_ = write;
+    length_ = 0;
+    cmbUse_ = {};
+  }
   /// Bytes at a bus address.
   void extend(uint64_t address, uint64_t length) {
     if (address != start_ + length_) {

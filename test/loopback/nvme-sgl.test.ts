@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import type { NvmeConfiguration } from "#lib/platform/machine-file.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 import {
@@ -120,6 +121,50 @@ describe("loopback NVMe SGLs", () => {
       const parts = Array.from({ length: 512 }, (_, i) => descriptor(DATA, data.iova + 8 * i, 8));
       assert.equal(run(WRITE, segment(LAST_SEGMENT, 8, parts)), 0);
       assert.deepEqual(readBack(8), bytes);
+    });
+
+    it("may be cut into blocks, buckets and segments in any way", () => {
+      const source = bench.host(2 * PAGE);
+      for (let i = 0; i < source.bytes.length; i++) source.bytes[i] = (i * 13 + (i >> 7)) & 0xff;
+      const whole = descriptor(DATA, source.iova, PAGE);
+      assert.equal(run(WRITE, whole), 0);
+      const cut = fc.record({
+        length: fc.integer({ min: 0, max: 700 }),
+        gap: fc.integer({ min: 0, max: 50 }),
+        bucket: fc.boolean(),
+        endsSegment: fc.boolean(),
+      });
+      fc.assert(
+        fc.property(fc.array(cut, { maxLength: 40 }), (cuts) => {
+          const expected = new Uint8Array(data.bytes.length).fill(0xaa);
+          const segments: Uint8Array[][] = [[]];
+          let [at, target] = [0, 0];
+          const add = (length: number, bucket: boolean) => {
+            segments
+              .at(-1)
+              ?.push(descriptor(bucket ? BIT_BUCKET : DATA, data.iova + target, length));
+            if (!bucket) expected.set(source.bytes.subarray(at, at + length), target);
+            at += length;
+            if (!bucket) target += length;
+          };
+          for (const { length, gap, bucket, endsSegment } of cuts) {
+            add(Math.min(length, PAGE - at), bucket);
+            target += gap;
+            if (endsSegment) segments.push([]);
+          }
+          add(PAGE - at, false);
+          // From the last to the first, each pointed to by the one before it.
+          let pointer: Uint8Array | null = null;
+          for (const [index, descriptors] of [...segments.entries()].reverse()) {
+            const all = pointer ? [...descriptors, pointer] : descriptors;
+            pointer = segment(pointer ? SEGMENT : LAST_SEGMENT, index * 1024 + 8, all);
+          }
+          data.bytes.fill(0xaa);
+          assert.equal(run(READ, pointer ?? assert.fail()), 0);
+          assert.deepEqual(data.bytes, expected);
+        }),
+        { numRuns: 50 },
+      );
     });
 
     it("throw away what a bit bucket takes of a read", () => {

@@ -10,6 +10,8 @@
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20", "-O3"],
       "cflags_cc": ["-std=c++20", "-O2", "-Wall", "-Wextra", "-fexceptions", "-fvisibility=hidden"],
       "libraries": ["-lpthread"],
+      # Node unloads an addon with the last thread that loaded it; a signal handler must stay.
+      "ldflags": ["-Wl,-z,nodelete"],
       "conditions": [["werror==1", { "cflags_cc": ["-Werror"] }]]
     }
   ]

@@ -24,6 +24,11 @@ export interface NativeMemory {
    * aligned 32-bit stores are allowed through it, never reads, `set`, `fill` or `Atomics`.
    */
   readonly buffer: ArrayBuffer;
+  /**
+   * Device memory only: an access has found nobody there (memory decode off, removed). From then on
+   * it reads as ones and drops what is written, until {@link NativeDevice.restore}.
+   */
+  readonly isGone: boolean;
   /** Detaches this environment's buffer and lets go. Idempotent. */
   close(): void;
 }
@@ -34,7 +39,11 @@ export interface NativeRegion {
   readonly size: number;
   /** The parts that may be mapped. */
   readonly mappable: readonly { offset: number; length: number }[];
-  /** One register access of exactly this width, naturally aligned. */
+  /**
+   * One register access of exactly this width, naturally aligned. In a BAR of a device that is gone
+   * reads give ones and writes are dropped, as with hardware. Errors, in configuration space:
+   * DEVICE_GONE, IO.
+   */
   read8(offset: number): number;
   read16(offset: number): number;
   read32(offset: number): number;
@@ -57,13 +66,31 @@ export interface NativeDevice {
   readonly msixVectors: number;
   /** 0 to 5: BARs; 6: ROM; 7: configuration space. */
   region(index: number): NativeRegion;
+  /** Errors: DEVICE_GONE, IO. */
   setBusMaster(on: boolean): void;
   reset(): void;
+  /**
+   * Once the device is back: all its mapped memory that is gone shows it again, at the same
+   * addresses, in all threads. What the device held may be lost. Errors: DEVICE_GONE while it is not
+   * back, or if it goes again meanwhile.
+   */
+  restore(): void;
   /**
    * Calls `handler` with the number of interrupts since its last call, on this environment's event
    * loop, for each MSI-X interrupt on `vector`; null takes the handler away.
    */
   onInterrupt(vector: number, handler: ((count: number) => void) | null): void;
+  /**
+   * Calls `handler` when the device has reported an uncorrectable error; null takes it away. Waiting
+   * for that does not keep the process alive. Errors: UNSUPPORTED, for a device that is not PCI
+   * Express.
+   */
+  onError(handler: (() => void) | null): void;
+  /**
+   * Calls `handler` when the kernel wants the device back (unbind, hot-unplug), and again every some
+   * seconds until the device and all its memory are closed, for which the kernel waits.
+   */
+  onRequest(handler: (() => void) | null): void;
   /** Interrupts off, then lets go of the device. Idempotent. */
   close(): void;
 }
@@ -90,7 +117,10 @@ export interface NativeAddressSpace {
   openDevice(address: string): NativeDevice;
   /** Errors: NO_DEVICE before a first device is open. */
   info(): NativeAddressSpaceInfo;
-  /** `access`: what the device may do. Errors: IOVA_IN_USE, IOVA_RANGE, MEMLOCK, MAPPING_LIMIT. */
+  /**
+   * `access`: what the device may do. Errors: IOVA_IN_USE, IOVA_RANGE, MEMLOCK, MAPPING_LIMIT;
+   * DEVICE_GONE, for a BAR.
+   */
   map(
     memory: NativeMemory,
     offset: number,
@@ -192,7 +222,10 @@ export interface NativeAddon {
   allocatePinned(size: number, huge: boolean): NativeMemory;
   /** Opens memory of another environment by its id. Errors: GONE. */
   openMemory(id: number): NativeMemory;
-  /** A CPU copy, in aligned 64-bit accesses where one side is device memory. */
+  /**
+   * A CPU copy, in aligned 64-bit accesses where one side is device memory. Errors: DEVICE_GONE, if
+   * that side vanished before the end.
+   */
   copy(
     to: NativeMemory,
     toOffset: number,
@@ -200,7 +233,7 @@ export interface NativeAddon {
     fromOffset: number,
     length: number,
   ): void;
-  /** Offset of the first difference, or -1. */
+  /** Offset of the first difference, or -1. Errors: DEVICE_GONE. */
   compare(
     a: NativeMemory,
     aOffset: number,
@@ -208,7 +241,10 @@ export interface NativeAddon {
     bOffset: number,
     length: number,
   ): number;
-  /** One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). */
+  /**
+   * One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). Errors:
+   * DEVICE_GONE.
+   */
   read32(memory: NativeMemory, offset: number): number;
   /** Lets another thread have this processor, if one is waiting for it: sched_yield(2). */
   yieldProcessor(): void;

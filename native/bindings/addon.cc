@@ -46,18 +46,19 @@ void copy(const Napi::CallbackInfo& info) {
   const uint64_t toOffset = toUnsigned(info, 1);
   const uint64_t fromOffset = toUnsigned(info, 3);
   const uint64_t length = toUnsigned(info, 4);
-  cpuCopy(memoryArgument(info, 0).range(info.Env(), toOffset, length), toOffset,
-          memoryArgument(info, 2).range(info.Env(), fromOffset, length), fromOffset, length);
+  throwIfFailed(
+      info.Env(),
+      cpuCopy(memoryArgument(info, 0).range(info.Env(), toOffset, length), toOffset,
+              memoryArgument(info, 2).range(info.Env(), fromOffset, length), fromOffset, length));
 }
 
 Napi::Value compare(const Napi::CallbackInfo& info) {
   const uint64_t aOffset = toUnsigned(info, 1);
   const uint64_t bOffset = toUnsigned(info, 3);
   const uint64_t length = toUnsigned(info, 4);
-  const int64_t at =
-      cpuCompare(memoryArgument(info, 0).range(info.Env(), aOffset, length), aOffset,
-                 memoryArgument(info, 2).range(info.Env(), bOffset, length), bOffset, length);
-  return Napi::Number::New(info.Env(), static_cast<double>(at));
+  auto at = cpuCompare(memoryArgument(info, 0).range(info.Env(), aOffset, length), aOffset,
+                       memoryArgument(info, 2).range(info.Env(), bOffset, length), bOffset, length);
+  return Napi::Number::New(info.Env(), static_cast<double>(valueOrThrow(info.Env(), at)));
 }
 
 Napi::Value read32(const Napi::CallbackInfo& info) {
@@ -65,8 +66,10 @@ Napi::Value read32(const Napi::CallbackInfo& info) {
   const Memory& memory = memoryArgument(info, 0).range(info.Env(), offset, 4);
   if (offset % 4 != 0)
     throwError(info.Env(), Error{.code = "BAD_RANGE", .message = "a 32-bit load must be aligned"});
-  return Napi::Number::New(info.Env(),
-                           *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset));
+  const PresenceCheck check(memory);
+  const uint32_t value = *reinterpret_cast<const volatile uint32_t*>(memory.data() + offset);
+  throwIfFailed(info.Env(), check.result());
+  return Napi::Number::New(info.Env(), value);
 }
 
 void yieldProcessor(const Napi::CallbackInfo&) { sched_yield(); }

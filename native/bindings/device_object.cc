@@ -8,16 +8,19 @@
 namespace p2pmem {
 
 void DeviceObject::define(Napi::Env env) {
-  AddonData::of(env).device =
-      Napi::Persistent(DefineClass(env, "NativeDevice",
-                                   {InstanceAccessor<&DeviceObject::address>("address"),
-                                    InstanceAccessor<&DeviceObject::resettable>("resettable"),
-                                    InstanceAccessor<&DeviceObject::msixVectors>("msixVectors"),
-                                    InstanceMethod<&DeviceObject::region>("region"),
-                                    InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
-                                    InstanceMethod<&DeviceObject::reset>("reset"),
-                                    InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
-                                    InstanceMethod<&DeviceObject::close>("close")}));
+  AddonData::of(env).device = Napi::Persistent(
+      DefineClass(env, "NativeDevice",
+                  {InstanceAccessor<&DeviceObject::address>("address"),
+                   InstanceAccessor<&DeviceObject::resettable>("resettable"),
+                   InstanceAccessor<&DeviceObject::msixVectors>("msixVectors"),
+                   InstanceMethod<&DeviceObject::region>("region"),
+                   InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
+                   InstanceMethod<&DeviceObject::reset>("reset"),
+                   InstanceMethod<&DeviceObject::restore>("restore"),
+                   InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
+                   InstanceMethod<&DeviceObject::onEvent<DeviceEvent::error>>("onError"),
+                   InstanceMethod<&DeviceObject::onEvent<DeviceEvent::request>>("onRequest"),
+                   InstanceMethod<&DeviceObject::close>("close")}));
 }
 
 Napi::Object DeviceObject::wrap(Napi::Env env, std::shared_ptr<Device> device) {
@@ -57,23 +60,36 @@ void DeviceObject::reset(const Napi::CallbackInfo& info) {
   throwIfFailed(info.Env(), device(info.Env()).reset());
 }
 
+void DeviceObject::restore(const Napi::CallbackInfo& info) {
+  throwIfFailed(info.Env(), device(info.Env()).restore());
+}
+
 void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
   const auto vector = static_cast<uint32_t>(toUnsigned(info, 0));
-  Device& owned = device(env);
+  Device& owned = device(info.Env());
+  setHandler(info.Env(), interrupts_[vector], info[1], Interrupt::Loop::holds,
+             [&](int eventFd) { return owned.setInterrupt(vector, eventFd); });
+}
+
+template <DeviceEvent Event>
+void DeviceObject::onEvent(const Napi::CallbackInfo& info) {
+  Device& owned = device(info.Env());
+  setHandler(info.Env(), events_[Event], info[0], Interrupt::Loop::letsGo,
+             [&](int eventFd) { return owned.setEvent(Event, eventFd); });
+}
+
+template <class Route>
+void DeviceObject::setHandler(Napi::Env env, std::shared_ptr<Interrupt>& slot, Napi::Value handler,
+                              Interrupt::Loop loop, Route route) {
   std::shared_ptr<Interrupt> added;
-  if (info[1].IsFunction()) added = Interrupt::start(env, info[1].As<Napi::Function>());
-  const Status status = owned.setInterrupt(vector, added ? added->eventFd() : -1);
-  if (!status.ok()) {
+  if (handler.IsFunction()) added = Interrupt::start(env, handler.As<Napi::Function>(), loop);
+  if (const Status status = route(added ? added->eventFd() : -1); !status.ok()) {
     if (added) added->stop();
     throwError(env, status.error());
   }
   // The device has let go of the old eventfd by now.
-  if (const auto old = interrupts_.find(vector); old != interrupts_.end()) {
-    old->second->stop();
-    interrupts_.erase(old);
-  }
-  if (added) interrupts_.emplace(vector, std::move(added));
+  if (slot) slot->stop();
+  slot = std::move(added);
 }
 
 void DeviceObject::close(const Napi::CallbackInfo&) { release(); }
@@ -81,12 +97,19 @@ void DeviceObject::close(const Napi::CallbackInfo&) { release(); }
 DeviceObject::~DeviceObject() { release(); }
 
 void DeviceObject::release() {
+  // Best effort: closing the device takes interrupts and events away in any case.
   for (const auto& [vector, interrupt] : interrupts_) {
-    // Best effort: closing the device takes the interrupt away in any case.
+    if (!interrupt) continue;
     (void)device_->setInterrupt(vector, -1);
     interrupt->stop();
   }
+  for (const auto& [event, interrupt] : events_) {
+    if (!interrupt) continue;
+    (void)device_->setEvent(event, -1);
+    interrupt->stop();
+  }
   interrupts_.clear();
+  events_.clear();
   device_.reset();
 }
 

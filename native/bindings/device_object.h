@@ -23,17 +23,27 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   Device& device(Napi::Env env) const;
   void release();
 
+  /// Puts a handler, or none, in the place of the one in `slot`; `route` tells the device of an
+  /// eventfd.
+  template <class Route>
+  void setHandler(Napi::Env env, std::shared_ptr<Interrupt>& slot, Napi::Value handler,
+                  Interrupt::Loop loop, Route route);
+
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value resettable(const Napi::CallbackInfo& info);
   Napi::Value msixVectors(const Napi::CallbackInfo& info);
   Napi::Value region(const Napi::CallbackInfo& info);
   void setBusMaster(const Napi::CallbackInfo& info);
   void reset(const Napi::CallbackInfo& info);
+  void restore(const Napi::CallbackInfo& info);
   void onInterrupt(const Napi::CallbackInfo& info);
+  template <DeviceEvent Event>
+  void onEvent(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Device> device_;
   std::map<uint32_t, std::shared_ptr<Interrupt>> interrupts_;  // by vector
+  std::map<DeviceEvent, std::shared_ptr<Interrupt>> events_;
 };
 
 }  // namespace p2pmem

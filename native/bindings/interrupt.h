@@ -1,4 +1,4 @@
-// An MSI-X vector's eventfd, watched by this environment's event loop.
+// The eventfd of an interrupt or event, watched by this environment's event loop.
 #pragma once
 
 #include <napi.h>
@@ -12,9 +12,12 @@ namespace p2pmem {
 
 class Interrupt {
  public:
+  /// Whether waiting for it keeps the process from ending.
+  enum class Loop { holds, letsGo };
+
   /// Calls `handler` with the count of interrupts since its last call. It keeps itself alive until
   /// it has been stopped, by its owner or by the end of the environment. Throws IO.
-  static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler);
+  static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler, Loop loop);
 
   int eventFd() const { return fd_.get(); }
 
@@ -22,7 +25,7 @@ class Interrupt {
   void stop();
 
  private:
-  Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd);
+  Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd, Loop loop);
 
   static void onReadable(uv_poll_t* poll, int status, int events);
   // A worker that ends must not leave an open handle in its loop; Node waits for this hook.

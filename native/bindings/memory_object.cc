@@ -12,6 +12,7 @@ void MemoryObject::define(Napi::Env env) {
       {InstanceAccessor<&MemoryObject::id>("id"), InstanceAccessor<&MemoryObject::size>("size"),
        InstanceAccessor<&MemoryObject::kind>("kind"),
        InstanceAccessor<&MemoryObject::pageSize>("pageSize"),
+       InstanceAccessor<&MemoryObject::isGone>("isGone"),
        InstanceAccessor<&MemoryObject::buffer>("buffer"),
        InstanceMethod<&MemoryObject::close>("close")}));
 }
@@ -53,6 +54,10 @@ Napi::Value MemoryObject::kind(const Napi::CallbackInfo& info) {
 
 Napi::Value MemoryObject::pageSize(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(memory(info.Env())->pageSize()));
+}
+
+Napi::Value MemoryObject::isGone(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), memory(info.Env())->isGone());
 }
 
 Napi::Value MemoryObject::buffer(const Napi::CallbackInfo& info) {

@@ -26,6 +26,7 @@ class MemoryObject final : public Napi::ObjectWrap<MemoryObject> {
   Napi::Value size(const Napi::CallbackInfo& info);
   Napi::Value kind(const Napi::CallbackInfo& info);
   Napi::Value pageSize(const Napi::CallbackInfo& info);
+  Napi::Value isGone(const Napi::CallbackInfo& info);
   Napi::Value buffer(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

@@ -22,6 +22,8 @@ Status AddressSpace::map(std::shared_ptr<Memory> memory, uint64_t offset, uint64
                  .message = "cannot map " + hex(length) + " bytes at offset " + hex(offset) +
                             " of memory of " + hex(memory->size()) + " bytes at IOVA " + hex(iova),
                  .hint = "offset, length and IOVA must be multiples of 4096 and inside the memory"};
+  // Its pages are ones of our own by now: mapped, they would pass for the device's.
+  if (Status status = PresenceCheck(*memory).result(); !status.ok()) return status;
   const std::lock_guard lock(mutex_);
   const auto next = mappings_.lower_bound(iova);
   const bool hitsNext = next != mappings_.end() && next->first - iova < length;

@@ -56,7 +56,7 @@ class AddressSpace {
 
   /// Makes [offset, offset + length) of `memory` reachable at `iova`. All page aligned. Host memory
   /// and mapped BARs alike; the memory stays alive until it is unmapped. Errors: IOVA_IN_USE,
-  /// IOVA_RANGE, MEMLOCK, MAPPING_LIMIT, BAD_RANGE, IO.
+  /// IOVA_RANGE, MEMLOCK, MAPPING_LIMIT, BAD_RANGE, DEVICE_GONE, IO.
   Status map(std::shared_ptr<Memory> memory, uint64_t offset, uint64_t length, uint64_t iova,
              Access access);
 

@@ -7,15 +7,38 @@ namespace {
 constexpr uint64_t kCommand = 0x04;
 constexpr uint64_t kCommandMemory = 1 << 1;
 constexpr uint64_t kCommandBusMaster = 1 << 2;
+constexpr uint64_t kNobodyAnswers = 0xffff;
+
+Error goneError(const std::string& device, const char* why, const char* hint) {
+  return {.code = "DEVICE_GONE", .message = device + why, .device = device, .hint = hint};
+}
 }  // namespace
 
-Status Device::setBusMaster(bool on) {
+Result<uint64_t> Device::readCommand() {
   auto config = region(kConfig);
   if (!config.ok()) return config.take();
   auto command = config.value()->read(kCommand, 2);
+  if (command.ok() && command.value() == kNobodyAnswers)
+    return goneError(address_, " does not answer", "it was removed, or its link is down");
+  return command;
+}
+
+Status Device::setBusMaster(bool on) {
+  auto command = readCommand();
   if (!command.ok()) return command.take();
+  auto config = region(kConfig);
+  if (!config.ok()) return config.take();
   const uint64_t rest = command.value() & ~kCommandBusMaster;
   return config.value()->write(kCommand, 2, on ? rest | kCommandMemory | kCommandBusMaster : rest);
+}
+
+Status Device::restore() {
+  auto command = readCommand();
+  if (!command.ok()) return command.take();
+  if (!(command.value() & kCommandMemory))
+    return goneError(address_, " does not decode its memory",
+                     "set bit 1 of its command register, or reset it");
+  return restoreMappings();
 }
 
 }  // namespace p2pmem

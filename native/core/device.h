@@ -13,6 +13,12 @@ namespace p2pmem {
 /// Region numbers, as linux/vfio.h has them: BAR 0 to 5, ROM, configuration space.
 enum RegionIndex : uint32_t { kBar0 = 0, kBar5 = 5, kRom = 6, kConfig = 7 };
 
+/// What may befall a device, beside its own interrupts.
+enum class DeviceEvent {
+  error,    // it has reported an uncorrectable error (PCIe 6.0 §6.2)
+  request,  // the kernel wants it back: it is to be closed
+};
+
 struct DeviceInfo {
   bool resettable = false;
   uint32_t msixVectors = 0;
@@ -38,15 +44,29 @@ class Device {
   /// Routes MSI-X vector `vector` to an eventfd (-1: none). Errors: BAD_RANGE, IO.
   virtual Status setInterrupt(uint32_t vector, int eventFd) = 0;
 
-  /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on).
+  /// Signals an eventfd (-1: none) when the event occurs. Errors: UNSUPPORTED, IO.
+  virtual Status setEvent(DeviceEvent event, int eventFd) = 0;
+
+  /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on). Errors:
+  /// DEVICE_GONE, IO.
   Status setBusMaster(bool on);
+
+  /// Shows the device again in mapped memory that vanished; see Memory::isGone(). Errors:
+  /// DEVICE_GONE, IO.
+  Status restore();
 
  protected:
   explicit Device(std::string address) : address_(std::move(address)) {}
 
+  /// restore(), with memory decode on.
+  virtual Status restoreMappings() { return {}; }
+
   DeviceInfo info_;
 
  private:
+  /// Errors: DEVICE_GONE, IO.
+  Result<uint64_t> readCommand();
+
   std::string address_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cerrno>
 
 namespace p2pmem {
@@ -14,6 +15,17 @@ constexpr size_t kHugePage = size_t{2} << 20;
 size_t roundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
+
+Status PresenceCheck::result() const {
+  // After every access that this is to judge.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (memory_.losses() == losses_ && !memory_.isGone()) return {};
+  const std::string device = memory_.device();
+  return Error{.code = "DEVICE_GONE",
+               .message = "the memory of " + device + " does not answer",
+               .device = device,
+               .hint = "it was reset, removed, or its memory decode is off"};
+}
 
 MappedMemory::~MappedMemory() { munmap(data(), size()); }
 

@@ -30,6 +30,14 @@ class Memory {
   /// Bytes in a page of what backs it: 4096, or 2 MiB.
   virtual size_t pageSize() const { return 4096; }
 
+  /// PCI address of the device that it belongs to; empty for host memory.
+  virtual std::string device() const { return {}; }
+
+  /// Changes each time the CPU finds the device gone; its lowest bit is set while the memory shows
+  /// ones in the device's place. See VanishingRange.
+  virtual uint64_t losses() const { return 0; }
+  bool isGone() const { return losses() & 1; }
+
   /// Called by cpuCopy for each transfer that the CPU makes to or from device memory. The loopback
   /// machine counts it as the PCI fabric would see it; real machines need no help.
   virtual void cpuAccess(size_t /*bytes*/, bool /*write*/) {}
@@ -42,6 +50,19 @@ class Memory {
   Kind kind_;
   uint8_t* data_;
   size_t size_;
+};
+
+/// Tells whether memory was there all the time, from the making of this object on.
+class PresenceCheck {
+ public:
+  explicit PresenceCheck(const Memory& memory) : memory_(memory), losses_(memory.losses()) {}
+
+  /// Errors: DEVICE_GONE: what was read may be ones, what was written may be lost.
+  Status result() const;
+
+ private:
+  const Memory& memory_;
+  uint64_t losses_;
 };
 
 /// An mmap of this process, undone on destruction.

@@ -204,6 +204,7 @@ Status VfioContainer::doMap(Memory& memory, uint64_t offset, uint64_t length, ui
       error.hint = "the IOVA is outside of what this IOMMU can map";
       break;
     case EFAULT:  // follow_fault_pfn(): nothing behind the BAR's pages
+      if (memory.kind() == Memory::Kind::device) error.code = "DEVICE_GONE";
       error.hint = "the device's memory decode is off, or it is gone";
       break;
     default:

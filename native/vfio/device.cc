@@ -72,7 +72,8 @@ Status VfioDevice::setInterrupt(uint32_t vector, int eventFd) {
                  .device = address()};
   const std::lock_guard lock(mutex_);
   if (vector < eventFds_.size()) {
-    if (Status status = setVectors(vector, {eventFd}); !status.ok()) return status;
+    if (Status status = setEventFds(VFIO_PCI_MSIX_IRQ_INDEX, vector, {eventFd}); !status.ok())
+      return status;
     eventFds_[vector] = eventFd;
     return {};
   }
@@ -83,27 +84,51 @@ Status VfioDevice::setInterrupt(uint32_t vector, int eventFd) {
   all[vector] = eventFd;
   const std::vector<int> before = eventFds_;
   if (Status status = disableVectors(); !status.ok()) return status;
-  if (Status status = setVectors(0, all); !status.ok()) {
+  if (Status status = setEventFds(VFIO_PCI_MSIX_IRQ_INDEX, 0, all); !status.ok()) {
     // The handlers that were there must not die of it.
-    if (!before.empty() && setVectors(0, before).ok()) eventFds_ = before;
+    if (!before.empty() && setEventFds(VFIO_PCI_MSIX_IRQ_INDEX, 0, before).ok()) eventFds_ = before;
     return status;
   }
   eventFds_ = std::move(all);
   return {};
 }
 
-Status VfioDevice::setVectors(uint32_t start, const std::vector<int>& eventFds) {
+Status VfioDevice::setEvent(DeviceEvent event, int eventFd) {
+  const bool isError = event == DeviceEvent::error;
+  const uint32_t index = isError ? VFIO_PCI_ERR_IRQ_INDEX : VFIO_PCI_REQ_IRQ_INDEX;
+  vfio_irq_info info = {};
+  info.argsz = sizeof info;
+  info.index = index;
+  // The kernel hears of errors from PCI Express devices only: vfio_pci_ioctl_get_irq_info().
+  if (ioctl(fd_->get(), VFIO_DEVICE_GET_IRQ_INFO, &info) != 0 || info.count == 0)
+    return Error{.code = "UNSUPPORTED",
+                 .message = "the kernel reports no " +
+                            std::string(isError ? "errors" : "requests") + " of " + address(),
+                 .syscall = "ioctl(VFIO_DEVICE_GET_IRQ_INFO)",
+                 .device = address()};
+  const std::lock_guard lock(mutex_);
+  return setEventFds(index, 0, {eventFd});
+}
+
+Status VfioDevice::restoreMappings() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [index, region] : regions_)
+    if (Status status = region->restore(); !status.ok()) return status;
+  return {};
+}
+
+Status VfioDevice::setEventFds(uint32_t index, uint32_t start, const std::vector<int>& eventFds) {
   std::vector<uint8_t> room(sizeof(vfio_irq_set) + eventFds.size() * sizeof(int));
   auto* request = reinterpret_cast<vfio_irq_set*>(room.data());
   request->argsz = static_cast<uint32_t>(room.size());
   request->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-  request->index = VFIO_PCI_MSIX_IRQ_INDEX;
+  request->index = index;
   request->start = start;
   request->count = static_cast<uint32_t>(eventFds.size());
   memcpy(request->data, eventFds.data(), eventFds.size() * sizeof(int));
   const int result = ioctl(fd_->get(), VFIO_DEVICE_SET_IRQS, request);
   if (result < 0)
-    return refusal("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot set an MSI-X interrupt", address());
+    return refusal("ioctl(VFIO_DEVICE_SET_IRQS)", "cannot set an interrupt", address());
   if (result > 0)
     return Error{.code = "IO",
                  .message = "the kernel has only " + std::to_string(result) +

@@ -24,11 +24,16 @@ class VfioDevice final : public Device {
   Result<std::shared_ptr<Region>> region(uint32_t index) override;
   Status reset() override;
   Status setInterrupt(uint32_t vector, int eventFd) override;
+  Status setEvent(DeviceEvent event, int eventFd) override;
+
+ protected:
+  Status restoreMappings() override;
 
  private:
   VfioDevice(std::string address, UniqueFd fd, std::shared_ptr<VfioContainer> container);
 
-  Status setVectors(uint32_t start, const std::vector<int>& eventFds);
+  /// The same for MSI-X vectors and for events, which are interrupts of an index of their own.
+  Status setEventFds(uint32_t index, uint32_t start, const std::vector<int>& eventFds);
   Status disableVectors();
 
   // Before fd_, so destroyed after it: the group must outlive its device.

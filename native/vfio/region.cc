@@ -2,13 +2,17 @@
 
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 
+#include <cerrno>
+
+#include "core/device.h"
 #include "vfio/refusal.h"
 
 namespace p2pmem {
 
 namespace {
+
+uint64_t ones(uint32_t width) { return ~uint64_t{0} >> (64 - 8 * width); }
 
 uint64_t load(const volatile uint8_t* at, uint32_t width) {
   switch (width) {
@@ -106,7 +110,12 @@ Status VfioRegion::checkMoved(const char* syscall, ssize_t moved, uint32_t width
   if (moved == static_cast<ssize_t>(width)) return {};
   const std::string what = std::to_string(width) + " bytes at offset " + std::to_string(offset) +
                            " of region " + std::to_string(index());
-  if (moved < 0) return refusal(syscall, "cannot access " + what, address_);
+  if (moved < 0) {
+    const bool isGone = errno == ENODEV;  // pci_user_read_config_word() and its like
+    Error error = refusal(syscall, "cannot access " + what, address_);
+    if (isGone) error.code = "DEVICE_GONE";
+    return error;
+  }
   return Error{.code = "IO",
                .message = "moved only " + std::to_string(moved) + " of " + what,
                .syscall = syscall,
@@ -114,18 +123,23 @@ Status VfioRegion::checkMoved(const char* syscall, ssize_t moved, uint32_t width
                .hint = kKernelLogHint};
 }
 
-volatile uint8_t* VfioRegion::registers(uint64_t offset, uint32_t width) {
+// vfio_pci_core_do_io_rw() in drivers/vfio/pci/vfio_pci_rdwr.c: EIO, where memory decode is off.
+bool VfioRegion::isUndecoded(ssize_t moved) const {
+  return moved < 0 && errno == EIO && index() != kConfig;
+}
+
+const VfioRegion::Window* VfioRegion::window(uint64_t offset, uint32_t width) {
   const auto inside = [&](const Extent& extent) {
     return offset >= extent.offset && offset + width <= extent.offset + extent.length;
   };
-  for (const Window& window : windows_)
-    if (inside(window.extent)) return window.memory->data() + (offset - window.extent.offset);
+  for (const Window& known : windows_)
+    if (inside(known.extent)) return &known;
   for (const Extent& extent : info().mappable) {
     if (!inside(extent)) continue;
     auto memory = mapLocked(extent.offset, extent.length);
     if (!memory.ok()) return nullptr;  // pread and pwrite can do it, too
     windows_.push_back({extent, std::move(memory.value())});
-    return windows_.back().memory->data() + (offset - extent.offset);
+    return &windows_.back();
   }
   return nullptr;
 }
@@ -134,10 +148,15 @@ Result<uint64_t> VfioRegion::read(uint64_t offset, uint32_t width) {
   if (Status status = checkAccess(offset, width); !status.ok()) return status.take();
   const std::lock_guard lock(mutex_);
   if (Status status = checkOpen(); !status.ok()) return status.take();
-  if (const auto* at = registers(offset, width)) return load(at, width);
   uint64_t value = 0;  // x86-64 is little endian, as PCI is
+  if (const Window* mapped = window(offset, width)) {
+    value = load(mapped->at(offset), width);
+    // Not what lies there: an earlier store may have changed our page of ones.
+    return mapped->memory->isGone() ? ones(width) : value;
+  }
   const ssize_t moved =
       pread(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset));
+  if (isUndecoded(moved)) return ones(width);
   if (Status status = checkMoved("pread", moved, width, offset); !status.ok()) return status.take();
   return value;
 }
@@ -146,35 +165,41 @@ Status VfioRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
   if (Status status = checkAccess(offset, width); !status.ok()) return status;
   const std::lock_guard lock(mutex_);
   if (Status status = checkOpen(); !status.ok()) return status;
-  if (auto* at = registers(offset, width)) {
-    store(at, width, value);
+  if (const Window* mapped = window(offset, width)) {
+    store(mapped->at(offset), width, value);
     return {};
   }
   const ssize_t moved =
       pwrite(device_->get(), &value, width, static_cast<off_t>(fileOffset_ + offset));
+  if (isUndecoded(moved)) return {};
   return checkMoved("pwrite", moved, width, offset);
 }
 
 Result<std::shared_ptr<Memory>> VfioRegion::map(uint64_t offset, uint64_t length) {
   const std::lock_guard lock(mutex_);
   if (Status status = checkOpen(); !status.ok()) return status.take();
-  return mapLocked(offset, length);
+  auto memory = mapLocked(offset, length);
+  if (!memory.ok()) return memory.take();
+  return std::shared_ptr<Memory>(std::move(memory.value()));
 }
 
-Result<std::shared_ptr<Memory>> VfioRegion::mapLocked(uint64_t offset, uint64_t length) {
+Result<std::shared_ptr<VfioBarMemory>> VfioRegion::mapLocked(uint64_t offset, uint64_t length) {
   if (Status status = checkMap(offset, length); !status.ok()) return status.take();
-  void* data = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, device_->get(),
-                    static_cast<off_t>(fileOffset_ + offset));
-  if (data == MAP_FAILED) {
-    Error error = refusal(
-        "mmap",
-        "cannot map region " + std::to_string(index()) + " at offset " + std::to_string(offset),
-        address_);
-    error.code = "NOT_MAPPABLE";
-    return error;
-  }
-  return std::shared_ptr<Memory>(
-      std::make_shared<MappedMemory>(Memory::Kind::device, data, length));
+  auto memory = VfioBarMemory::map(device_->get(), static_cast<off_t>(fileOffset_ + offset), length,
+                                   address_);
+  if (!memory.ok()) return memory;
+  std::erase_if(mapped_, [](const auto& entry) { return entry.expired(); });
+  mapped_.push_back(memory.value());
+  return memory;
+}
+
+Status VfioRegion::restore() {
+  const std::lock_guard lock(mutex_);
+  if (Status status = checkOpen(); !status.ok()) return status;
+  for (const auto& entry : mapped_)
+    if (const auto memory = entry.lock())
+      if (Status status = memory->restore(device_->get()); !status.ok()) return status;
+  return {};
 }
 
 }  // namespace p2pmem

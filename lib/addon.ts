@@ -82,8 +82,8 @@ export interface NativeDevice {
   onInterrupt(vector: number, handler: ((count: number) => void) | null): void;
   /**
    * Calls `handler` when the device has reported an uncorrectable error; null takes it away. Waiting
-   * for that does not keep the process alive. Errors: UNSUPPORTED, for a device that is not PCI
-   * Express.
+   * for that does not keep the process alive. Errors: UNSUPPORTED, where the kernel hears of none (of
+   * conventional PCI, before Linux 6.17).
    */
   onError(handler: (() => void) | null): void;
   /**

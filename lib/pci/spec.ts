@@ -20,6 +20,7 @@ export const PCI_COMMAND_MEMORY = 1 << 1;
 /** What a read gives where nobody answers, PCI 3.0 §6.2.1. */
 export const PCI_NO_VENDOR = 0xffff;
 
+export const PCI_COMMAND_MEMORY = 1 << 1;
 export const PCI_STATUS_CAP_LIST = 1 << 4;
 export const PCI_HEADER_TYPE_MASK = 0x7f;
 export const PCI_HEADER_TYPE_BRIDGE = 1;

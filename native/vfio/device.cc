@@ -99,7 +99,7 @@ Status VfioDevice::setEvent(DeviceEvent event, int eventFd) {
   vfio_irq_info info = {};
   info.argsz = sizeof info;
   info.index = index;
-  // The kernel hears of errors from PCI Express devices only: vfio_pci_ioctl_get_irq_info().
+  // vfio_pci_ioctl_get_irq_info(): older kernels hear of errors from PCI Express devices only.
   if (ioctl(fd_->get(), VFIO_DEVICE_GET_IRQ_INFO, &info) != 0 || info.count == 0)
     return Error{.code = "UNSUPPORTED",
                  .message = "the kernel reports no " +

@@ -97,16 +97,14 @@ void VanishingRange::List::remove(VanishingRange& range) {
   waitForHandlers();
 }
 
-// All atomics are sequentially consistent: a handler counts itself before it reads the list, and
-// whoever waits here has changed the list before reading the count, so one of the two sees the
-// other.
+// All atomics are sequentially consistent: a handler counts itself, then reads the list; whoever
+// waits here has changed the list, then reads the count. One of the two sees the other.
 void VanishingRange::List::waitForHandlers() {
   while (handlersAtWork != 0) sched_yield();
 }
 
 // Async-signal-safe (signal-safety(7)) with one addition: mmap(), which glibc makes a bare system
-// call. The fault is the interrupted thread's own access, so no lock of the C library is
-// involved.
+// call and which takes no lock of the process.
 void VanishingRange::List::onBusError(int signal, siginfo_t* info, void* context) {
   const int number = errno;
   // Only then is si_addr an address: kill(2) sends none, and a memory error is nobody's absence.

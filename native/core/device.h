@@ -38,7 +38,7 @@ class Device {
   virtual Result<std::shared_ptr<Region>> region(uint32_t index) = 0;
 
   /// Function-level reset, or what the platform has in its place. Bus mastering is off afterwards;
-  /// mappings of this device's BARs count as revoked. Errors: NOT_RESETTABLE, IO.
+  /// mappings of this device's BARs count as revoked. Errors: NOT_RESETTABLE, DEVICE_GONE, IO.
   virtual Status reset() = 0;
 
   /// Routes MSI-X vector `vector` to an eventfd (-1: none). Errors: BAD_RANGE, IO.

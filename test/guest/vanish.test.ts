@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, realpathSync, writeFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import {
   addon,
@@ -20,6 +22,7 @@ import { Session } from "#lib/session.js";
 import { pattern, planOf } from "../device/machine.js";
 
 const { NVME1 = "", NVME2 = "", CARD = "" } = process.env;
+const LIBRARY = fileURLToPath(new URL("../../build/Release/p2pmem.node", import.meta.url));
 const ADDON = new URL("../../dist/addon.js", import.meta.url).href;
 const DRIVERS = "/sys/bus/pci/drivers";
 
@@ -238,7 +241,7 @@ describe("SIGBUS that is not a BAR's", () => {
     // A library whose file becomes shorter while it is used.
     const { signal, stdout } = run(`
       const copy = "/tmp/truncated.node";
-      copyFileSync(${JSON.stringify(new URL("../../build/Release/p2pmem.node", import.meta.url).pathname)}, copy);
+      copyFileSync(${JSON.stringify(LIBRARY)}, copy);
       const library = { exports: {} };
       process.dlopen(library, copy);
       console.log(typeof library.exports.threadCpuTime());
@@ -328,10 +331,21 @@ describe("what the kernel tells of a device", () => {
     assert.ok(existsSync(`${DRIVERS}/vfio-pci/${CARD}`));
   });
 
-  it("takes and drops a handler of errors", () => {
+  it("announces an uncorrectable error on the device's link", async function () {
+    // Not every kernel has the module.
+    if (spawnSync("/sbin/modprobe", ["aer_inject"]).status !== 0) this.skip();
     const space = addon().openVfioAddressSpace();
     const device = space.openDevice(NVME1);
-    for (const handler of [() => undefined, () => undefined, null, null]) device.onError(handler);
+    device.onError(() => {
+      assert.fail("this handler was replaced");
+    });
+    const announced = new Promise<void>((resolve) => {
+      device.onError(resolve);
+    });
+    const alive = setInterval(() => undefined, 1000); // a handler alone does not keep the process
+    injectCompletionTimeout(portAbove(NVME1));
+    await announced;
+    clearInterval(alive);
     device.close();
     assert.throws(
       () => {
@@ -342,3 +356,20 @@ describe("what the kernel tells of a device", () => {
     space.close();
   });
 });
+
+/** The bridge that a device hangs from. */
+function portAbove(address: string): string {
+  return basename(dirname(realpathSync(`/sys/bus/pci/devices/${address}`)));
+}
+
+/** struct aer_error_inj of drivers/pci/pcie/aer_inject.c; the error: PCIe 6.0 §7.8.4.2, bit 14. */
+function injectCompletionTimeout(address: string): void {
+  const [domain = 0, bus = 0, device = 0, fn = 0] = address
+    .split(/[:.]/)
+    .map((text) => parseInt(text, 16));
+  const error = new DataView(new ArrayBuffer(32));
+  for (const [at, value] of [bus, device, fn].entries()) error.setUint8(at, value);
+  error.setUint32(4, 1 << 14, true);
+  error.setUint32(28, domain, true);
+  writeFileSync("/dev/aer_inject", error);
+}

@@ -16,7 +16,6 @@ export const PCI_HEADER_TYPE = 0x0e;
 export const PCI_CAPABILITY_LIST = 0x34;
 export const PCI_STD_HEADER_SIZEOF = 0x40;
 
-export const PCI_COMMAND_MEMORY = 1 << 1;
 /** What a read gives where nobody answers, PCI 3.0 §6.2.1. */
 export const PCI_NO_VENDOR = 0xffff;
 

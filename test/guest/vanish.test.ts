@@ -15,6 +15,7 @@ import {
 } from "#lib/addon.js";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
+import { wholeRange } from "#lib/p2pmem/provider-range.js";
 import { Provider } from "#lib/p2pmem/provider.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "#lib/pci/spec.js";
@@ -293,7 +294,7 @@ describe("a copy whose device vanishes", () => {
   for (const path of ["p2p", "cpu"] as const)
     it(`as the provider, on the path ${path}, fails with DEVICE_GONE`, async () => {
       const device = session.addressSpace.openDevice(parseBdf(CARD));
-      const range = { kind: "bar2", bar: 2, offset: 0, size: 64 * MIB } as const;
+      const range = wholeRange("bar2", { bar: 2, offset: 0, size: 64 * MIB });
       const fn = session.pci.get(parseBdf(CARD));
       // Nobody watches the card: the copy finds out by itself.
       const owner = { assertAlive: () => undefined, closed: () => undefined };

@@ -48,3 +48,8 @@ export function formatSize(bytes: number): string {
 export function isPowerOfTwo(value: number): boolean {
   return value >= 1 && Number.isSafeInteger(value) && 2 ** Math.round(Math.log2(value)) === value;
 }
+
+/** `1 group`, `2 groups`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}

@@ -7,9 +7,14 @@ const COMMAND_LINE =
 export function iommuGroups(host: Host): number[] {
   return host
     .list("/sys/kernel/iommu_groups")
-    .filter((group) => host.read(`/sys/kernel/iommu_groups/${group}/name`) !== "vfio-noiommu")
     .map(Number)
+    .filter((group) => !isNoIommuGroup(host, group))
     .sort((a, b) => a - b);
+}
+
+/** vfio_group_find_or_alloc() in linux/drivers/vfio/group.c makes such groups where there is no IOMMU. */
+export function isNoIommuGroup(host: Host, group: number): boolean {
+  return host.read(`/sys/kernel/iommu_groups/${group}/name`) === "vfio-noiommu";
 }
 
 /** The kernel command line's parameters that concern the IOMMU. */

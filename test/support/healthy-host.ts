@@ -13,6 +13,7 @@ export function healthyHost(): FakeHost {
   host.file("/proc/cpuinfo", "vendor_id\t: GenuineIntel\nflags\t\t: fpu vme\n");
   host.file("/proc/self/status", "CapEff:\t0000000000000000\n");
   host.file("/proc/self/limits", "Max locked memory         unlimited  unlimited  bytes\n");
+  host.file("/proc/interrupts", "  1:  0  IR-IO-APIC    1-edge  i8042\n");
   for (const name of ["vfio", "vfio_iommu_type1", "vfio_pci"])
     host.directory(`/sys/module/${name}`);
   host.file(`${TYPE1}/allow_unsafe_interrupts`, "N\n");

@@ -28,8 +28,3 @@ export function wrap(
 export function wrapWords(text: string, first: string, rest: string): string[] {
   return wrap(text.split(" "), { first, rest, separator: " " });
 }
-
-/** `1 group`, `2 groups`. */
-export function counted(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? "" : "s"}`;
-}

@@ -5,8 +5,8 @@ import type { PciFunction } from "../../pci/function.js";
 import * as spec from "../../pci/spec.js";
 import type { PciTree } from "../../pci/tree.js";
 import type { RawLink } from "../../platform.js";
-import { formatSize } from "../../units.js";
-import { counted, wrap, wrapWords } from "./text.js";
+import { counted, formatSize } from "../../units.js";
+import { wrap, wrapWords } from "./text.js";
 
 const UNKNOWN = "?";
 

@@ -6,7 +6,8 @@ import { rows } from "./csv.js";
 import { lines } from "./normal.js";
 import { known, matrixLines, type Matrix } from "./topology-matrix.js";
 import { treeLines } from "./topology-tree.js";
-import { counted, wrapWords } from "./text.js";
+import { counted } from "../../units.js";
+import { wrapWords } from "./text.js";
 
 /** What `topology` shows. */
 export interface TopologyView extends Matrix {

@@ -1,3 +1,4 @@
+import type { PciTree } from "../../pci/tree.js";
 import type { Host } from "../host.js";
 
 /** - `warn`: it works, but not everything or not always; - `skip`: it could not be found out. */
@@ -12,8 +13,8 @@ export interface Check {
   readonly fix: string | null;
 }
 
-/** One question to a host. */
-export type CheckFunction = (host: Host) => Check;
+/** One question to a host, of which some look at its PCI functions. */
+export type CheckFunction = (host: Host, pci: PciTree) => Check;
 
 /** A check's results, of which each only gives what differs. */
 export function results(name: string): {
@@ -28,8 +29,4 @@ export function results(name: string): {
     fail: (evidence, fix) => ({ name, status: "fail", evidence, fix }),
     skip: (evidence, fix) => ({ name, status: "skip", evidence, fix: fix ?? null }),
   };
-}
-
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

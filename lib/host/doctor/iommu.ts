@@ -1,8 +1,10 @@
 import type { PciFunction } from "../../pci/function.js";
+import type { PciTree } from "../../pci/tree.js";
+import { counted } from "../../units.js";
 import type { Host } from "../host.js";
 import { iommuGroups, iommuParameters, switchIommuOn } from "../iommu.js";
 import { isBridge, keepsGroupFromVfio } from "../viability.js";
-import { type Check, plural, results } from "./check.js";
+import { type Check, results } from "./check.js";
 
 export function checkIommu(host: Host): Check {
   const { pass, fail } = results("iommu");
@@ -11,7 +13,7 @@ export function checkIommu(host: Host): Check {
   const parameters = iommuParameters(host).join(" ") || "no iommu parameter";
   const evidence = [
     units.length > 0 ? units.join(", ") : "nothing in /sys/class/iommu",
-    plural(groups.length, "group"),
+    counted(groups.length, "group"),
     `kernel command line: ${parameters}`,
   ].join("; ");
   return groups.length > 0 ? pass(evidence) : fail(evidence, switchIommuOn(host));
@@ -30,16 +32,15 @@ export function checkIommuMode(host: Host): Check {
       ? "translated"
       : passthrough === types.length
         ? "passthrough"
-        : `passthrough for ${passthrough} of ${plural(types.length, "group")}`;
+        : `passthrough for ${passthrough} of ${counted(types.length, "group")}`;
   const names = [...new Set(types)].join(", ");
   return pass(`${mode} (${names}); either is right for VFIO`);
 }
 
-export function checkIommuGroups(host: Host): Check {
-  const { pass, warn, skip } = results("iommu-groups");
+export function checkIommuGroups(host: Host, { functions }: PciTree): Check {
+  const { pass, fail, skip } = results("iommu-groups");
   const groups = iommuGroups(host);
   if (groups.length === 0) return skip("no IOMMU groups");
-  const { functions } = host.pci();
   const shared = groups.flatMap((group) => {
     const endpoints = functions.filter((fn) => fn.iommuGroup === group && !isBridge(fn));
     return endpoints.length > 1 ? [{ group, endpoints }] : [];
@@ -49,14 +50,14 @@ export function checkIommuGroups(host: Host): Check {
   );
   const evidence =
     names.length === 0
-      ? `${plural(groups.length, "group")}, none with several endpoints`
-      : `${plural(groups.length, "group")}; with several endpoints: ${names.join(", ")}`;
+      ? `${counted(groups.length, "group")}, none with several endpoints`
+      : `${counted(groups.length, "group")}; with several endpoints: ${names.join(", ")}`;
   const blocked = functions.filter((fn) => fn.isOwnedByVfio && isBlocked(fn, functions));
   if (blocked.length === 0) return pass(evidence);
   const addresses = blocked.map(({ address }) => address).join(" ");
-  return warn(
+  return fail(
     `${evidence}; not usable, since other drivers have part of the group: ${addresses}`,
-    `p2pmem bind --group ${addresses}`,
+    `sudo p2pmem bind --group ${addresses}`,
   );
 }
 

@@ -15,12 +15,15 @@ export function checkIommufd(host: Host): Check {
   if (problem !== "ENOENT")
     return warn(`/dev/iommu cannot be opened (${problem})`, 'sudo chown "$(id -un)" /dev/iommu');
   const option = kernelOption(host, "CONFIG_IOMMUFD");
-  if (option === "m") return warn("/dev/iommu is missing: not loaded", "modprobe iommufd");
   if (option === null) return skip(`no /dev/iommu, and ${CONFIG_UNKNOWN}`);
-  return warn(
-    "no /dev/iommu: this kernel is built without it",
-    "boot a kernel with CONFIG_IOMMUFD",
-  );
+  if (option === "n")
+    return warn(
+      "no /dev/iommu: this kernel is built without it",
+      "boot a kernel with CONFIG_IOMMUFD",
+    );
+  return option === "y" || host.exists("/sys/module/iommufd")
+    ? warn("no /dev/iommu, although the kernel has it: is this a container?", "give it /dev/iommu")
+    : warn("/dev/iommu is missing: not loaded", "sudo modprobe iommufd");
 }
 
 /** Needed to give a BAR to an RDMA device, and to iommufd; type1 does without. */
@@ -55,12 +58,12 @@ export function checkKernelLog(host: Host): Check {
   const code = host.tryOpen("/dev/kmsg", constants.O_RDONLY);
   if (code === null) return pass("/dev/kmsg opens: DMA faults will be seen");
   const fixes: Record<string, string> = {
-    ENOENT: "mknod /dev/kmsg c 1 11",
-    EACCES: "chmod a+r /dev/kmsg",
+    ENOENT: "sudo mknod /dev/kmsg c 1 11",
+    EACCES: "sudo chmod a+r /dev/kmsg",
   };
   return warn(
     `/dev/kmsg cannot be read (${code}): DMA faults will not be seen`,
-    fixes[code] ?? "sysctl kernel.dmesg_restrict=0",
+    fixes[code] ?? "sudo sysctl kernel.dmesg_restrict=0",
   );
 }
 

@@ -1,7 +1,7 @@
-import { formatSize } from "../../units.js";
+import { counted, formatSize } from "../../units.js";
 import type { Host } from "../host.js";
 import { CAP_IPC_LOCK } from "../spec.js";
-import { type Check, plural, results } from "./check.js";
+import { type Check, results } from "./check.js";
 
 const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 /** 128 MiB: the buffers of a benchmark with its defaults, and some more. */
@@ -14,10 +14,11 @@ export function checkHugepages(host: Host): Check {
   const total = host.read(`${POOL}/nr_hugepages`);
   if (total === null) return skip(`no ${POOL}`);
   const free = Number(host.read(`${POOL}/free_hugepages`));
-  const evidence = `${free} of ${plural(Number(total), "page")} of 2 MiB free`;
+  const evidence = `${free} of ${counted(Number(total), "page")} of 2 MiB free`;
   return free > 0
     ? pass(evidence)
-    : warn(evidence, `sysctl vm.nr_hugepages=${Number(total) + HUGEPAGES}`);
+    : // Of this size: vm.nr_hugepages counts those of the default size.
+      warn(evidence, `echo ${Number(total) + HUGEPAGES} | sudo tee ${POOL}/nr_hugepages`);
 }
 
 /** vfio_iommu_type1.c counts pinned pages against RLIMIT_MEMLOCK, except with CAP_IPC_LOCK. */

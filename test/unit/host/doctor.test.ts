@@ -26,6 +26,16 @@ import {
 import type { FakeHost } from "../../support/fake-host.js";
 import { addSwitch, healthyHost, POOL, RELEASE, TYPE1 } from "../../support/healthy-host.js";
 
+/** As if its module were not loaded. */
+function withoutModule(host: FakeHost, name: string): void {
+  host.removeTree(`/sys/module/${name}`);
+}
+
+/** The lists that depmod(8) makes, of a kernel that has no modules. */
+function listModules(host: FakeHost): void {
+  for (const kind of ["builtin", "dep"]) host.file(`/lib/modules/${RELEASE}/modules.${kind}`, "");
+}
+
 const REDIRECTING = 0x1d; // as the kernel sets it: SV, RR, CR, UF
 
 describe("p2pmem doctor's checks", () => {
@@ -46,7 +56,7 @@ describe("p2pmem doctor's checks", () => {
       assert.ok(evidence.length > 0);
       assert.equal(fix, null);
     }
-    assert.equal(new Set(checks.map(({ name }) => name)).size, 19);
+    assert.equal(new Set(checks.map(({ name }) => name)).size, 20);
   });
 
   interface Sickness {
@@ -150,23 +160,57 @@ describe("p2pmem doctor's checks", () => {
     {
       ...{ check: checkIommuGroups, title: "a group that VFIO has only a part of" },
       break: (host) => host.pciFunction({ address: "0000:03:00.1", iommuGroup: 3, driver: "nvme" }),
-      ...{ status: "warn", fix: /^p2pmem bind --group 0000:03:00\.0$/ },
+      ...{ status: "fail", fix: /^sudo p2pmem bind --group 0000:03:00\.0$/ },
     },
     {
       ...{ check: checkVfioModules, title: "modules that are not loaded" },
       break: (host) => {
         host.removeTree("/sys/module/vfio_pci");
+        host.file(`/lib/modules/${RELEASE}/modules.builtin`, "");
         host.file(
           `/lib/modules/${RELEASE}/modules.dep`,
           "kernel/drivers/vfio/pci/vfio-pci.ko.xz: x\n",
         );
       },
-      ...{ status: "warn", evidence: /vfio_pci not loaded/, fix: /^modprobe --all vfio_pci$/ },
+      ...{ status: "warn", evidence: /vfio_pci not loaded/, fix: /^sudo modprobe --all vfio_pci$/ },
     },
     {
       ...{ check: checkVfioModules, title: "modules that are not there" },
-      break: (host) => host.removeTree("/sys/module/vfio_iommu_type1"),
+      break: (host) => {
+        withoutModule(host, "vfio_pci");
+        listModules(host);
+      },
+      ...{ status: "fail", evidence: /vfio_pci missing/, fix: /CONFIG_VFIO_IOMMU_TYPE1/ },
+    },
+    {
+      ...{ check: checkVfioModules, title: "(nothing:) no type1, where the container works" },
+      break: (host) => {
+        withoutModule(host, "vfio_iommu_type1");
+        listModules(host);
+      },
+      ...{ status: "pass", evidence: /type1 missing.*\/dev\/vfio\/vfio works$/, fix: null },
+    },
+    {
+      ...{ check: checkVfioModules, title: "no type1, and a container that does not work" },
+      break: (host) => {
+        withoutModule(host, "vfio_iommu_type1");
+        listModules(host);
+        host.refusals.set("/dev/vfio/vfio", "EACCES");
+      },
       ...{ status: "fail", evidence: /type1 missing/, fix: /CONFIG_VFIO_IOMMU_TYPE1/ },
+    },
+    {
+      ...{ check: checkVfioModules, title: "(nothing:) modules of which nothing is written" },
+      break: (host) => withoutModule(host, "vfio_pci"),
+      ...{ status: "pass", evidence: /vfio_pci unknown/, fix: null },
+    },
+    {
+      ...{ check: checkVfioModules, title: "modules of which nothing is written or works" },
+      break: (host) => {
+        withoutModule(host, "vfio_pci");
+        host.refusals.set("/dev/vfio/vfio", "EACCES");
+      },
+      ...{ status: "skip", evidence: /vfio_pci unknown: no lists/, fix: null },
     },
     {
       ...{ check: checkVfioModules, title: "(nothing:) modules that are built in" },
@@ -182,12 +226,12 @@ describe("p2pmem doctor's checks", () => {
         host.removeTree("/sys/module/vfio");
         host.file(`/lib/modules/${RELEASE}/modules.dep`, "kernel/drivers/vfio/vfio.ko:\n");
       },
-      ...{ status: "fail", fix: /^modprobe vfio-pci$/ },
+      ...{ status: "fail", fix: /^sudo modprobe vfio-pci$/ },
     },
     {
       ...{ check: checkVfioContainer, title: "a container that this user may not open" },
       break: (host) => host.refusals.set("/dev/vfio/vfio", "EACCES"),
-      ...{ status: "fail", fix: /^chmod 0666 \/dev\/vfio\/vfio$/ },
+      ...{ status: "fail", fix: /^sudo chmod 0666 \/dev\/vfio\/vfio$/ },
     },
     {
       ...{ check: checkVfioContainer, title: "VFIO without type1" },
@@ -208,18 +252,64 @@ describe("p2pmem doctor's checks", () => {
     {
       ...{ check: checkVfioDevices, title: "a group that this user may not open" },
       break: (host) => host.refusals.set("/dev/vfio/3", "EACCES"),
-      ...{ status: "fail", evidence: /^cannot be opened: \/dev\/vfio\/3 \(EACCES\)$/ },
+      ...{ status: "warn", evidence: /^cannot be opened: \/dev\/vfio\/3 \(EACCES\)$/ },
       fix: /^sudo p2pmem bind --user \$\(id -un\) 0000:03:00\.0$/,
+    },
+    {
+      ...{ check: checkVfioDevices, title: "groups of which this user may open none" },
+      break: (host) => {
+        for (const group of [3, 4]) host.refusals.set(`/dev/vfio/${group}`, "EACCES");
+      },
+      ...{ status: "fail", fix: /^sudo p2pmem bind --user \S+ \S+ 0000:03:00\.0 0000:04:00\.0$/ },
+    },
+    {
+      ...{ check: checkVfioDevices, title: "a group that was given to another user" },
+      break: (host) => {
+        host.refusals.set("/dev/vfio/3", "EACCES");
+        host.owners.set("/dev/vfio/3", 107);
+      },
+      ...{ status: "warn", evidence: /EACCES, belongs to user 107/, fix: /^use other devices/ },
+    },
+    {
+      ...{ check: checkVfioDevices, title: "(nothing:) a device of no-IOMMU mode" },
+      break: (host) => {
+        host.file("/sys/kernel/iommu_groups/3/name", "vfio-noiommu\n");
+        host.remove("/dev/vfio/3");
+        host.file("/dev/vfio/noiommu-3", "");
+      },
+      ...{ status: "pass", evidence: /\/dev\/vfio\/noiommu-3/, fix: null },
     },
     {
       ...{ check: checkNoIommuMode, title: "no-IOMMU mode" },
       break: (host) => host.file("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n"),
-      ...{ status: "warn", fix: /^echo N >\/sys\/module\/vfio\/parameters\/enable_unsafe/ },
+      ...{
+        status: "warn",
+        fix: /^echo N \| sudo tee \/sys\/module\/vfio\/parameters\/enable_unsafe/,
+      },
     },
     {
       ...{ check: checkInterruptRemapping, title: "interrupts that need not be isolated" },
       break: (host) => host.file(`${TYPE1}/allow_unsafe_interrupts`, "Y\n"),
-      ...{ status: "warn", fix: /^echo N >\/sys\/module\/vfio_iommu_type1\/parameters\/allow/ },
+      status: "warn",
+      fix: /^echo N \| sudo tee \/sys\/module\/vfio_iommu_type1\/parameters\/allow/,
+    },
+    {
+      ...{ check: checkInterruptRemapping, title: "interrupts that are not remapped" },
+      break: (host) => host.file("/proc/interrupts", "  1:  0  IO-APIC    1-edge  i8042\n"),
+      ...{ status: "fail", evidence: /^off: no IR- chip/, fix: /echo Y \| sudo tee \/sys/ },
+    },
+    {
+      ...{ check: checkInterruptRemapping, title: "interrupts that are not and need not be" },
+      break: (host) => {
+        host.file("/proc/interrupts", "  1:  0  IO-APIC    1-edge  i8042\n");
+        host.file(`${TYPE1}/allow_unsafe_interrupts`, "Y\n");
+      },
+      ...{ status: "warn", fix: /^switch interrupt remapping .* on/ },
+    },
+    {
+      ...{ check: checkInterruptRemapping, title: "a processor that names its chips otherwise" },
+      break: (host) => host.file("/proc/cpuinfo", "CPU implementer\t: 0x41\n"),
+      ...{ status: "skip", fix: null },
     },
     {
       ...{ check: checkInterruptRemapping, title: "type1 that is not loaded" },
@@ -230,7 +320,7 @@ describe("p2pmem doctor's checks", () => {
       ...{ check: checkDmaEntryLimit, title: "few mappings" },
       break: (host) => host.file(`${TYPE1}/dma_entry_limit`, "100\n"),
       ...{ status: "warn", evidence: /^100 / },
-      fix: /^echo 65535 >\/sys\/module\/vfio_iommu_type1\/parameters\/dma_entry_limit$/,
+      fix: /^echo 65535 \| sudo tee \/sys\/module\/vfio_iommu_type1\/parameters\/dma_entry_limit$/,
     },
     {
       ...{ check: checkDmaEntryLimit, title: "type1 that is not loaded" },
@@ -240,7 +330,8 @@ describe("p2pmem doctor's checks", () => {
     {
       ...{ check: checkHugepages, title: "hugepages that are all taken" },
       break: (host) => host.file(`${POOL}/free_hugepages`, "0\n"),
-      ...{ status: "warn", evidence: /^0 of 32 pages/, fix: /^sysctl vm\.nr_hugepages=96$/ },
+      ...{ status: "warn", evidence: /^0 of 32 pages/ },
+      fix: /^echo 96 \| sudo tee \/sys\/kernel\/mm\/hugepages\/hugepages-2048kB\/nr_hugepages$/,
     },
     {
       ...{ check: checkHugepages, title: "a kernel without hugepages" },
@@ -269,8 +360,16 @@ describe("p2pmem doctor's checks", () => {
     },
     {
       ...{ check: checkAcs, title: "configuration space cut short" },
-      break: (host) => addSwitch(host, REDIRECTING, 64),
+      break: (host) => {
+        addSwitch(host, REDIRECTING, 64);
+        host.facts.uid = 1000;
+      },
       ...{ status: "skip", fix: /^run as root$/ },
+    },
+    {
+      ...{ check: checkAcs, title: "a machine that gives root no extended space either" },
+      break: (host) => addSwitch(host, REDIRECTING, 256),
+      ...{ status: "skip", evidence: /no extended .* 0000:02:00\.0/, fix: null },
     },
     {
       ...{ check: checkAcs, title: "no two devices below a switch" },
@@ -282,7 +381,7 @@ describe("p2pmem doctor's checks", () => {
     {
       ...{ check: checkIommufd, title: "an iommufd that is not loaded" },
       break: (host) => host.remove("/dev/iommu"),
-      ...{ status: "warn", fix: /^modprobe iommufd$/ },
+      ...{ status: "warn", fix: /^sudo modprobe iommufd$/ },
     },
     {
       ...{ check: checkIommufd, title: "a kernel without iommufd" },
@@ -291,6 +390,14 @@ describe("p2pmem doctor's checks", () => {
         host.file(`/boot/config-${RELEASE}`, "CONFIG_VFIO=m\n# CONFIG_IOMMUFD is not set\n");
       },
       ...{ status: "warn", fix: /CONFIG_IOMMUFD/ },
+    },
+    {
+      ...{ check: checkIommufd, title: "an iommufd whose file is not there" },
+      break: (host) => {
+        host.remove("/dev/iommu");
+        host.file(`/boot/config-${RELEASE}`, "CONFIG_IOMMUFD=y\n");
+      },
+      ...{ status: "warn", evidence: /^no .*container\?$/, fix: /^give it \/dev\/iommu$/ },
     },
     {
       ...{ check: checkIommufd, title: "an iommufd that this user may not open" },
@@ -339,7 +446,7 @@ describe("p2pmem doctor's checks", () => {
     {
       ...{ check: checkKernelLog, title: "a log that only root may read" },
       break: (host) => host.refusals.set("/dev/kmsg", "EPERM"),
-      ...{ status: "warn", evidence: /EPERM/, fix: /^sysctl kernel\.dmesg_restrict=0$/ },
+      ...{ status: "warn", evidence: /EPERM/, fix: /^sudo sysctl kernel\.dmesg_restrict=0$/ },
     },
     {
       ...{ check: checkLockdown, title: "lockdown" },
@@ -360,14 +467,28 @@ describe("p2pmem doctor's checks", () => {
 
   for (const { check, title, status, evidence, fix, ...sickness } of sicknesses)
     it(`${check.name}: ${status}: ${title}`, () => {
-      assert.equal(check(host).status, "pass", "before");
+      assert.equal(check(host, host.pci()).status, "pass", "before");
       sickness.break(host);
-      const result = check(host);
+      const result = check(host, host.pci());
       assert.equal(result.status, status, result.evidence);
       if (evidence !== undefined) assert.match(result.evidence, evidence);
       if (fix === null) assert.equal(result.fix, null);
       else assert.match(result.fix ?? "", fix);
     });
+
+  it("say the rest where one function cannot be read", () => {
+    const before = examine(host);
+    host.file("/sys/bus/pci/devices/0000:03:00.0/resource", "no numbers\n");
+    const after = examine(host);
+    assert.deepEqual(
+      after.map(({ name }) => name),
+      before.map(({ name }) => name),
+    );
+    assert.deepEqual(
+      after.flatMap(({ name, status }) => (status === "pass" ? [] : [`${name} ${status}`])),
+      ["pci fail", "iommu-groups skip", "vfio-devices skip", "acs skip"],
+    );
+  });
 
   it("compare versions by number, not by letter", () => {
     assert.ok(compareVersions("20.9.0", "20.19") < 0);

@@ -3,17 +3,17 @@ import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type { PciTree } from "../pci/tree.js";
 import { type BindingChange, messageOf, requireRoot } from "./change.js";
+import type { Condition } from "./condition.js";
+import { expectGroupFile, giveGroupFile, requireClosed, type User } from "./group-file.js";
 import { groupFile, type Host } from "./host.js";
 import { switchIommuOn } from "./iommu.js";
-import { openDeviceFiles } from "./processes.js";
+import { openDevices, type OpenDevices } from "./processes.js";
 import { type EarlierBinding, readRecord } from "./record.js";
 import {
   currentDriver,
   detach,
   driverOverride,
   expectDriver,
-  expectGroupFile,
-  giveGroupFile,
   hasDriver,
   loadVfio,
   modprobe,
@@ -23,7 +23,7 @@ import {
   VFIO_PCI,
   type Step,
 } from "./steps.js";
-import { type Condition, unusedConditions } from "./uses.js";
+import { unusedConditions } from "./uses.js";
 import { isBridge, keepsGroupFromVfio } from "./viability.js";
 
 export interface BindOptions {
@@ -42,7 +42,7 @@ export class BindPlan {
 
   /**
    * Looks at everything and changes nothing. Errors: UNKNOWN_DEVICE, BRIDGE, NO_IOMMU, BAD_USER,
-   * GROUP_NOT_VIABLE, DEVICE_BUSY, NO_VFIO.
+   * GROUP_NOT_VIABLE, DEVICE_BUSY, IN_USE, NO_VFIO.
    */
   constructor(host: Host, addresses: readonly Bdf[], options: BindOptions) {
     const tree = host.pci();
@@ -51,11 +51,15 @@ export class BindPlan {
     const wanted = wantedFunctions(tree, named, options.group === true);
     const missing = wanted.filter((fn) => !fn.isOwnedByVfio);
     this.#host = host;
-    const openFiles = openDeviceFiles(host);
-    this.#conditions = missing.flatMap((fn) => requireUnused(host, fn.address, openFiles));
+    const opened = openDevices(host);
+    const unused = missing.map((fn) => ({ fn, conditions: requireUnused(host, fn, opened) }));
+    this.#conditions = [
+      ...unused.flatMap(({ conditions }) => conditions),
+      ...(user === null ? [] : closedConditions(host, groupsOf(wanted), user)),
+    ];
     this.#steps = [
       ...(missing.length > 0 ? loadingSteps(host) : []),
-      ...missing.flatMap((fn) => bindSteps(host, fn)),
+      ...unused.flatMap(({ fn, conditions }) => bindSteps(host, fn, conditions)),
       ...(user === null ? [] : groupsOf(wanted).map((group) => giveGroupFile(host, group, user))),
     ];
     this.devices = wanted.map((fn) => ({
@@ -76,7 +80,7 @@ export class BindPlan {
 
   /**
    * Does it, or nothing: where a step fails, what was done is taken back. Errors: PERMISSION,
-   * BIND_FAILED, NO_VFIO.
+   * BIND_FAILED, DEVICE_BUSY, NO_VFIO.
    */
   run(): void {
     requireRoot(this.#host, "p2pmem bind");
@@ -135,7 +139,7 @@ function requireBindable(host: Host, fn: PciFunction): PciFunction {
   return fn;
 }
 
-function findUser(host: Host, name: string): { name: string; uid: number } {
+function findUser(host: Host, name: string): User {
   // Through the name service, which knows more users than /etc/passwd does.
   const { status, stdout } = host.run("id", "-u", "--", name);
   if (status === 0 && /^[\w.@+-]+$/.test(name)) return { name, uid: Number(stdout) };
@@ -185,12 +189,9 @@ function requireViable(
   );
 }
 
-function requireUnused(
-  host: Host,
-  address: Bdf,
-  openFiles: ReadonlyMap<string, string[]>,
-): Condition[] {
-  const conditions = unusedConditions(host, address, openFiles);
+function requireUnused(host: Host, fn: PciFunction, opened?: OpenDevices): Condition[] {
+  const { address } = fn;
+  const conditions = unusedConditions(host, fn, opened);
   const uses = conditions.flatMap(({ violation }) => violation ?? []);
   if (uses.length === 0) return conditions;
   throw new P2pError("DEVICE_BUSY", `${address} is in use: ${uses.join("; ")}`, {
@@ -199,18 +200,33 @@ function requireUnused(
   });
 }
 
+/** Another user's group is not taken from a program that has it open. */
+function closedConditions(host: Host, groups: readonly number[], user: User): Condition[] {
+  return groups
+    .filter((group) => host.exists(groupFile(group)) && host.ownerOf(groupFile(group)) !== user.uid)
+    .flatMap((group) => requireClosed(host, group));
+}
+
+/** Looked at again: the devices before it may have taken seconds. Errors: DEVICE_BUSY. */
+function stillUnused(host: Host, fn: PciFunction, conditions: readonly Condition[]): Step {
+  return {
+    shell: conditions.map(({ shell }) => shell).join(" &&\n"),
+    run: () => void requireUnused(host, fn),
+  };
+}
+
 function loadingSteps(host: Host): Step[] {
   if (hasDriver(host, VFIO_PCI)) return [];
   modprobe(host, "--dry-run", "--quiet", VFIO_PCI);
   return [loadVfio(host)];
 }
 
-function bindSteps(host: Host, fn: PciFunction): Step[] {
+function bindSteps(host: Host, fn: PciFunction, conditions: readonly Condition[]): Step[] {
   const { address, driver } = fn;
   return [
     remember(host, address, earlierBinding(host, fn)),
     // Before the override: taken back in reverse, its earlier driver comes after the override went.
-    ...(driver === null ? [] : [detach(host, address)]),
+    ...(driver === null ? [] : [stillUnused(host, fn, conditions), detach(host, address)]),
     override(host, address, VFIO_PCI),
     probe(host, address),
     expectDriver(host, address, VFIO_PCI, "the kernel's log says why: dmesg | tail"),
@@ -218,10 +234,13 @@ function bindSteps(host: Host, fn: PciFunction): Step[] {
   ];
 }
 
-/** A device without a driver that is meant for vfio-pci is what an interrupted `bind` left. */
+/**
+ * A record of a device that has its recorded driver, or none, is what an interrupted `bind` or
+ * `unbind` left; what the device has now came after.
+ */
 function earlierBinding(host: Host, { address, driver }: PciFunction): EarlierBinding {
+  const record = readRecord(host, address);
+  if (record !== null && (driver === null || driver === record.driver)) return record;
   const before = driverOverride(host, address);
-  if (before !== VFIO_PCI) return { driver, driver_override: before };
-  const record = driver === null ? readRecord(host, address) : null;
-  return record ?? { driver, driver_override: null };
+  return { driver, driver_override: before === VFIO_PCI ? null : before };
 }

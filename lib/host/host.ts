@@ -22,6 +22,9 @@ import { addon, type NativeAddon } from "../addon.js";
 import { PciTree } from "../pci/tree.js";
 import { readTopology } from "../platform/sysfs.js";
 
+/** A device file's kind and its major and minor number: `b259:0` for a disk, `c195:0`. */
+export type DeviceNumber = `${"b" | "c"}${string}:${string}`;
+
 /** How a program ended; `status` null where it could not be run. */
 export interface ProgramResult {
   status: number | null;
@@ -120,6 +123,20 @@ export class Host {
     }
   }
 
+  /**
+   * The device that a file stands for, whatever the file's name; null where it stands for none.
+   * Follows symbolic links, also those of proc_pid_fd(5), which lead into any mount namespace.
+   */
+  deviceNumber(path: string): DeviceNumber | null {
+    try {
+      const stats = statSync(this.#at(path), { bigint: true });
+      if (!stats.isBlockDevice() && !stats.isCharacterDevice()) return null;
+      return `${stats.isBlockDevice() ? "b" : "c"}${majorOf(stats.rdev)}:${minorOf(stats.rdev)}`;
+    } catch {
+      return null;
+    }
+  }
+
   ownerOf(path: string): number {
     return statSync(this.#at(path)).uid;
   }
@@ -184,6 +201,15 @@ export class Host {
   #at(path: string): string {
     return join(this.root, path);
   }
+}
+
+/** makedev(3): glibc puts 32 bits of each into 64. */
+function majorOf(rdev: bigint): bigint {
+  return ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
+}
+
+function minorOf(rdev: bigint): bigint {
+  return (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
 }
 
 function errnoName(error: unknown): string {

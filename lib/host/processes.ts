@@ -1,24 +1,46 @@
-import type { Host } from "./host.js";
+import type { Condition } from "./condition.js";
+import type { DeviceNumber, Host } from "./host.js";
+
+/** Who has which device open, as `name (pid 12)`. */
+export type OpenDevices = ReadonlyMap<DeviceNumber, readonly string[]>;
 
 /**
- * Who has which device file open, `name (pid 12)` by its path (proc_pid_fd(5)). Only root sees
- * everybody's.
+ * By the device's number, since in a container its file may have any name (proc_pid_fd(5)). Only
+ * root sees everybody's.
  */
-export function openDeviceFiles(host: Host): Map<string, string[]> {
-  const users = new Map<string, string[]>();
+export function openDevices(host: Host): OpenDevices {
+  const users = new Map<DeviceNumber, string[]>();
   for (const pid of host.list("/proc").filter((name) => /^\d+$/.test(name))) {
     if (Number(pid) === process.pid) continue;
-    const files = new Set(host.list(`/proc/${pid}/fd`).map((fd) => openFile(host, pid, fd)));
-    for (const file of files) {
-      if (file?.startsWith("/dev/") !== true) continue;
+    const folder = `/proc/${pid}/fd`;
+    const numbers = host.list(folder).map((fd) => host.deviceNumber(`${folder}/${fd}`));
+    for (const number of new Set(numbers)) {
+      if (number === null) continue;
       const user = `${host.read(`/proc/${pid}/comm`) ?? "a process"} (pid ${pid})`;
-      users.set(file, [...(users.get(file) ?? []), user]);
+      users.set(number, [...(users.get(number) ?? []), user]);
     }
   }
   return users;
 }
 
-/** null where it has been closed meanwhile. */
-function openFile(host: Host, pid: string, fd: string): string | null {
-  return host.readLink(`/proc/${pid}/fd/${fd}`);
+/** No program has it open; `name` is what the device is called. */
+export function notOpen(name: string, number: DeviceNumber, opened: OpenDevices): Condition {
+  const users = opened.get(number);
+  return {
+    shell: `! find /proc/[0-9]*/fd -mindepth 1 -exec ${STAT} {} + 2>/dev/null | grep -q '${statLine(number)}'`,
+    violation: users === undefined ? null : `${name} is open in ${users.join(", ")}`,
+  };
+}
+
+/** stat(1) with the mode and the numbers in hexadecimal, which are the same in every language. */
+export const STAT = "stat -L -c '%f %t:%T'";
+
+/** Matches what {@link STAT} prints of a device; the mode begins with the kind of file. */
+export function statLine(number: DeviceNumber): string {
+  const [major, minor] = number.slice(1).split(":").map(hexadecimal);
+  return `^${number.startsWith("b") ? "6" : "2"}... ${major}:${minor}$`;
+}
+
+function hexadecimal(text: string): string {
+  return Number(text).toString(16);
 }

@@ -1,7 +1,8 @@
 /** Numbers of the kernel's interfaces that show in sysfs and procfs, and of PCI. */
 
-/** Base class of every kind of bridge, PCI Code and ID Assignment §1.7. */
-export const PCI_BASE_CLASS_BRIDGE = 0x06;
+/** Class and subclass of bridges to the host and to ISA or LPC, PCI Code and ID Assignment §1.7. */
+export const PCI_CLASS_BRIDGE_HOST = 0x0600;
+export const PCI_CLASS_BRIDGE_ISA = 0x0601;
 
 /** linux/if.h: administratively up. */
 export const IFF_UP = 1 << 0;

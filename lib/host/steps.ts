@@ -1,7 +1,7 @@
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
-import { groupFile, type Host, pciPath } from "./host.js";
-import { type EarlierBinding, recordPath } from "./record.js";
+import { type Host, pciPath } from "./host.js";
+import { type EarlierBinding, recordPath, recordText } from "./record.js";
 
 /**
  * One change to the host or one look at its effect; the sysfs attributes are those of
@@ -56,7 +56,7 @@ export function modprobe(host: Host, ...words: string[]): void {
 /** Writes down what the device has now, for unbind. */
 export function remember(host: Host, address: Bdf, earlier: EarlierBinding): Step {
   const path = recordPath(address);
-  const text = JSON.stringify(earlier);
+  const text = recordText(host, address, earlier);
   const before = host.read(path);
   return {
     shell: `mkdir -p ${path.slice(0, path.lastIndexOf("/"))} && echo '${text}' >${path}`,
@@ -119,41 +119,6 @@ export function expectDriver(host: Host, address: Bdf, driver: string, hint: str
         device: address,
         hint,
       });
-    },
-  };
-}
-
-/** Errors: BIND_FAILED. */
-export function expectGroupFile(host: Host, address: Bdf, group: number): Step {
-  const path = groupFile(group);
-  return {
-    shell: `[ -e ${path} ]`,
-    run: () => {
-      if (host.exists(path)) return;
-      throw new P2pError("BIND_FAILED", `${address} is bound, but there is no ${path}`, {
-        device: address,
-        hint: "VFIO's device files appear on the devtmpfs of the host: is this a container?",
-      });
-    },
-  };
-}
-
-/** Gives the group's file to a user. */
-export function giveGroupFile(
-  host: Host,
-  group: number,
-  user: { name: string; uid: number },
-): Step {
-  const path = groupFile(group);
-  let before: number | null = null;
-  return {
-    shell: `chown ${user.name} ${path}`,
-    run: () => {
-      before = host.ownerOf(path);
-      host.chown(path, user.uid);
-    },
-    undo: () => {
-      if (before !== null && host.exists(path)) host.chown(path, before);
     },
   };
 }

@@ -1,24 +1,22 @@
-import { constants } from "node:fs";
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import { type BindingChange, messageOf, requireRoot } from "./change.js";
-import { groupFile, type Host } from "./host.js";
-import { openDeviceFiles } from "./processes.js";
+import type { Condition } from "./condition.js";
+import { requireClosed, takeGroupFile } from "./group-file.js";
+import type { Host } from "./host.js";
 import { type EarlierBinding, readRecord } from "./record.js";
 import {
   currentDriver,
   detach,
+  driverOverride,
   expectDriver,
   forget,
-  giveGroupFile,
   override,
   probe,
+  VFIO_PCI,
   type Step,
 } from "./steps.js";
-import type { Condition } from "./uses.js";
-
-const ROOT = { name: "root", uid: 0 };
 
 /** What `unbind` does to a device. */
 export interface UnbindChange extends BindingChange {
@@ -26,116 +24,126 @@ export interface UnbindChange extends BindingChange {
   recorded: boolean;
 }
 
+/** One device on its way back; without steps where it is left alone. */
+interface Return {
+  readonly fn: PciFunction;
+  readonly earlier: EarlierBinding | null;
+  readonly steps: readonly Step[];
+}
+
 /** Everything that `unbind` will do. */
 export class UnbindPlan {
   readonly #host: Host;
-  readonly #functions: readonly PciFunction[];
-  readonly #records: ReadonlyMap<Bdf, EarlierBinding | null>;
+  readonly #returns: readonly Return[];
   readonly #conditions: readonly Condition[];
-  readonly #steps: readonly Step[];
   #isDone = false;
 
   /** Looks at everything and changes nothing. Errors: UNKNOWN_DEVICE, IN_USE. */
   constructor(host: Host, addresses: readonly Bdf[]) {
     const tree = host.pci();
     this.#host = host;
-    this.#functions = addresses.map((address) => tree.get(address));
-    this.#records = new Map(addresses.map((address) => [address, readRecord(host, address)]));
-    const leaving = this.#functions.filter(needsUnbind);
-    const groups = [...new Set(leaving.flatMap((fn) => fn.iommuGroup ?? []))];
+    this.#returns = addresses.map((address) => planReturn(host, tree.get(address)));
+    const owned = this.#returns.filter(({ fn }) => fn.isOwnedByVfio);
+    const groups = [...new Set(owned.flatMap(({ fn }) => fn.iommuGroup ?? []))];
     this.#conditions = groups.flatMap((group) => requireClosed(host, group));
-    this.#steps = [
-      ...groups
-        .filter((group) => isUsers(host, groupFile(group)))
-        .map((group) => giveGroupFile(host, group, ROOT)),
-      ...leaving.flatMap((fn) => unbindSteps(host, fn, this.#records.get(fn.address) ?? null)),
-    ];
   }
 
   get commands(): string[] {
-    return [...this.#conditions, ...this.#steps].map(({ shell }) => shell);
+    const steps = this.#returns.flatMap((device) => device.steps);
+    return [...this.#conditions, ...steps].map(({ shell }) => shell);
   }
 
   /** What is to come; after run(), what came. */
   get devices(): UnbindChange[] {
-    return this.#functions.map((fn) => {
-      const record = this.#records.get(fn.address) ?? null;
-      const isLeaving = needsUnbind(fn) && !this.#isDone;
+    return this.#returns.map(({ fn, earlier, steps }) => {
+      const changed = steps.length > 0;
       return {
         address: fn.address,
         earlier_driver: fn.driver,
         // The kernel's choice is not known before.
-        driver: isLeaving ? (record?.driver ?? null) : currentDriver(this.#host, fn.address),
+        driver:
+          changed && !this.#isDone
+            ? (earlier?.driver ?? null)
+            : currentDriver(this.#host, fn.address),
         iommu_group: fn.iommuGroup,
         file: null,
         user: null,
-        changed: needsUnbind(fn),
-        recorded: record !== null,
+        changed,
+        recorded: earlier !== null,
       };
     });
   }
 
-  /** Errors: PERMISSION, BIND_FAILED, where what is left to do is in the hint. */
+  /**
+   * A device that fails does not keep the others. Errors: PERMISSION; IN_USE, where a group's file
+   * was opened meanwhile; BIND_FAILED, where what is left to do is in the hint.
+   */
   run(): void {
     requireRoot(this.#host, "p2pmem unbind");
-    this.#steps.forEach((step, index) => {
-      try {
-        step.run();
-      } catch (error) {
-        if (error instanceof P2pError) throw error;
-        const left = this.#steps.slice(index).map(({ shell }) => shell);
-        throw new P2pError("BIND_FAILED", `\`${step.shell}\` failed: ${messageOf(error)}`, {
-          hint: `what is left to do: ${left.join(" && ")}`,
-          cause: error,
-        });
-      }
-    });
+    const failures = this.#returns.flatMap(({ steps }) => runSteps(steps) ?? []);
     this.#isDone = true;
-  }
-}
-
-/** A device that some other driver has is not p2pmem's to take. */
-function needsUnbind(fn: PciFunction): boolean {
-  return fn.driver === null || fn.isOwnedByVfio;
-}
-
-function isUsers(host: Host, path: string): boolean {
-  return host.exists(path) && host.ownerOf(path) !== ROOT.uid;
-}
-
-/** VFIO lets one process have a group's file open, and an unbind would wait for it. */
-function requireClosed(host: Host, group: number): Condition[] {
-  const path = groupFile(group);
-  if (!host.exists(path)) return [];
-  if (host.tryOpen(path, constants.O_RDWR) === "EBUSY") {
-    const users = openDeviceFiles(host).get(path)?.join(", ") ?? "another process";
-    throw new P2pError("IN_USE", `${path} is open in ${users}`, {
-      hint: `end it first; fuser -v ${path} shows it`,
+    const [first] = failures;
+    if (first === undefined) return;
+    if (failures.length === 1) throw first;
+    const hints = new Set(failures.flatMap(({ hint }) => hint ?? []));
+    throw new P2pError("BIND_FAILED", failures.map(({ message }) => message).join("; "), {
+      hint: [...hints].join("; "),
+      cause: first,
     });
   }
-  return [{ shell: `true <>${path}`, violation: null }];
 }
 
-function unbindSteps(host: Host, fn: PciFunction, earlier: EarlierBinding | null): Step[] {
-  const { address } = fn;
-  return [
-    ...(fn.driver === null ? [] : [detach(host, address)]),
-    ...(earlier === null
-      ? [override(host, address, null), probe(host, address)]
-      : returnSteps(host, address, earlier)),
-    forget(host, address),
-  ];
+/** Until one fails. */
+function runSteps(steps: readonly Step[]): P2pError | null {
+  for (const [index, step] of steps.entries()) {
+    try {
+      step.run();
+    } catch (error) {
+      if (error instanceof P2pError) return error;
+      const left = steps.slice(index).map(({ shell }) => shell);
+      return new P2pError("BIND_FAILED", `\`${step.shell}\` failed: ${messageOf(error)}`, {
+        hint: `what is left to do: ${left.join(" && ")}`,
+        cause: error,
+      });
+    }
+  }
+  return null;
+}
+
+function planReturn(host: Host, fn: PciFunction): Return {
+  const earlier = readRecord(host, fn.address);
+  return { fn, earlier, steps: returnSteps(host, fn, earlier) };
+}
+
+/** A device that another driver has, or none without p2pmem's doing, is left alone. */
+function returnSteps(host: Host, fn: PciFunction, earlier: EarlierBinding | null): Step[] {
+  const { address, driver } = fn;
+  if (fn.isOwnedByVfio)
+    return [
+      ...(fn.iommuGroup === null ? [] : [takeGroupFile(host, fn.iommuGroup)]),
+      detach(host, address),
+      ...restoreSteps(host, address, earlier),
+    ];
+  if (earlier !== null && driver !== null && driver === earlier.driver)
+    // An unbind that failed, after which the driver was loaded and took its device.
+    return [override(host, address, earlier.driver_override), forget(host, address)];
+  const isAbandoned = earlier !== null || driverOverride(host, address) === VFIO_PCI;
+  return driver === null && isAbandoned ? restoreSteps(host, address, earlier) : [];
 }
 
 /** The override makes it that driver and no other, also one that does not list the device's ID. */
-function returnSteps(host: Host, address: Bdf, earlier: EarlierBinding): Step[] {
+function restoreSteps(host: Host, address: Bdf, earlier: EarlierBinding | null): Step[] {
+  if (earlier === null)
+    return [override(host, address, null), probe(host, address), forget(host, address)];
   const { driver, driver_override: before } = earlier;
-  if (driver === null) return [override(host, address, before)];
-  const hint = `load the driver, then try again: modprobe ${driver} && p2pmem unbind ${address}`;
-  return [
-    override(host, address, driver),
-    probe(host, address),
-    expectDriver(host, address, driver, hint),
-    override(host, address, before),
-  ];
+  const hint = `load the driver, then try again: sudo modprobe ${driver} && sudo p2pmem unbind ${address}`;
+  const toDriver =
+    driver === null
+      ? []
+      : [
+          override(host, address, driver),
+          probe(host, address),
+          expectDriver(host, address, driver, hint),
+        ];
+  return [...toDriver, override(host, address, before), forget(host, address)];
 }

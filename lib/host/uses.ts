@@ -1,46 +1,41 @@
 import { constants } from "node:fs";
 import type { Bdf } from "../pci/bdf.js";
+import type { PciFunction } from "../pci/function.js";
+import { PCI_BASE_CLASS_NETWORK, PCI_BASE_CLASS_SHIFT } from "../pci/spec.js";
+import type { Condition } from "./condition.js";
 import { type Host, pciPath } from "./host.js";
+import { devicesOf, type KernelDevice } from "./kernel-devices.js";
+import { nvidiaConditions } from "./nvidia.js";
+import { notOpen, openDevices, type OpenDevices } from "./processes.js";
 import { IFF_UP } from "./spec.js";
-
-/** What must hold before a driver may lose a device: as a shell would ask, and what was found. */
-export interface Condition {
-  /** A command that succeeds where it holds. */
-  readonly shell: string;
-  /** What contradicts it, in words; null where it holds. */
-  readonly violation: string | null;
-}
-
-/** A device that the kernel's drivers made of a PCI function: a disk, a network interface. */
-interface KernelDevice {
-  readonly name: string;
-  /** `block`, `net`, `drm` and so on. */
-  readonly subsystem: string;
-  readonly path: string;
-  /** Its file, `/dev/nvme0n1`; null where it has none. */
-  readonly file: string | null;
-}
+import { currentDriver } from "./steps.js";
+import { targetConditions } from "./targets.js";
+import { PCI_STUB } from "./viability.js";
 
 /**
  * The conditions under which nothing on this host uses a PCI function, whatever kind of device it
- * is: everything below it in sysfs is looked at. `openFiles`: see openDeviceFiles().
+ * is: everything below it in sysfs is looked at.
  */
 export function unusedConditions(
   host: Host,
-  address: Bdf,
-  openFiles: ReadonlyMap<string, string[]>,
+  fn: PciFunction,
+  opened: OpenDevices = openDevices(host),
 ): Condition[] {
+  const { address } = fn;
   const devices = devicesOf(host, address);
-  const isBlock = ({ subsystem }: KernelDevice): boolean => subsystem === "block";
+  const disks = devices.filter(({ subsystem }) => subsystem === "block");
   const conditions = [
     ...functionConditions(host, address),
-    ...devices.filter(isBlock).flatMap((device) => blockConditions(host, device)),
+    ...disks.flatMap((device) => blockConditions(host, device)),
     ...devices.flatMap((device) => otherConditions(host, device)),
-    ...openConditions(devices, openFiles),
+    ...namespaceCondition(host, fn, devices),
+    ...targetConditions(host, devices),
+    ...devices.flatMap((device) => openCondition(device, opened)),
+    ...nvidiaConditions(host, address, opened),
   ];
   // A mount, a holder or swap explains a device that is held exclusively, or whose partition is.
   const isExplained = conditions.some(({ violation }) => violation !== null);
-  const exclusive = devices.filter(isBlock).flatMap((device) => exclusiveCondition(host, device));
+  const exclusive = disks.flatMap((device) => exclusiveCondition(host, device));
   return [
     ...conditions,
     ...exclusive.map((condition) => (isExplained ? { ...condition, violation: null } : condition)),
@@ -63,10 +58,11 @@ function functionConditions(host: Host, address: Bdf): Condition[] {
   ];
 }
 
-function blockConditions(host: Host, { file, path }: KernelDevice): Condition[] {
+function blockConditions(host: Host, device: KernelDevice): Condition[] {
+  const { file, path } = device;
   // The paths of NVMe native multipath are hidden block devices without a file.
-  const number = host.read(`${path}/dev`);
-  if (file === null || number === null) return [];
+  if (file === null || device.number === null) return [];
+  const number = device.number.slice(1);
   const mounts = mountPoints(host, number, file);
   const swaps = (host.read("/proc/swaps") ?? "").split("\n");
   const isSwap = swaps.some((line) => line.split(/\s/)[0] === file);
@@ -160,56 +156,31 @@ function otherConditions(host: Host, { name, subsystem, path }: KernelDevice): C
   return [];
 }
 
-/** A program may have a device file open without O_EXCL: a database, a virtual machine. */
-function openConditions(
-  devices: readonly KernelDevice[],
-  openFiles: ReadonlyMap<string, string[]>,
-): Condition[] {
-  return devices.flatMap(({ file }) => {
-    if (file === null) return [];
-    const found = openFiles.get(file);
-    return [
-      {
-        shell: `! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q ' -> ${file}$'`,
-        violation: found === undefined ? null : `${file} is open in ${found.join(", ")}`,
-      },
-    ];
-  });
-}
-
-/** Everything below the function, and what NVMe native multipath puts elsewhere. */
-function devicesOf(host: Host, address: Bdf): KernelDevice[] {
-  const path = host.realPath(pciPath(address));
-  if (path === null) return [];
-  const below = devicesBelow(host, path);
-  const controllers = below.filter(({ subsystem }) => subsystem === "nvme");
-  return [...below, ...controllers.flatMap(({ name }) => multipathHeads(host, name))];
-}
-
-function devicesBelow(host: Host, path: string): KernelDevice[] {
-  return host.directories(path).flatMap((name) => {
-    const below = `${path}/${name}`;
-    const subsystem = host.linkName(`${below}/subsystem`);
-    const device =
-      subsystem === null ? [] : [{ name, subsystem, path: below, file: deviceFile(host, below) }];
-    return [...device, ...devicesBelow(host, below)];
-  });
-}
-
-function deviceFile(host: Host, path: string): string | null {
-  const name = /^DEVNAME=(.*)$/m.exec(host.read(`${path}/uevent`) ?? "")?.[1];
-  return name === undefined ? null : `/dev/${name}`;
-}
-
 /**
- * linux/drivers/nvme/host/multipath.c: the disk that users see (nvme0n1) belongs to the subsystem;
- * below the controller is only a path to it (nvme0c0n1). The subsystem links to its controllers.
+ * A network interface that was moved to another network namespace, a container's, is not shown
+ * below its function (linux/net/core/net-sysfs.c). pci-stub makes none at all.
  */
-function multipathHeads(host: Host, controller: string): KernelDevice[] {
-  const subsystems = "/sys/class/nvme-subsystem";
-  return host.list(subsystems).flatMap((name) => {
-    const path = host.realPath(`${subsystems}/${name}`);
-    if (path === null || host.readLink(`${path}/${controller}`) === null) return [];
-    return devicesBelow(host, path);
-  });
+function namespaceCondition(
+  host: Host,
+  { address, classCode }: PciFunction,
+  devices: readonly KernelDevice[],
+): Condition[] {
+  const driver = currentDriver(host, address);
+  if (classCode >>> PCI_BASE_CLASS_SHIFT !== PCI_BASE_CLASS_NETWORK) return [];
+  if (driver === null || driver === PCI_STUB) return [];
+  const isSeen = devices.some(({ subsystem }) => subsystem === "net");
+  return [
+    {
+      shell: `find ${pciPath(address)}/ -path '*/net/*' -name ifindex | grep -q .`,
+      violation: isSeen
+        ? null
+        : `the network interface that ${driver} made of it cannot be seen: ` +
+          "it may be in another network namespace",
+    },
+  ];
+}
+
+/** A program may have a device open without O_EXCL: a database, a virtual machine. */
+function openCondition({ file, number }: KernelDevice, opened: OpenDevices): Condition[] {
+  return number === null ? [] : [notOpen(file ?? number, number, opened)];
 }

@@ -1,12 +1,19 @@
 import type { PciFunction } from "../pci/function.js";
-import { PCI_BASE_CLASS_BRIDGE } from "./spec.js";
+import { PCI_CLASS_SHIFT } from "../pci/spec.js";
+import { PCI_CLASS_BRIDGE_HOST, PCI_CLASS_BRIDGE_ISA } from "./spec.js";
+
+export const PCI_STUB = "pci-stub";
 
 /** Drivers that leave a group to VFIO: they do no DMA of their own (`driver_managed_dma`). */
-const NEUTRAL_DRIVERS = new Set(["pcieport", "pci-stub"]);
+const NEUTRAL_DRIVERS = new Set(["pcieport", PCI_STUB]);
 
-/** Of any kind: to another bus, to the host, to ISA. */
+/**
+ * To another bus, to the host, to ISA or LPC. Other functions of the class are devices like any
+ * other: non-transparent bridges, a switch's management function.
+ */
 export function isBridge(fn: PciFunction): boolean {
-  return fn.isBridge || fn.classCode >>> 16 === PCI_BASE_CLASS_BRIDGE;
+  const subclass = fn.classCode >>> PCI_CLASS_SHIFT;
+  return fn.isBridge || subclass === PCI_CLASS_BRIDGE_HOST || subclass === PCI_CLASS_BRIDGE_ISA;
 }
 
 /** linux/drivers/iommu/iommu.c, iommu_group_claim_dma_owner(): functions without a driver do not. */

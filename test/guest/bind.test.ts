@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, existsSync, mkdtempSync, openSync, rmdirSync } from "node:fs";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdirSync, mkdtempSync, openSync } from "node:fs";
+import { readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { addon } from "#lib/addon.js";
 import { P2pError } from "#lib/errors.js";
@@ -14,6 +14,7 @@ import { BindPlan } from "#lib/host/bind.js";
 import { groupFile, Host, pciPath } from "#lib/host/host.js";
 import { recordPath } from "#lib/host/record.js";
 import { UnbindPlan } from "#lib/host/unbind.js";
+import { unusedConditions } from "#lib/host/uses.js";
 import { parseBdf, type Bdf } from "#lib/pci/bdf.js";
 import { p2pmem } from "../support/command.js";
 import { deviceReport } from "../support/result-schema.js";
@@ -168,6 +169,53 @@ describe("bindings on a real kernel", () => {
         } finally {
           child.stdin?.end();
           await once(child, "close");
+        }
+      });
+
+      it("bind refuses it while a program has it open by another name, as in a container", async () => {
+        const name = "/run/xvdc";
+        run("cp", "-a", disk, name);
+        const fd = openSync(name, "r");
+        const child = spawn("cat", { stdio: ["pipe", "ignore", "ignore", fd] });
+        closeSync(fd);
+        await once(child, "spawn");
+        try {
+          const free = unusedConditions(host, host.pci().get(nvme1)).map(({ shell }) => shell);
+          assert.notEqual(spawnSync("sh", ["-c", free.join(" &&\n")]).status, 0);
+          assertBusy(new RegExp(`${disk} is open in cat \\(pid ${child.pid}\\)$`));
+        } finally {
+          child.stdin?.end();
+          await once(child, "close");
+          rmSync(name);
+        }
+      });
+
+      it("bind refuses it while the kernel gives it to other hosts, or may do so", () => {
+        const configuration = "/sys/kernel/config";
+        const subsystem = `${configuration}/nvmet/subsystems/p2pmem`;
+        const namespace = `${subsystem}/namespaces/1`;
+        const areMet = (): boolean => {
+          const commands = unusedConditions(host, host.pci().get(nvme1)).map(({ shell }) => shell);
+          return spawnSync("sh", ["-c", commands.join(" &&\n")]).status === 0;
+        };
+        run("modprobe", "nvmet");
+        spawnSync("umount", [configuration]);
+        try {
+          assertBusy(/whether the NVMe-oF target exports it cannot be seen/);
+          assert.equal(areMet(), false);
+          run("mount", "-t", "configfs", "none", configuration);
+          assert.equal(areMet(), true);
+          mkdirSync(subsystem);
+          mkdirSync(namespace);
+          writeFileSync(`${namespace}/device_path`, disk);
+          assert.equal(areMet(), true);
+          writeFileSync(`${namespace}/enable`, "1");
+          assertBusy(new RegExp(`${disk} is exported by the NVMe-oF target \\(${namespace}\\)$`));
+          assert.equal(areMet(), false);
+        } finally {
+          if (existsSync(namespace)) rmdirSync(namespace);
+          if (existsSync(subsystem)) rmdirSync(subsystem);
+          run("modprobe", "--remove", "nvmet");
         }
       });
 

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import type { NativeAddon } from "#lib/addon.js";
-import { Host, type ProgramResult } from "#lib/host/host.js";
+import { type DeviceNumber, Host, type ProgramResult } from "#lib/host/host.js";
 import { type FakeFunction, fakeFunction } from "./fake-pci.js";
 
 const DRIVERS = "/sys/bus/pci/drivers";
@@ -27,13 +27,19 @@ export class FakeHost extends Host {
   /** Programs that were run, and attributes that were written. */
   readonly actions: string[] = [];
   readonly owners = new Map<string, number>();
-  readonly users: Record<string, number> = { alice: 1000 };
+  /** What the device files stand for. */
+  readonly nodes = new Map<string, DeviceNumber>();
+  readonly users: Record<string, number> = { alice: 1000, bob: 1001 };
   /** Files that cannot be opened, with the errno. */
   readonly refusals = new Map<string, string>();
   /** Writes of this value to a file of this name fail. */
   failingWrite: { name: string; value: string } | null = null;
   /** Drivers whose probe fails. */
   readonly failingDrivers = new Set<string>();
+  /** Changes that are made before all others fail, as if the process had ended. */
+  changesLeft = Infinity;
+  /** Called before each change, with what it is. */
+  beforeChange: (action: string) => void = () => undefined;
   canLoadModules = true;
   facts = { uid: 0, kernelRelease: "7.1.0-test", nodeVersion: "20.19.0" };
   nativeAddon: (() => NativeAddon) | null = null;
@@ -106,7 +112,16 @@ export class FakeHost extends Host {
     this.link(`${path}/subsystem`, `/sys/class/${subsystem}`);
     for (const [name, text] of Object.entries(files)) this.file(`${path}/${name}`, text);
     const device = /^DEVNAME=(.*)$/m.exec(files.uevent ?? "")?.[1];
-    if (device !== undefined) this.file(`/dev/${device}`, "");
+    if (device === undefined) return;
+    const number = files.dev?.trim();
+    const kind = subsystem === "block" ? "b" : "c";
+    this.node(`/dev/${device}`, number === undefined ? null : (`${kind}${number}` as DeviceNumber));
+  }
+
+  /** A device file, of whatever name. */
+  node(path: string, number: DeviceNumber | null): void {
+    this.file(path, "");
+    if (number !== null) this.nodes.set(path, number);
   }
 
   disk(path: string, number: string): void {
@@ -150,6 +165,11 @@ export class FakeHost extends Host {
     return this.refusals.get(path) ?? super.tryOpen(path, flags);
   }
 
+  override deviceNumber(path: string): DeviceNumber | null {
+    const opened = path.startsWith("/proc/") ? this.readLink(path) : path;
+    return this.nodes.get(this.realPath(opened ?? "") ?? opened ?? "") ?? null;
+  }
+
   override accessProblem(path: string): string | null {
     return this.refusals.get(path) ?? super.accessProblem(path);
   }
@@ -159,23 +179,42 @@ export class FakeHost extends Host {
   }
 
   override chown(path: string, uid: number): void {
+    this.#change(`chown ${uid} ${path}`);
     if (!this.exists(path)) throw errnoError("ENOENT");
     this.owners.set(path, uid);
   }
 
+  override createFile(path: string, text: string): void {
+    this.#change(`create ${path}`);
+    super.createFile(path, text);
+  }
+
+  override remove(path: string): void {
+    this.#change(`remove ${path}`);
+    super.remove(path);
+  }
+
   override run(program: string, ...args: string[]): ProgramResult {
     this.actions.push([program, ...args].join(" "));
+    if (program === "udevadm") return { status: 0, stdout: "", stderr: "" };
     if (program === "id") {
       const uid = this.users[args.at(-1)!];
       return { status: uid === undefined ? 1 : 0, stdout: String(uid ?? ""), stderr: "" };
     }
     if (program !== "modprobe" || !this.canLoadModules)
       return { status: 1, stdout: "", stderr: "modprobe: FATAL: Module vfio-pci not found" };
-    if (!args.includes("--dry-run")) this.driver(args.at(-1)!);
+    if (!args.includes("--dry-run")) this.loadDriver(args.at(-1)!);
     return { status: 0, stdout: "", stderr: "" };
   }
 
+  /** As modprobe(8) does: the driver takes every device without one that it matches. */
+  loadDriver(name: string): void {
+    this.driver(name);
+    for (const address of this.#functions.keys()) this.#probe(address);
+  }
+
   override write(path: string, text: string): void {
+    this.#change(`${text.trim()} > ${path}`);
     this.actions.push(`${text.trim()} > ${path}`);
     const name = basename(path);
     const value = text.trim();
@@ -187,6 +226,11 @@ export class FakeHost extends Host {
     else if (name === "bind") this.#bind(value, basename(dirname(path)));
     else if (name === "drivers_probe") this.#probe(value);
     else throw errnoError("EACCES");
+  }
+
+  #change(action: string): void {
+    this.beforeChange(action);
+    if (this.changesLeft-- <= 0) throw errnoError("EINTR");
   }
 
   #probe(address: string): void {
@@ -205,7 +249,8 @@ export class FakeHost extends Host {
     this.driver(driver);
     this.link(`/sys/bus/pci/devices/${address}/driver`, `${DRIVERS}/${driver}`);
     const group = this.#functions.get(address)?.iommuGroup;
-    if (driver === "vfio-pci" && group !== undefined) this.file(`/dev/vfio/${group}`, "");
+    if (driver === "vfio-pci" && group !== undefined)
+      this.node(`/dev/vfio/${group}`, `c240:${group}`);
   }
 
   #unbind(address: string): void {
@@ -215,6 +260,6 @@ export class FakeHost extends Host {
     const isKept = [...this.#functions.values()].some(
       (fn) => fn.iommuGroup === group && this.driverOf(fn.address) === "vfio-pci",
     );
-    if (!isKept) this.remove(`/dev/vfio/${group}`);
+    if (!isKept) super.remove(`/dev/vfio/${group}`);
   }
 }

@@ -89,8 +89,9 @@ describe("bindings", () => {
       const { commands } = new BindPlan(host, [NVME], {});
       assert.deepEqual(drivers(), NATURAL);
       const device = `/sys/bus/pci/devices/${NVME}`;
-      assert.deepEqual(commands.slice(-6), [
-        `mkdir -p /run/p2pmem/bindings && echo '{"driver":"nvme","driver_override":null}' >/run/p2pmem/bindings/${NVME}`,
+      assert.deepEqual(commands.slice(-7), [
+        `mkdir -p /run/p2pmem/bindings && echo '{"id":"0x1b36 0x0010","driver":"nvme","driver_override":null}' >/run/p2pmem/bindings/${NVME}`,
+        commands.slice(0, -7).join(" &&\n"),
         `echo ${NVME} >${device}/driver/unbind`,
         `echo vfio-pci >${device}/driver_override`,
         `echo ${NVME} >/sys/bus/pci/drivers_probe`,
@@ -202,6 +203,108 @@ describe("bindings", () => {
       assert.equal(error.code, "BAD_USER");
       assert.ok(error.isUsage);
     });
+
+    it("lets udev finish before it gives a group's file away, and looks whether it stays so", () => {
+      bind([NVME], { user: "alice" });
+      assert.equal(host.actions.at(-1), "udevadm settle --timeout=10");
+      host.chown = () => undefined;
+      assert.throws(() => bind([NVME], { user: "bob" }), {
+        code: "BIND_FAILED",
+        message: /\/dev\/vfio\/1 belongs to user 1000, not to bob/,
+      });
+    });
+
+    it("leaves a group's file that somebody has open with its user", () => {
+      bind([NVME], { user: "alice" });
+      host.refusals.set("/dev/vfio/1", "EBUSY");
+      host.process(816, "qemu", "/dev/vfio/1");
+      const { code, message } = refusal(() => bind([NVME], { user: "bob" }));
+      assert.equal(code, "IN_USE");
+      assert.match(message, /qemu \(pid 816\)/);
+      assert.equal(host.owners.get("/dev/vfio/1"), 1000);
+      // Nothing would change for its own user.
+      bind([NVME], { user: "alice" });
+    });
+
+    it("looks again right before a device is detached, and gives the others back", () => {
+      host.node("/dev/hwrng", "c10:183");
+      host.kernelDevice(`/sys/devices/pci0000:00/${RNG}/rng`, "misc", {
+        ...{ dev: "10:183\n", uevent: "DEVNAME=hwrng\n" },
+      });
+      const detached = `${NVME} > /sys/bus/pci/devices/${NVME}/driver/unbind`;
+      host.beforeChange = (action) => {
+        if (action !== detached) return;
+        host.process(817, "dd", "/dev/hwrng");
+        host.beforeChange = () => undefined;
+      };
+      assert.throws(() => bind([NVME, RNG]), {
+        code: "DEVICE_BUSY",
+        message: new RegExp(`^${RNG} is in use: /dev/hwrng is open in dd .*${NVME} has nvme`),
+      });
+      assert.deepEqual(drivers(), NATURAL);
+      assert.ok(!host.actions.some((action) => action.startsWith(`${RNG} > `)));
+    });
+
+    it("takes endpoints that are bridges by their class only", () => {
+      const address = parseBdf("0000:06:00.0");
+      host.pciFunction({ address, classCode: 0x068000, driver: "switchtec", iommuGroup: 6 });
+      bind([address]);
+      assert.equal(host.driverOf(address), "vfio-pci");
+    });
+  });
+
+  describe("a bind or unbind that was interrupted", () => {
+    const changesOf = (work: () => unknown): number => {
+      let changes = 0;
+      host.beforeChange = () => {
+        changes++;
+      };
+      work();
+      host.beforeChange = () => undefined;
+      return changes;
+    };
+
+    const interrupted = (changes: number, work: () => unknown): void => {
+      host.changesLeft = changes;
+      try {
+        work();
+      } catch {
+        // As far as it came.
+      }
+      host.changesLeft = Infinity;
+    };
+
+    const assertNatural = (title: string): void => {
+      assert.deepEqual(drivers(), NATURAL, title);
+      for (const address of [NVME, ...PAIR]) {
+        assert.equal(host.overrideOf(address), "(null)", title);
+        assert.equal(host.read(recordPath(address)), null, title);
+      }
+    };
+
+    for (const next of ["unbind", "another bind and its unbind"])
+      it(`is put right by ${next}, wherever that was`, () => {
+        const devices = [NVME, ...PAIR];
+        const [binding, unbinding] = [
+          changesOf(() => bind(devices, { user: "alice" })),
+          changesOf(() => unbind(...devices)),
+        ];
+        assert.ok(binding >= 12 && unbinding >= 12);
+        const mend = (title: string): void => {
+          if (next !== "unbind") bind(devices);
+          unbind(...devices);
+          assertNatural(title);
+        };
+        for (let changes = 0; changes <= binding; changes++) {
+          interrupted(changes, () => bind(devices, { user: "alice" }));
+          mend(`bind, after ${changes} changes`);
+        }
+        for (let changes = 0; changes <= unbinding; changes++) {
+          bind(devices, { user: "alice" });
+          interrupted(changes, () => unbind(...devices));
+          mend(`unbind, after ${changes} changes`);
+        }
+      });
   });
 
   describe("bind, where a step fails", () => {
@@ -286,6 +389,13 @@ describe("bindings", () => {
       assert.deepEqual([devices[0]?.driver, devices[0]?.recorded], ["nvme", false]);
     });
 
+    it("takes the record of another device that had the address for none", () => {
+      bind([EDU], { group: true });
+      host.write(`/sys/bus/pci/devices/${EDU}/driver/unbind`, EDU);
+      host.file(`/sys/bus/pci/devices/${EDU}/device`, "0x0011\n");
+      assert.equal(unbind(EDU).devices[0]?.recorded, false);
+    });
+
     it("takes a record that cannot be read for none", () => {
       bind([NVME]);
       host.file(recordPath(NVME), '{"driver":');
@@ -297,6 +407,38 @@ describe("bindings", () => {
       const { devices, commands } = unbind(NVME);
       assert.deepEqual([devices[0]?.driver, devices[0]?.changed], ["nvme", false]);
       assert.deepEqual(commands, []);
+    });
+
+    it("leaves a device alone that has no driver, where bind has not taken it", () => {
+      host.file(`/sys/bus/pci/devices/${EDU}/driver_override`, "uio\n");
+      const { devices, commands } = unbind(EDU);
+      assert.deepEqual([devices[0]?.driver, devices[0]?.changed], [null, false]);
+      assert.deepEqual(commands, []);
+      assert.equal(host.overrideOf(EDU), "uio");
+    });
+
+    it("goes on with the others where one device fails, and says all that failed", () => {
+      bind([NVME, ...PAIR]);
+      host.removeDriver("nvme");
+      assert.throws(() => unbind(NVME, ...PAIR), { code: "BIND_FAILED", message: /did not get/ });
+      assert.deepEqual(drivers(), [null, "virtio-pci", null]);
+      bind([NVME, ...PAIR]);
+      host.removeDriver("virtio-pci");
+      assert.throws(() => unbind(NVME, ...PAIR), {
+        code: "BIND_FAILED",
+        message: new RegExp(`${NVME} did not .*; ${RNG} did not get the driver virtio-pci`),
+      });
+    });
+
+    it("gives a group back to its user that was opened after it looked", () => {
+      bind([NVME], { user: "alice" });
+      bind(PAIR, { user: "alice" });
+      host.beforeChange = (action) => {
+        if (action === "chown 0 /dev/vfio/1") host.refusals.set("/dev/vfio/1", "EBUSY");
+      };
+      assert.throws(() => unbind(NVME, ...PAIR), { code: "IN_USE" });
+      assert.deepEqual(drivers(), ["vfio-pci", "virtio-pci", null]);
+      assert.equal(host.owners.get("/dev/vfio/1"), 1000);
     });
 
     it("takes the group's file from the user it was given to", () => {
@@ -324,12 +466,15 @@ describe("bindings", () => {
         (error) =>
           error instanceof P2pError &&
           error.code === "BIND_FAILED" &&
-          (error.hint ?? "").endsWith(`modprobe nvme && p2pmem unbind ${NVME}`),
+          (error.hint ?? "").endsWith(`modprobe nvme && sudo p2pmem unbind ${NVME}`),
       );
-      host.driver("nvme");
+      // What the hint says.
+      host.run("modprobe", "nvme");
+      assert.deepEqual([host.driverOf(NVME), host.overrideOf(NVME)], ["nvme", "nvme"]);
       unbind(NVME);
       assert.equal(host.driverOf(NVME), "nvme");
       assert.equal(host.overrideOf(NVME), "(null)");
+      assert.equal(host.read(recordPath(NVME)), null);
     });
 
     it("says what is left to do where a write fails", () => {

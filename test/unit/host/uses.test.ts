@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { openDeviceFiles } from "#lib/host/processes.js";
-import { type Condition, unusedConditions } from "#lib/host/uses.js";
+import type { Condition } from "#lib/host/condition.js";
+import { unusedConditions } from "#lib/host/uses.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { FakeHost } from "../../support/fake-host.js";
 
@@ -15,7 +15,9 @@ describe("what uses a device", () => {
   beforeEach(() => {
     host = new FakeHost();
     path = host.pciFunction({ address: ADDRESS, driver: "nvme", iommuGroup: 1 });
-    host.kernelDevice(`${path}/nvme/nvme0`, "nvme", { uevent: "DEVNAME=nvme0\n" });
+    host.kernelDevice(`${path}/nvme/nvme0`, "nvme", {
+      ...{ dev: "241:0\n", uevent: "DEVNAME=nvme0\n" },
+    });
     disk = `${path}/nvme/nvme0/nvme0n1`;
     host.disk(disk, "259:0");
     host.disk(`${disk}/nvme0n1p1`, "259:1");
@@ -25,7 +27,7 @@ describe("what uses a device", () => {
     host.destroy();
   });
 
-  const conditions = (): Condition[] => unusedConditions(host, ADDRESS, openDeviceFiles(host));
+  const conditions = (): Condition[] => unusedConditions(host, host.pci().get(ADDRESS));
   const uses = (): string[] => conditions().flatMap(({ violation }) => violation ?? []);
 
   const mounted = (number: string, point: string, source: string): void =>
@@ -96,6 +98,132 @@ describe("what uses a device", () => {
     assert.deepEqual(uses(), []);
     host.process(4711, "postgres", "/dev/nvme0");
     assert.deepEqual(uses(), ["/dev/nvme0 is open in postgres (pid 4711)"]);
+  });
+
+  it("is a program that has it open under another name, as containers do", () => {
+    host.node("/dev/xvdc", "b259:1");
+    host.node("/dev/other", "c259:1");
+    host.process(4712, "qemu", "/dev/xvdc");
+    host.process(4713, "cat", "/dev/other");
+    assert.deepEqual(uses(), ["/dev/nvme0n1p1 is open in qemu (pid 4712)"]);
+  });
+
+  it("asks a shell for open files by their kind and number, in hexadecimal", () => {
+    const commands = conditions().map(({ shell }) => shell);
+    const asked = commands.filter((line) => line.includes("/fd"));
+    assert.ok(asked.some((line) => line.endsWith("grep -q '^6... 103:1$'")));
+    assert.ok(asked.some((line) => line.endsWith("grep -q '^2... f1:0$'")));
+  });
+
+  describe("given to other hosts", () => {
+    const CONFIGFS = "/sys/kernel/config";
+    const SUBSYSTEM = `${CONFIGFS}/nvmet/subsystems/nqn.x`;
+
+    const exported = (folder: string, attribute: string, path: string): void => {
+      host.file(`${folder}/${attribute}`, `${path}\n`);
+      host.file(`${folder}/enable`, "1\n");
+    };
+
+    beforeEach(() => {
+      host.directory("/sys/module/nvmet");
+      host.directory("/sys/module/target_core_mod");
+      host.directory(`${CONFIGFS}/nvmet/subsystems`);
+      host.directory(`${CONFIGFS}/target/core/alua`);
+      host.link("/dev/disk/by-id/x", "/dev/nvme0n1p1");
+    });
+
+    it("is a namespace of the NVMe-oF target, by whatever path, while it is enabled", () => {
+      assert.deepEqual(uses(), []);
+      const namespace = `${SUBSYSTEM}/namespaces/1`;
+      exported(namespace, "device_path", "/dev/disk/by-id/x");
+      assert.deepEqual(uses(), [`/dev/nvme0n1p1 is exported by the NVMe-oF target (${namespace})`]);
+      host.file(`${namespace}/enable`, "0\n");
+      assert.deepEqual(uses(), []);
+    });
+
+    it("is a controller that the NVMe-oF target passes through", () => {
+      exported(`${SUBSYSTEM}/passthru`, "device_path", "/dev/nvme0");
+      assert.deepEqual(uses(), [
+        `/dev/nvme0 is exported by the NVMe-oF target (${SUBSYSTEM}/passthru)`,
+      ]);
+    });
+
+    it("is a backstore of the SCSI target", () => {
+      const backstore = `${CONFIGFS}/target/core/iblock_0/disk`;
+      exported(backstore, "udev_path", "/dev/disk/by-id/x");
+      assert.deepEqual(uses(), [`/dev/nvme0n1p1 is exported by the SCSI target (${backstore})`]);
+    });
+
+    it("is not another disk", () => {
+      host.node("/dev/nvme7n1", "b259:7");
+      exported(`${SUBSYSTEM}/namespaces/1`, "device_path", "/dev/nvme7n1");
+      assert.deepEqual(uses(), []);
+    });
+
+    it("is unknown, which counts as a use, where configfs is not mounted", () => {
+      host.removeTree(CONFIGFS);
+      assert.deepEqual(
+        uses().map((use) => use.slice(0, use.indexOf(":"))),
+        [
+          "whether the NVMe-oF target exports it cannot be seen",
+          "whether the SCSI target exports it cannot be seen",
+        ],
+      );
+    });
+  });
+
+  describe("that is a network card", () => {
+    const drive = (driver?: string): void => {
+      host.pciFunction({
+        ...{ address: "0000:04:00.0", classCode: 0x020000, iommuGroup: 2 },
+        ...(driver === undefined ? {} : { driver }),
+      });
+    };
+    const found = (): (string | null)[] =>
+      unusedConditions(host, host.pci().get(parseBdf("0000:04:00.0"))).map((one) => one.violation);
+
+    it("is one whose interface is not to be seen: another network namespace may have it", () => {
+      drive("mlx5_core");
+      assert.match(found().join(), /^the network interface that mlx5_core made .* namespace$/);
+      const card = host.realPath("/sys/bus/pci/devices/0000:04:00.0");
+      host.kernelDevice(`${card}/net/eth1`, "net", { flags: "0x1002\n" });
+      assert.deepEqual(found(), [null, null]);
+    });
+
+    it("is none without a driver, or with one that makes no interfaces", () => {
+      drive();
+      assert.deepEqual(found(), []);
+      drive("pci-stub");
+      assert.deepEqual(found(), []);
+    });
+  });
+
+  describe("that is a GPU of the nvidia driver", () => {
+    const GPU = parseBdf("0000:05:00.0");
+    const INFORMATION = `/proc/driver/nvidia/gpus/${GPU}/information`;
+    const found = (): (string | null)[] =>
+      unusedConditions(host, host.pci().get(GPU)).map((one) => one.violation);
+
+    beforeEach(() => {
+      host.pciFunction({ address: GPU, classCode: 0x030200, driver: "nvidia", iommuGroup: 3 });
+      host.file(INFORMATION, "Model: \t\t X\nDevice Minor: \t 2\n");
+      host.node("/dev/nvidia2", "c195:2");
+    });
+
+    it("is a program that has its file open, under whatever name", () => {
+      assert.deepEqual(found(), [null]);
+      host.node("/dev/gpu", "c195:2");
+      host.process(99, "python3", "/dev/gpu");
+      assert.deepEqual(found(), ["/dev/nvidia2 is open in python3 (pid 99)"]);
+    });
+
+    it("is unknown, which counts as a use, where the file or its number is missing", () => {
+      host.remove("/dev/nvidia2");
+      host.nodes.delete("/dev/nvidia2");
+      assert.match(found().join(), /cannot be seen \(no \/dev\/nvidia2\)$/);
+      host.remove(INFORMATION);
+      assert.match(found().join(), /cannot be seen \(no \/proc\/driver\/nvidia/);
+    });
   });
 
   it("is whatever uses the disk that multipath puts above the controller's path to it", () => {

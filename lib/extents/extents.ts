@@ -1,5 +1,5 @@
 import { LengthIndex, NO_SLOT } from "./length-index.js";
-import type { Range } from "./ranges.js";
+import { merge, type Range } from "./ranges.js";
 
 /** No extent: there was no room. */
 export const NO_EXTENT = 0;
@@ -98,7 +98,32 @@ export class Extents {
     return extent;
   }
 
-  /** `extent`: what alloc() gave, and has not been freed since; this is not checked. */
+  /**
+   * The same, of just these pages: NO_EXTENT where one of them is not free. Takes time by the number
+   * of extents.
+   */
+  allocAt(start: number, length: number): number {
+    for (let extent = 1; extent < this.#records; extent++) {
+      if (!this.#isFree(extent) || start < this.start(extent)) continue;
+      if (start + length > this.start(extent) + this.length(extent)) continue;
+      this.#carve(extent, start, length);
+      this.#count++;
+      return extent;
+    }
+    return NO_EXTENT;
+  }
+
+  /** What is free, by address. Takes time by the number of extents. */
+  freeRanges(): Range[] {
+    const ranges: Range[] = [];
+    for (let extent = 1; extent < this.#records; extent++) {
+      const start = this.start(extent);
+      if (this.#isFree(extent)) ranges.push({ start, end: start + this.length(extent) });
+    }
+    return merge(ranges);
+  }
+
+  /** `extent`: what alloc() or allocAt() gave, and has not been freed since; this is not checked. */
   free(extent: number): void {
     const links = this.#links;
     const spans = this.#spans;
@@ -142,7 +167,7 @@ export class Extents {
 
   #withdraw(start: number, end: number): void {
     for (let extent = 1; extent < this.#records; extent++) {
-      if (this.#links[extent * LINKS + PREVIOUS] === 0) continue;
+      if (!this.#isFree(extent)) continue;
       const first = Math.max(start, this.start(extent));
       const last = Math.min(end, this.start(extent) + this.length(extent));
       // What is left on either side does not overlap: whether this loop meets it, too, is the same.
@@ -169,6 +194,10 @@ export class Extents {
   #firstOf(length: number): number {
     const slot = this.#index.ceiling(length);
     return slot === NO_SLOT ? NO_EXTENT : this.#index.id(slot);
+  }
+
+  #isFree(extent: number): boolean {
+    return this.#links[extent * LINKS + PREVIOUS] !== 0;
   }
 
   #fits(extent: number, length: number, alignment: number): boolean {

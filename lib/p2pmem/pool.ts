@@ -1,5 +1,6 @@
 import { P2pError } from "../errors.js";
 import { Extents, NO_EXTENT } from "../extents/extents.js";
+import type { Range } from "../extents/ranges.js";
 import { isPowerOfTwo } from "../units.js";
 import { Revocation, type RevokeListener } from "./revocation.js";
 
@@ -144,19 +145,39 @@ export class Pool {
     if (!Number.isSafeInteger(length) || length <= 0) throw badLength(length);
     if (alignment !== POOL_PAGE && !(alignment > POOL_PAGE && isPowerOfTwo(alignment)))
       throw badAlignment(length, alignment);
-    if (this.#revocation.error)
-      throw revoked(`${length} bytes to allocate`, this.#revocation.error);
-    if (!this.#isPublished) throw unpublished(length);
-    const extents = this.#extents;
+    this.#assertGives(length);
     const pages = Math.ceil(length / POOL_PAGE);
-    const extent = extents.alloc(pages, alignment / POOL_PAGE);
+    const extent = this.#extents.alloc(pages, alignment / POOL_PAGE);
     if (extent === NO_EXTENT) throw this.#noRoom(pages * POOL_PAGE, alignment);
-    if (extents.available < this.#low) this.#low = extents.available;
-    return handOut(this, extent, extents.start(extent), pages);
+    return this.#handOut(extent, pages);
   }
 
   /**
-   * Takes back what alloc() gave, also after unpublish() and revoke(): holders let go then.
+   * Just these bytes, whole pages: for what looks at certain places. Takes time by the number of
+   * pieces. Errors: NO_ROOM, UNPUBLISHED, REVOKED.
+   */
+  allocAt(offset: number, length: number): Allocation {
+    this.#assertGives(length);
+    const pages = length / POOL_PAGE;
+    const extent = this.#extents.allocAt(offset / POOL_PAGE, pages);
+    if (extent === NO_EXTENT)
+      throw new P2pError(
+        "NO_ROOM",
+        `${length} bytes of peer memory at offset ${offset} are not free`,
+        { hint: "freeRanges() has what is" },
+      );
+    return this.#handOut(extent, pages);
+  }
+
+  /** What is free, by address, in bytes. Takes time by the number of pieces. */
+  freeRanges(): Range[] {
+    return this.#extents
+      .freeRanges()
+      .map(({ start, end }) => ({ start: start * POOL_PAGE, end: end * POOL_PAGE }));
+  }
+
+  /**
+   * Takes back what alloc() or allocAt() gave, also after unpublish() and revoke(): holders let go then.
    * Errors: DOUBLE_FREE, FOREIGN_FREE for what another pool gave.
    */
   free(allocation: Allocation): void {
@@ -195,6 +216,18 @@ export class Pool {
    */
   revoke(error: P2pError): void {
     this.#revocation.revoke(error);
+  }
+
+  #assertGives(length: number): void {
+    if (this.#revocation.error)
+      throw revoked(`${length} bytes to allocate`, this.#revocation.error);
+    if (!this.#isPublished) throw unpublished(length);
+  }
+
+  #handOut(extent: number, pages: number): Allocation {
+    const extents = this.#extents;
+    if (extents.available < this.#low) this.#low = extents.available;
+    return handOut(this, extent, extents.start(extent), pages);
   }
 
   #noRoom(size: number, alignment: number): P2pError {

@@ -34,6 +34,23 @@ describe("Pool", () => {
     assert.equal(pool.largestFree, 3 * PAGE);
   });
 
+  it("gives certain bytes where they are free, and says what is", () => {
+    const pool = new Pool(8 * PAGE);
+    const pages = (start: number, end: number) => ({ start: start * PAGE, end: end * PAGE });
+    const middle = pool.allocAt(3 * PAGE, 2 * PAGE);
+    assert.deepEqual(place(middle), [3 * PAGE, 2 * PAGE]);
+    assert.deepEqual(pool.freeRanges(), [pages(0, 3), pages(5, 8)]);
+    for (const start of [2, 3, 4])
+      assert.throws(() => pool.allocAt(start * PAGE, 2 * PAGE), { code: "NO_ROOM" });
+    assert.throws(() => pool.allocAt(7 * PAGE, 2 * PAGE), { code: "NO_ROOM" });
+    assert.deepEqual(place(pool.allocAt(0, 3 * PAGE)), [0, 3 * PAGE]);
+    assert.equal(pool.peak, 5 * PAGE);
+    pool.free(middle);
+    assert.deepEqual(pool.freeRanges(), [pages(3, 8)]);
+    pool.unpublish();
+    assert.throws(() => pool.allocAt(3 * PAGE, PAGE), { code: "UNPUBLISHED" });
+  });
+
   it("aligns the offset, and goes on using what lies before it", () => {
     const pool = new Pool(8 * PAGE);
     pool.alloc(PAGE);

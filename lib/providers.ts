@@ -2,7 +2,7 @@ import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
 import type { NvmeController } from "./nvme/controller.js";
 import type { Provider } from "./p2pmem/provider.js";
-import { partOf, wholeRange } from "./p2pmem/provider-range.js";
+import { isPersistent, partOf, PMR_UNNAMED, wholeRange } from "./p2pmem/provider-range.js";
 import type {
   ProviderKind,
   ProviderRange,
@@ -40,7 +40,8 @@ export async function providerRanges(
 }
 
 /**
- * One of them by its name, or the first; or a part of one. A part may be named of any memory BAR:
+ * One of them by its name, or the first; or a part of one. Never a PMR that was not named: what it
+ * holds is meant to last (NVMe 1.4 §4.8), and a provider's memory is overwritten. A part may be named of any memory BAR:
  * that of an FPGA need not be prefetchable, and the user knows what is there.
  * Errors: NO_PROVIDER, which says what there is; BAD_RANGE.
  */
@@ -50,14 +51,19 @@ export function chooseRange(
   kind: ProviderKind | null,
   part: RangePart | null,
 ): ProviderRange {
-  const known = kind === null ? ranges[0] : ranges.find((range) => range.kind === kind);
+  const known = ranges.find((range) =>
+    kind === null ? !isPersistent(range) : range.kind === kind,
+  );
   if (part === null && known !== undefined) return known;
   const bar = fn.bars.find((bar) => bar !== null && `bar${bar.index}` === kind) ?? null;
   const whole = known ?? (bar && wholeBar(bar));
   if (part !== null && whole !== null) return partOf(fn, whole, part);
+  const isOnlyPersistent = kind === null && ranges.length > 0;
   throw new P2pError("NO_PROVIDER", `${fn.address} provides no ${kind ?? "memory"}`, {
     device: fn.address,
-    hint: hintFor(kind, bar, ranges),
+    hint: isOnlyPersistent
+      ? `it has ${PMR_UNNAMED}: name it, ${fn.address}/pmr, if it may be overwritten`
+      : hintFor(kind, bar, ranges),
   });
 }
 

@@ -105,7 +105,7 @@ export class Session implements AsyncDisposable {
 
   /**
    * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part,
-   * or just `BDF` for the first that providerRanges() has; opened, mapped and published on first use.
+   * or just `BDF` for the first that providerRanges() has, but for a PMR; opened, mapped and published on first use.
    * Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
    * and others; IN_USE where it overlaps one that is open; REVOKED while holders of one that was
    * revoked have not let go.

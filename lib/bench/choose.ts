@@ -3,6 +3,7 @@ import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import { byDistance, noProvider, reach, roomOf, type FindOptions } from "../p2pmem/find.js";
+import { isPersistent, PMR_UNNAMED } from "../p2pmem/provider-range.js";
 import type { PciFunction } from "../pci/function.js";
 import { peerPath } from "../pci/peer-path.js";
 import { slotStride } from "../copy/slots.js";
@@ -40,7 +41,7 @@ export async function chooseEndpoints(
 
 /**
  * What Session.findProvider() would find if all devices were open that can be: closest first they are
- * opened until one has room for a block of `bs` bytes. Errors: NO_PROVIDER, NO_ROOM, and why the
+ * opened until one has room for a block of `bs` bytes. Not a PMR, which must be named. Errors: NO_PROVIDER, NO_ROOM, and why the
  * first that was tried could not be opened.
  */
 export async function chooseProvider(
@@ -63,6 +64,10 @@ export async function chooseProvider(
   for (const { fn, distance } of byDistance(candidates, seed))
     for (const range of (await failures.orNull(session.providerRanges(fn.address))) ?? []) {
       const name = `${fn.address}/${range.label}`;
+      if (isPersistent(range)) {
+        refusals.push(`${name}: it is ${PMR_UNNAMED}`);
+        continue;
+      }
       let room = range.size;
       if (room >= size) {
         const provider = await failures.orNull(session.provider(name));

@@ -19,7 +19,7 @@ export const PROVIDER_FORM = "BDF[/cmb|/pmr|/barN[@OFFSET[+LENGTH]]]";
 /** Memory that a device offers, or part of it, as named on the command line: PROVIDER_FORM. */
 export interface ProviderSpec {
   device: Bdf;
-  /** null leaves the choice to the device: its CMB, else its largest memory BAR. */
+  /** null leaves the choice to the device: its CMB, else its largest memory BAR; never its PMR. */
   memory: ProviderKind | null;
   /** null: all of it. */
   part: RangePart | null;

@@ -26,6 +26,14 @@ export interface ReservedRange extends BarRange {
   readonly what: string;
 }
 
+/** Why a PMR is not taken by itself. */
+export const PMR_UNNAMED = "a PMR, which keeps what it holds and is used only where it is named";
+
+/** Whether what it holds is meant to last: not to be overwritten unless it was named. */
+export function isPersistent({ kind }: Pick<ProviderRange, "kind">): boolean {
+  return kind === "pmr";
+}
+
 /** All of a memory. */
 export function wholeRange(kind: ProviderKind, { bar, offset, size }: BarRange): ProviderRange {
   return { kind, bar, offset, size, label: kind };

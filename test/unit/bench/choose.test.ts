@@ -24,8 +24,10 @@ function fakeSession(facts: {
   /** Devices that cannot be opened. */
   broken?: string[];
   unbound?: string[];
+  /** Devices whose memory is a PMR. */
+  pmrs?: string[];
 }): { session: Session; opened: string[] } {
-  const { namespaces = {}, providers = {}, unbound = [], taken = {} } = facts;
+  const { namespaces = {}, providers = {}, unbound = [], taken = {}, pmrs = [] } = facts;
   const { hidden = [], broken = [] } = facts;
   const bar = { start: 0xf0000000, size: 2 ** 20, flags: PREFETCHABLE };
   const raw = fakeSwitch(0)
@@ -51,7 +53,9 @@ function fakeSession(facts: {
     providerRanges: (address: string) => {
       if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
       return Promise.resolve(
-        (providers[address] ?? []).map((size, i) => ({ label: `bar${i}`, size })),
+        (providers[address] ?? []).map((size, i) => ({
+          ...{ kind: pmrs.includes(address) ? "pmr" : `bar${i}`, label: `bar${i}`, size },
+        })),
       );
     },
     provider: (name: string) => {
@@ -171,6 +175,16 @@ describe("an automatic choice of the provider", () => {
     await assert.rejects(choose(facts, MIB), {
       code: "NO_ROOM",
       message: /1 MiB: .*03:00.0\/bar0: it has 64 KiB .*05:00.0\/bar0: it has 1020 KiB/,
+    });
+  });
+
+  it("takes no PMR, which keeps what it holds, and says that it must be named", async () => {
+    const pmrs = [nvme0, card];
+    const providers = { [nvme0]: [MIB], [card]: [MIB] };
+    assert.equal(await choose({ providers, pmrs: [nvme0] }), `${card}/bar0`);
+    await assert.rejects(choose({ providers, pmrs }), {
+      code: "NO_PROVIDER",
+      message: /05:00.0\/bar0: it is a PMR, .* only where it is named/,
     });
   });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { NativeDevice } from "#lib/addon.js";
 import type { Cmb } from "#lib/nvme/cmb.js";
 import type { NvmeController } from "#lib/nvme/controller.js";
+import { wholeRange } from "#lib/p2pmem/provider-range.js";
 import type { PciFunction } from "#lib/pci/function.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { chooseRange, providerRanges, reservedRanges } from "#lib/providers.js";
@@ -88,6 +89,20 @@ describe("The memory of a device", () => {
       ["cmb", null, "it has bar4, bar2"],
     ] as const)
       assert.throws(() => chooseRange(fn, ranges, kind, range), { code: "NO_PROVIDER", hint });
+  });
+});
+
+describe("A PMR, which keeps what it holds", () => {
+  const pmr = wholeRange("pmr", { bar: 4, offset: 0, size: MIB });
+  const bar2 = wholeRange("bar2", { bar: 2, offset: 0, size: MIB });
+
+  it("is what its name says, and never what just the device's name says", () => {
+    const fn = fpga();
+    assert.equal(chooseRange(fn, [pmr, bar2], "pmr", null), pmr);
+    assert.equal(chooseRange(fn, [pmr, bar2], null, null), bar2);
+    assert.throws(() => chooseRange(fn, [pmr], null, null), {
+      ...{ code: "NO_PROVIDER", hint: new RegExp(`^it has a PMR, .* name it, ${fn.address}/pmr,`) },
+    });
   });
 });
 

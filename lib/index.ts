@@ -16,9 +16,9 @@ export type { CopyMeasurement, CopyResult } from "./copy/result.js";
 export type { Traffic } from "./copy/traffic.js";
 export { Histogram } from "./copy/histogram.js";
 export { checkStamps, stampSource, verifyCopy } from "./copy/verify.js";
-export { provePath } from "./copy/prove.js";
-export type { PathProof, PathProofRequest, PathVerdict } from "./copy/prove.js";
-export type { LegOutcome, LegProof } from "./copy/prove-legs.js";
+export { provePath } from "./copy/proof/path.js";
+export type { PathProof, PathProofRequest, PathVerdict } from "./copy/proof/path.js";
+export type { LegOutcome, LegProof } from "./copy/proof/leg.js";
 export type { NativeDmaFault as DmaFault } from "./addon.js";
 export type { Verification } from "./copy/verify.js";
 

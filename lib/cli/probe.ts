@@ -2,7 +2,7 @@ import { Argument, type Command } from "commander";
 import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
 import { PROVIDER_FORM } from "../copy/endpoint.js";
 import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
-import { provePath, unprovedError, type PathProof } from "../copy/prove.js";
+import { provePath, unprovedError, type PathProof } from "../copy/proof/path.js";
 import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { valueOption, type GlobalOptions } from "./options.js";
@@ -25,7 +25,7 @@ export function addProbeCommand(program: Command): void {
     .addOption(
       valueOption(
         "--scratch <endpoint>",
-        "may be written and is restored, on a device without Compare",
+        "may be written and is restored, where Compare tells nothing",
         parseEndpoint,
       ),
     )
@@ -33,9 +33,10 @@ export function addProbeCommand(program: Command): void {
       "after",
       `
 A copy needs two legs, which decide: src writes to the peer memory, and dst reads from there.
-Devices write by NVMe Read, and read by NVMe Compare: only the peer memory is changed.
+Devices write by NVMe Read, and read by NVMe Compare: only the peer memory is changed, and what a
+PMR holds is put back.
 
-Exit codes: 0 proved, 3 it loses data, 1 neither could be shown.
+Exit codes: 0 proved; 3 no data passes, lost in silence or refused; 1 neither could be shown.
 
 Examples:
   p2pmem probe 0000:03:00.0 0000:05:00.0 0000:04:00.0
@@ -88,10 +89,10 @@ async function probe(
   return conclude(proof);
 }
 
-/** The exit code. Where neither was shown, standard error says what to do. */
+/** The exit code. Where nothing was shown, standard error says what to do. */
 function conclude({ verdict, legs }: PathProof): number {
   if (verdict === "proved") return EXIT.ok;
-  if (verdict === "loses data") return EXIT.mismatch;
+  if (verdict === "loses data" || verdict === "refused") return EXIT.mismatch;
   const { line, exitCode } = describeFailure(unprovedError(legs));
   process.stderr.write(`${line}\n`);
   return exitCode;

@@ -1,3 +1,4 @@
+import type { Range } from "../extents/ranges.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
@@ -13,6 +14,8 @@ export interface SlotBuffers {
   source: DmaVector;
   destination: DmaVector;
   handoff: HandoffJob;
+  /** The part of the provider that it is, in bytes; null without one. */
+  peer: Range | null;
   /** No DMA may be in flight. */
   close: () => void;
 }
@@ -60,6 +63,7 @@ function openPath(
       source: map(list, source.device),
       destination: map(list, destination.device),
       handoff: { kind: "none" },
+      peer: null,
     };
   }
   const peer = openPeer(session, provider, size, onRevoke, opened);
@@ -69,6 +73,7 @@ function openPath(
       source: map(peer.list, source.device),
       destination: map(peer.list, destination.device),
       handoff: { kind: "flush", memoryId: toId, offset: peer.offset },
+      peer: peer.range,
     };
   const host = openHost(session, size, opened);
   const fromOffsets = Float64Array.from({ length: count }, (_, slot) => slot * stride);
@@ -77,6 +82,7 @@ function openPath(
     source: map(host.list, source.device),
     destination: map(peer.list, destination.device),
     handoff: { kind: "copy", fromId: host.memoryId, toId, fromOffsets, toOffsets },
+    peer: peer.range,
   };
 }
 
@@ -99,7 +105,7 @@ function openPeer(
   size: number,
   onRevoke: () => void,
   opened: (() => void)[],
-): { list: ScatterList; offset: number } {
+): { list: ScatterList; offset: number; range: Range } {
   const allocation = provider.pool.alloc(size);
   opened.push(() => {
     provider.pool.free(allocation);
@@ -107,5 +113,5 @@ function openPeer(
   allocation.onRevoke(onRevoke);
   const { offset } = allocation;
   const list = new ScatterList(session.addressSpace).addPeer(provider, offset, size, allocation);
-  return { list, offset };
+  return { list, offset, range: { start: offset, end: offset + allocation.length } };
 }

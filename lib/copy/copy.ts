@@ -5,7 +5,7 @@ import { checkPlan } from "./check.js";
 import type { CheckedPlan } from "./check.js";
 import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
 import type { CopyPlan } from "./plan.js";
-import { proveFirstUse } from "./prove-first-use.js";
+import { proveFirstUse } from "./proof/first-use.js";
 import type { CopyMeasurement } from "./result.js";
 import { CopySetup } from "./setup.js";
 import { deriveTraffic, TrafficMeter, type Legs } from "./traffic.js";
@@ -16,8 +16,8 @@ const WATCH_MS = 100;
 /**
  * Copies as the plan says, in a thread of its own, and measures.
  *
- * On real devices a path through peer memory is proved before its first use in the session, since
- * success is no evidence of data there.
+ * On real devices a path is proved through the very peer memory that the run uses, the first time
+ * that the session uses it, since success is no evidence of data there.
  *
  * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
  * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION; TIMEOUT;
@@ -29,13 +29,15 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
   return session.operation(plan.signal, async (signal) => {
     const ranges = await checkPlan(session, plan);
     signal.throwIfAborted();
-    // The loopback machine is what its description says; p2pmem probe works there all the same.
-    if (session.platform.kind === "vfio") await proveFirstUse(session, plan, ranges);
-    signal.throwIfAborted();
     const setup = new CopySetup(session);
     let drained = true;
     try {
-      const job = await setup.open(plan, ranges);
+      const buffers = setup.openBuffers(plan, ranges);
+      // The loopback machine is what its description says; p2pmem probe works there all the same.
+      if (session.platform.kind === "vfio")
+        await proveFirstUse(session, plan, ranges, buffers.peer, signal);
+      signal.throwIfAborted();
+      const job = await setup.openJob(plan, ranges, buffers);
       const traffic = new TrafficMeter(session.platform);
       const { outcome, lost, thrown } = await supervise(
         session,

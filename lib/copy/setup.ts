@@ -4,7 +4,7 @@ import type { QueuePairHandle } from "../nvme/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
-import { openBuffers } from "./buffers.js";
+import { openBuffers, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
 import { Histogram } from "./histogram.js";
 import { ControlBlock } from "./job.js";
@@ -35,17 +35,22 @@ export class CopySetup {
   }
 
   /**
-   * Stops the run if its provider is revoked meanwhile.
-   * Errors: NO_ROOM, NO_MEMORY, MEMLOCK, those of ScatterList.map() and of creating queues.
+   * The memory of the run, which stops if its provider is revoked meanwhile.
+   * Errors: NO_ROOM, NO_MEMORY, MEMLOCK, those of ScatterList.map().
    */
-  async open(plan: CopyPlan, ranges: CheckedPlan): Promise<CopyJob> {
-    const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
-    const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
-    const { count: slots, stride } = ranges.slots;
+  openBuffers(plan: CopyPlan, ranges: CheckedPlan): SlotBuffers {
     const buffers = openBuffers(this.#session, plan, ranges.slots, () => {
       this.control.stop();
     });
     this.#memory.push(buffers.close);
+    return buffers;
+  }
+
+  /** `buffers`: what openBuffers() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
+  async openJob(plan: CopyPlan, ranges: CheckedPlan, buffers: SlotBuffers): Promise<CopyJob> {
+    const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
+    const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
+    const { count: slots, stride } = ranges.slots;
 
     const rangeBlocks = Math.ceil(ranges.length / plan.bs);
     const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;

@@ -6,6 +6,7 @@ import type { Bdf } from "../pci/bdf.js";
 const GENERIC = 0;
 const COMMAND_SPECIFIC = 1;
 const MEDIA = 2;
+const DATA_TRANSFER_ERROR = 0x04;
 const COMPARE_FAILURE = 0x85;
 
 /** Names as the figures 126 to 128 have them, by status code type and status code. */
@@ -15,7 +16,7 @@ const NAMES: Readonly<Record<number, Readonly<Record<number, string>>>> = {
     0x01: "Invalid Command Opcode",
     0x02: "Invalid Field in Command",
     0x03: "Command ID Conflict",
-    0x04: "Data Transfer Error",
+    [DATA_TRANSFER_ERROR]: "Data Transfer Error",
     0x05: "Commands Aborted due to Power Loss Notification",
     0x06: "Internal Error",
     0x07: "Command Abort Requested",
@@ -100,6 +101,15 @@ export function statusName(status: number): string {
   if (known !== undefined) return known;
   const kind = statusCodeType === 7 ? "vendor specific status" : "unknown status";
   return `${kind} (type ${statusCodeType}, code 0x${statusCode.toString(16)})`;
+}
+
+/** Whether the controller could not reach the memory of a command, in contrast to its medium. */
+export function isDataTransferError(error: unknown): boolean {
+  return (
+    error instanceof NvmeError &&
+    error.statusCodeType === GENERIC &&
+    error.statusCode === DATA_TRANSFER_ERROR
+  );
 }
 
 /** Whether a Compare command found its blocks to differ, in contrast to failing. */

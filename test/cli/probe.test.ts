@@ -108,9 +108,12 @@ root_ports:
     assert.equal(code, 0);
     assert.equal(stdout, "");
     const [head, ...legs] = readFileSync(file, "utf8").trimEnd().split("\r\n");
-    assert.match(head!, /^provider,client,device,direction,required,outcome,bytes,detail,verdict$/);
+    assert.match(
+      head!,
+      /^provider,client,device,direction,required,outcome,bytes,faults,detail,verdict$/,
+    );
     assert.equal(legs.length, 4);
-    for (const leg of legs) assert.match(leg, /,proved,\d+,[^,]+,proved$/);
+    for (const leg of legs) assert.match(leg, /,proved,\d+,0,[^,]+,proved$/);
   });
 
   const refusals: [title: string, code: string, exit: number, args: string[]][] = [

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkRanges } from "#lib/copy/check.js";
 import { parseEndpoint } from "#lib/copy/endpoint.js";
-import { proveFirstUse } from "#lib/copy/prove-first-use.js";
-import { provePath, unprovedError } from "#lib/copy/prove.js";
-import type { PathProof, PathProofRequest } from "#lib/copy/prove.js";
+import { proveFirstUse } from "#lib/copy/proof/first-use.js";
+import { provePath, unprovedError } from "#lib/copy/proof/path.js";
+import type { PathProof, PathProofRequest } from "#lib/copy/proof/path.js";
 import type { PeerMapping } from "#lib/dma/peer-mapping.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { Session } from "#lib/session.js";
@@ -19,9 +19,13 @@ import {
   store,
 } from "./machine.js";
 import type { Devices } from "./machine.js";
+import { readPeer, writePeer } from "../support/peer-bytes.js";
 
 const KIB = 1024;
 const RANGE = 64 * KIB;
+/** What a copy would have of the provider. */
+const HELD = { start: 0, end: RANGE };
+const NOBODY = new AbortController().signal;
 const FILLINGS: [string, Uint8Array][] = [
   ["random blocks", pattern(RANGE, 91)],
   ["blocks of zeros", new Uint8Array(RANGE)],
@@ -67,6 +71,10 @@ async function fill(session: Session, devices: string[], bytes: Uint8Array): Pro
   for (const device of devices) await store(session, await namespaceOf(session, device), 0, bytes);
 }
 
+function ends(provider: Provider): number[] {
+  return [0, provider.size - RANGE];
+}
+
 describe("the proof of a path", () => {
   let session: Session;
   let devices: Devices;
@@ -91,11 +99,14 @@ describe("the proof of a path", () => {
       const provider = await session.provider(`${devices[provides]}/${kind}`);
       const contents = pattern(RANGE, 90);
       await fill(session, [devices[src], devices[dst]], contents);
+      if (kind === "pmr") for (const at of ends(provider)) writePeer(provider, at, contents);
       const proof = await provePath(session, request(devices[src], devices[dst], provider));
       assert.deepEqual(outcomes(proof), PROVED, proof.legs.map(({ detail }) => detail).join());
       assert.equal(proof.verdict, "proved");
       if (proof.faults !== null) assert.deepEqual(proof.faults, []);
       assert.equal(provider.pool.available, provider.pool.size, "its room is free again");
+      if (kind === "pmr")
+        for (const at of ends(provider)) assert.deepEqual(readPeer(provider, at, RANGE), contents);
       for (const device of [devices[src], devices[dst]])
         assert.deepEqual(
           await load(session, await namespaceOf(session, device), 0, RANGE),
@@ -173,7 +184,7 @@ describe("the proof of a path", () => {
     const provider = await session.provider(card);
     for (const path of ["p2p", "cpu", "host"] as const) {
       const plan = planOf(nvme1, nvme2, { path, provider, size: 64 * KIB });
-      await proveFirstUse(session, plan, await checkRanges(session, plan));
+      await proveFirstUse(session, plan, await checkRanges(session, plan), HELD, NOBODY);
     }
   });
 });
@@ -237,15 +248,12 @@ describe("the proof of a path to a device without Compare", () => {
     await assertUntouched();
   });
 
-  it("uses the range that a copy is about to overwrite, and no more", async () => {
+  it("uses the range that a copy is about to overwrite, and leaves it to the copy to do so", async () => {
     const plan = planOf(devices.nvme1, `${devices.nvme2}/1@64k`, {
       ...{ path: "p2p", provider, size: 4 * KIB },
     });
-    await proveFirstUse(session, plan, await checkRanges(session, plan));
-    const namespace = await namespaceOf(session, devices.nvme2);
-    const now = await load(session, namespace, 0, old.length);
-    assert.deepEqual(now.subarray(0, RANGE), old.subarray(0, RANGE));
-    assert.deepEqual(now.subarray(RANGE + 4 * KIB), old.subarray(RANGE + 4 * KIB));
+    await proveFirstUse(session, plan, await checkRanges(session, plan), HELD, NOBODY);
+    await assertUntouched();
   });
 });
 
@@ -330,7 +338,7 @@ describe("a path whose peer memory is mapped no more", () => {
     ] as const) {
       const plan = planOf(nvme1, nvme2, { path, provider, size: RANGE });
       const ranges = await checkRanges(session, plan);
-      await assert.rejects(proveFirstUse(session, plan, ranges), {
+      await assert.rejects(proveFirstUse(session, plan, ranges, HELD, NOBODY), {
         ...{ code: "PATH_LOSES_DATA", device, message: leg, hint: /p2pmem probe .*--path host/ },
       });
     }

@@ -62,7 +62,7 @@ export const probeReport = z.strictObject({
       device: z.string(),
       direction: z.enum(["write", "read"]),
       required: z.boolean(),
-      outcome: z.enum(["proved", "lost", "corrupted", "unproved", "failed"]),
+      outcome: z.enum(["proved", "lost", "corrupted", "refused", "unproved", "failed"]),
       detail: z.string().min(1),
       bytes: count,
     }),
@@ -77,7 +77,7 @@ export const probeReport = z.strictObject({
       }),
     )
     .nullable(),
-  verdict: z.enum(["proved", "loses data", "unproved"]),
+  verdict: z.enum(["proved", "loses data", "refused", "unproved"]),
 });
 
 /** The object that `list --output-format json` writes. */

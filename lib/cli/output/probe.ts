@@ -1,5 +1,5 @@
 import type { NativeDmaFault } from "../../addon.js";
-import type { PathProof } from "../../copy/prove.js";
+import type { PathProof } from "../../copy/proof/path.js";
 import type { Platform } from "../../platform.js";
 import { formatSize } from "../../units.js";
 import { rows } from "./csv.js";
@@ -18,22 +18,32 @@ export interface ProbeReport extends PathProof {
 
 type LegRow = PathProof["legs"][number];
 
-/** Faults that a person is shown; the other formats have all. */
+/** Faults that a person is shown; JSON has all, and CSV their number for each leg. */
 const SHOWN_FAULTS = 4;
 
 export function probeJson({ verdict, faults, ...report }: ProbeReport): string {
   return stringify({ ...report, faults: faults?.map(readable) ?? null, verdict });
 }
 
-/** One row for each leg. */
-export function probeCsv({ provider, legs, verdict }: ProbeReport): string {
-  const columns = ["client", "device", "direction", "required", "outcome", "bytes", "detail"];
+/** One row for each leg; its faults are a number, or nothing where they are not known. */
+export function probeCsv({ provider, legs, faults, verdict }: ProbeReport): string {
+  const columns = ["client", "device", "direction", "required", "outcome", "bytes", "faults"];
   return rows([
-    ["provider", ...columns, "verdict"],
-    ...legs.map(({ client, device, direction, required, outcome, bytes, detail }) => [
-      ...[provider, client, device, direction, String(required), outcome, bytes, detail, verdict],
+    ["provider", ...columns, "detail", "verdict"],
+    ...legs.map((leg) => [
+      ...[provider, leg.client, leg.device, leg.direction, String(leg.required), leg.outcome],
+      ...[leg.bytes, countFaults(leg, faults), leg.detail, verdict],
     ]),
   ]);
+}
+
+function countFaults(
+  { device, direction }: LegRow,
+  faults: readonly NativeDmaFault[] | null,
+): number | string {
+  const isOfLeg = (fault: NativeDmaFault): boolean =>
+    fault.device === device && fault.write === (direction === "write");
+  return faults?.filter(isOfLeg).length ?? "";
 }
 
 /** For a person: what was found on each leg, why where it is not well, and what that means. */
@@ -46,6 +56,7 @@ export function probeTable(report: ProbeReport): string {
     { title: "canaries", align: "right", value: ({ bytes }) => formatSize(bytes) },
     { title: "outcome", align: "left", value: ({ outcome }) => outcome },
   ];
+  const carriesNothing = verdict === "loses data" || verdict === "refused";
   const details = legs
     .filter(({ outcome }) => outcome !== "proved")
     .flatMap((leg) => [`${name(leg)}:`, `  ${leg.detail}`]);
@@ -56,7 +67,7 @@ export function probeTable(report: ProbeReport): string {
     "",
     ...details,
     ...faultLines(faults),
-    `verdict: ${verdict}${verdict === "loses data" ? "; copy --via host does without it" : ""}`,
+    `verdict: ${verdict}${carriesNothing ? "; copy --via host does without it" : ""}`,
   ]);
 }
 

@@ -1,59 +1,15 @@
-import { addon } from "../addon.js";
-import type { DmaBuffer } from "../dma/dma-buffer.js";
-import { NvmeError, P2pError } from "../errors.js";
-import type { NvmeNamespace } from "../nvme/namespace.js";
-import { PAGE } from "../nvme/spec.js";
-import { isCompareFailure } from "../nvme/status.js";
-import type { Bdf } from "../pci/bdf.js";
-import { formatSize } from "../units.js";
-import type { ProofMemory } from "./prove-memory.js";
-
-/** `write`: from the device into the peer memory; `read`: from the peer memory into the device. */
-export type Direction = "write" | "read";
-
-/**
- * - `proved`: every canary arrived
- * - `lost`: none did, and no command failed
- * - `corrupted`: some did not, or not as they were sent
- * - `unproved`: nothing could be sent without leave to write
- * - `failed`: a command failed, so nothing was lost in silence
- */
-export type LegOutcome = "proved" | "lost" | "corrupted" | "unproved" | "failed";
-
-/** One direction between a device and the peer memory. */
-export interface Leg {
-  client: "source" | "destination";
-  direction: Direction;
-  /** Who sends or receives, and what of it may be read: bytes from its start, and how many. */
-  namespace: NvmeNamespace;
-  offset: number;
-  length: number;
-  /** What of the same device may be written, where it has no Compare command. */
-  scratch: Scratch | null;
-}
-
-/** Part of a namespace that may be written; bytes. */
-export interface Scratch {
-  namespace: NvmeNamespace;
-  offset: number;
-  length: number;
-  /** Whether what was there is put back in the end. */
-  restore: boolean;
-}
-
-export interface LegProof {
-  client: Leg["client"];
-  device: Bdf;
-  direction: Direction;
-  outcome: LegOutcome;
-  /** One line for a person: what was sent, or what was seen, or what to do. */
-  detail: string;
-  /** Canaries that went this way. */
-  bytes: number;
-}
+import { addon } from "../../addon.js";
+import type { DmaBuffer } from "../../dma/dma-buffer.js";
+import { PAGE } from "../../nvme/spec.js";
+import { isCompareFailure, isDataTransferError } from "../../nvme/status.js";
+import type { DmaVector } from "../../sgl/dma-vector.js";
+import { blocksOf, lengthsOf, readInto, TrialEnd } from "./leg.js";
+import type { BlockRange, Leg, Trial } from "./leg.js";
+import type { ProofMemory } from "./memory.js";
+import { borrow } from "./scratch.js";
 
 /** What became of one canary. */
-interface Finding {
+export interface Finding {
   /** Bytes from the start of the provider. */
   place: number;
   length: number;
@@ -63,74 +19,8 @@ interface Finding {
   isLost: boolean;
 }
 
-/** A leg that is being looked at. */
-interface Trial {
-  leg: Leg;
-  memory: ProofMemory;
-  signal: AbortSignal;
-}
-
-/**
- * Sends canaries over one leg. Its scratch range, if it writes there, is restored whatever happens.
- * Errors: BAD_PEER_MEMORY; NOT_RESTORED; INTERRUPTED between two canaries; what broke a queue.
- */
-export async function proveLeg(
-  leg: Leg,
-  memory: ProofMemory,
-  signal: AbortSignal,
-): Promise<LegProof> {
-  const device = leg.namespace.controller.address;
-  const shared = { client: leg.client, device, direction: leg.direction };
-  const send = chooseMethod(leg);
-  if (send === null)
-    return {
-      ...shared,
-      outcome: "unproved",
-      detail: `${device} has no Compare command, and no part of it may be written`,
-      bytes: 0,
-    };
-  try {
-    return { ...shared, ...summarize(leg, await send({ leg, memory, signal })) };
-  } catch (error) {
-    if (!(error instanceof NvmeError)) throw error;
-    return { ...shared, outcome: "failed", detail: error.message, bytes: 0 };
-  }
-}
-
-/** Null where there is no way that writes nothing, and none that may write. */
-function chooseMethod({
-  direction,
-  namespace,
-  scratch,
-}: Leg): ((trial: Trial) => Promise<Finding[]>) | null {
-  if (direction === "write") return sendByRead;
-  if (namespace.controller.identity.hasCompare) return sendByCompare;
-  return scratch === null ? null : (trial) => sendByWrite(trial, scratch);
-}
-
-function summarize(
-  { direction }: Leg,
-  findings: readonly Finding[],
-): Pick<LegProof, "outcome" | "detail" | "bytes"> {
-  const bytes = findings.reduce((sum, { length }) => sum + length, 0);
-  const wrong = findings.filter(({ wrongAt }) => wrongAt !== null);
-  const [first] = wrong;
-  if (first === undefined)
-    return { outcome: "proved", detail: `${formatSize(bytes)} in ${findings.length} parts`, bytes };
-  if (findings.every(({ isLost }) => isLost)) {
-    const detail =
-      direction === "write"
-        ? "the commands succeed, and nothing arrives in the peer memory"
-        : "the device gets something else than the peer memory holds";
-    return { outcome: "lost", detail, bytes };
-  }
-  const at = `0x${(first.place + first.wrongAt!).toString(16)}`;
-  const detail = `wrong in ${wrong.length} of ${findings.length} parts, first at ${at} of the peer memory`;
-  return { outcome: "corrupted", detail, bytes };
-}
-
 /** Device to peer memory: an NVMe Read of blocks that are known by way of host memory. */
-async function sendByRead({ leg, memory, signal }: Trial): Promise<Finding[]> {
+export async function sendByRead({ leg, memory, signal }: Trial): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const length of lengthsOf(leg, memory)) {
     await readInto(memory.reference, leg, length, memory);
@@ -139,7 +29,8 @@ async function sendByRead({ leg, memory, signal }: Trial): Promise<Finding[]> {
       memory.makePoison(0, length);
       memory.put(memory.poison, place, 0, length);
       const { lba, blocks, device } = blocksOf(leg, length);
-      await leg.namespace.read(lba, blocks, memory.mapPeer(place, length, device));
+      const target = memory.mapPeer(place, length, device);
+      await throughPeer(leg.namespace.read(lba, blocks, target));
       memory.take(place, length);
       findings.push({ place, length, ...judge(memory, memory.reference, memory.poison, length) });
     }
@@ -150,31 +41,25 @@ async function sendByRead({ leg, memory, signal }: Trial): Promise<Finding[]> {
 /**
  * Peer memory to device, with nothing written: an NVMe Compare of what the medium holds must succeed,
  * and one of poison must fail. A device that reads zeros or ones in place of the memory is found by
- * the first where the medium holds something else, and by the second where it holds just that.
+ * the first where the medium holds something else, and by the second where it holds just that. Where
+ * either is not so, the same Compare from host memory shows whether that is the path's fault.
  *
  * Only one page is poisoned at a time: on the way to it no page says anything of another (the IOMMU
  * maps by the page, and no request crosses one: PCIe base §2.2.7), and one that is read right would
  * make the comparison fail for all.
  */
-async function sendByCompare({ leg, memory, signal }: Trial): Promise<Finding[]> {
+export async function sendByCompare(trial: Trial): Promise<Finding[]> {
+  const { leg, memory, signal } = trial;
   const findings: Finding[] = [];
   for (const length of lengthsOf(leg, memory)) {
     await readInto(memory.reference, leg, length, memory);
     for (const place of memory.places) {
       signal.throwIfAborted();
-      memory.put(memory.reference, place, 0, length);
-      if (!(await isEqual(leg, place, length, memory))) {
+      if (!(await isReferenceFound(trial, place, length))) {
         findings.push({ place, length, wrongAt: 0, isLost: true });
         continue;
       }
-      const unnoticed: number[] = [];
-      for (let at = 0; at < length; at += PAGE) {
-        const part = Math.min(PAGE, length - at);
-        memory.makePoison(at, part);
-        memory.put(memory.poison, place, at, part);
-        if (await isEqual(leg, place, length, memory)) unnoticed.push(at);
-        memory.put(memory.reference, place, at, part);
-      }
+      const unnoticed = await findUnnoticed(trial, place, length);
       const isLost = unnoticed.length === Math.ceil(length / PAGE);
       findings.push({ place, length, wrongAt: unnoticed[0] ?? null, isLost });
     }
@@ -182,15 +67,59 @@ async function sendByCompare({ leg, memory, signal }: Trial): Promise<Finding[]>
   return findings;
 }
 
-async function isEqual(
-  leg: Leg,
+/** Whether the device finds by way of the peer memory what the medium holds. */
+async function isReferenceFound(
+  { leg, memory }: Trial,
   place: number,
   length: number,
-  memory: ProofMemory,
 ): Promise<boolean> {
-  const { lba, blocks, device } = blocksOf(leg, length);
+  const { device } = blocksOf(leg, length);
+  const isFound = (): Promise<boolean> => {
+    memory.put(memory.reference, place, 0, length);
+    return throughPeer(isEqual(leg, length, memory.mapPeer(place, length, device)));
+  };
+  const isFoundInHost = (): Promise<boolean> =>
+    isEqual(leg, length, memory.mapHost(memory.reference, length, device));
+  if (await isFound()) return true;
+  if (await isFoundInHost()) return false;
+  // Somebody may have written to the medium meanwhile.
+  await readInto(memory.reference, leg, length, memory);
+  if (await isFound()) return true;
+  if (await isFoundInHost()) return false;
+  throw new TrialEnd(
+    "unproved",
+    "the device's Compare fails by way of host memory, too: it does not work, or the medium changes",
+  );
+}
+
+/** The pages whose poison the device does not notice, bytes from `place`. */
+async function findUnnoticed(
+  { leg, memory }: Trial,
+  place: number,
+  length: number,
+): Promise<number[]> {
+  const { device } = blocksOf(leg, length);
+  const unnoticed: number[] = [];
+  for (let at = 0; at < length; at += PAGE) {
+    const part = Math.min(PAGE, length - at);
+    memory.makePoison(at, part);
+    memory.put(memory.poison, place, at, part);
+    const data = memory.mapPeer(place, length, device);
+    if (await throughPeer(isEqual(leg, length, data))) unnoticed.push(at);
+    memory.put(memory.reference, place, at, part);
+  }
+  const isBlind =
+    unnoticed.length > 0 &&
+    (await isEqual(leg, length, memory.mapHost(memory.poison, length, device)));
+  if (isBlind)
+    throw new TrialEnd("unproved", "the device's Compare succeeds whatever it is given to compare");
+  return unnoticed;
+}
+
+async function isEqual(leg: Leg, length: number, data: DmaVector): Promise<boolean> {
+  const { lba, blocks } = blocksOf(leg, length);
   try {
-    await leg.namespace.compare(lba, blocks, memory.mapPeer(place, length, device));
+    await leg.namespace.compare(lba, blocks, data);
     return true;
   } catch (error) {
     if (isCompareFailure(error)) return false;
@@ -199,14 +128,10 @@ async function isEqual(
 }
 
 /** Peer memory to device: an NVMe Write of random bytes, which are read again by way of host memory. */
-async function sendByWrite({ memory, signal }: Trial, scratch: Scratch): Promise<Finding[]> {
-  const findings: Finding[] = [];
+export function sendByWrite({ memory, signal }: Trial, scratch: BlockRange): Promise<Finding[]> {
   const lengths = lengthsOf(scratch, memory);
-  const saved = scratch.restore ? memory.allocate(memory.size) : null;
-  const most = lengths.at(-1)!;
-  if (saved !== null) await readInto(saved, scratch, most, memory);
-  scratch.namespace.permitWrites();
-  try {
+  return borrow(scratch, lengths.at(-1)!, memory, async () => {
+    const findings: Finding[] = [];
     for (const length of lengths)
       for (const place of memory.places) {
         signal.throwIfAborted();
@@ -214,65 +139,24 @@ async function sendByWrite({ memory, signal }: Trial, scratch: Scratch): Promise
         memory.makePoison(0, length);
         memory.put(memory.poison, place, 0, length);
         const { lba, blocks, device } = blocksOf(scratch, length);
-        await scratch.namespace.write(lba, blocks, memory.mapPeer(place, length, device));
+        const canary = memory.mapPeer(place, length, device);
+        await throughPeer(scratch.namespace.write(lba, blocks, canary));
         await readInto(memory.seen, scratch, length, memory);
         const verdict = judge(memory, memory.poison, memory.reference, length);
         findings.push({ place, length, ...verdict });
       }
-  } finally {
-    if (saved !== null) await restore(saved, scratch, most, memory);
-  }
-  return findings;
+    return findings;
+  });
 }
 
-/** Writes back what was there, and looks whether it is there. Errors: NOT_RESTORED. */
-async function restore(
-  saved: DmaBuffer,
-  scratch: Scratch,
-  length: number,
-  memory: ProofMemory,
-): Promise<void> {
-  const { namespace } = scratch;
-  const { lba, blocks, device } = blocksOf(scratch, length);
-  const refuse = (cause?: unknown): P2pError =>
-    new P2pError(
-      "NOT_RESTORED",
-      `blocks ${lba} to ${lba + blocks - 1} of ${device}/${namespace.nsid} do not hold what they held before the proof`,
-      { device, hint: "restore these blocks from elsewhere", cause },
-    );
+/** A transfer between the device and the peer memory, which the device may say it cannot reach. */
+async function throughPeer<T>(transfer: Promise<T>): Promise<T> {
   try {
-    await namespace.write(lba, blocks, memory.mapHost(saved, length, device));
-    if (namespace.controller.identity.hasVolatileWriteCache) await namespace.flush();
-    await readInto(memory.seen, scratch, length, memory);
-  } catch (cause) {
-    throw refuse(cause);
+    return await transfer;
+  } catch (error) {
+    if (!isDataTransferError(error)) throw error;
+    throw new TrialEnd("refused", `at the peer memory, ${(error as Error).message}`);
   }
-  if (addon().compare(memory.seen.memory, 0, saved.memory, 0, length) >= 0) throw refuse();
-}
-
-/** One block, and as many as fit into a piece and into one command. Bytes. */
-function lengthsOf({ namespace, length }: Leg | Scratch, memory: ProofMemory): number[] {
-  const { blockSize, controller } = namespace;
-  const most = Math.min(memory.size, controller.maxTransfer, length);
-  return [...new Set([blockSize, most - (most % blockSize)])];
-}
-
-function blocksOf(
-  { namespace, offset }: Leg | Scratch,
-  length: number,
-): { lba: number; blocks: number; device: Bdf } {
-  const { blockSize, controller } = namespace;
-  return { lba: offset / blockSize, blocks: length / blockSize, device: controller.address };
-}
-
-async function readInto(
-  buffer: DmaBuffer,
-  range: Leg | Scratch,
-  length: number,
-  memory: ProofMemory,
-): Promise<void> {
-  const { lba, blocks, device } = blocksOf(range, length);
-  await range.namespace.read(lba, blocks, memory.mapHost(buffer, length, device));
 }
 
 /**

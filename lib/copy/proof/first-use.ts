@@ -1,13 +1,13 @@
-import type { NativeDmaFault } from "../addon.js";
-import { P2pError } from "../errors.js";
-import type { Provider } from "../p2pmem/provider.js";
-import { remember } from "../remember.js";
-import type { Session } from "../session.js";
-import type { CheckedRanges } from "./check.js";
-import { formatEndpoint } from "./endpoint.js";
-import type { CopyPlan } from "./plan.js";
-import { isLossy, proveLegs } from "./prove.js";
-import type { Leg, LegProof } from "./prove-legs.js";
+import type { NativeDmaFault } from "../../addon.js";
+import { P2pError } from "../../errors.js";
+import { contains, merge, type Range } from "../../extents/ranges.js";
+import type { Provider } from "../../p2pmem/provider.js";
+import type { Session } from "../../session.js";
+import type { CheckedRanges } from "../check.js";
+import { formatEndpoint } from "../endpoint.js";
+import type { CopyPlan } from "../plan.js";
+import type { Leg, LegProof } from "./leg.js";
+import { isLossy, proveLegs, type LegsRequest } from "./legs.js";
 
 /**
  * Bytes of a canary, at most: enough for a PRP list. The CPU reads a BAR at some 8 bytes a
@@ -15,28 +15,35 @@ import type { Leg, LegProof } from "./prove-legs.js";
  */
 const CANARY_BYTES = 16 * 1024;
 
-/** The legs that have been proved, by the provider that a session has opened. */
-const proofs = new WeakMap<Provider, Map<string, Promise<void>>>();
+/** What has been proved of an open provider, by device and direction: bytes from its start. */
+const proved = new WeakMap<Provider, Map<string, readonly Range[]>>();
 
 /**
- * Proves, once in a session, what a copy needs of its path: that the peer memory gets what the
- * source sends, and that the destination gets what the peer memory holds. Nothing to prove on the
- * way through host memory alone.
+ * Proves what a copy needs of its path, through the memory that it is about to use: that the peer
+ * memory gets what the source sends, and that the destination gets what the peer memory holds. What
+ * has been proved in this session is not proved again; memory beyond it is, by its first, middle and
+ * last pages. Nothing to prove on the way through host memory alone.
  *
- * Errors: PATH_LOSES_DATA; PATH_UNPROVED, where a command failed; REVOKED; NO_ROOM, and others of proveLegs().
+ * `held`: the run's part of the provider, bytes.
+ * Errors: PATH_LOSES_DATA; PATH_REFUSED, where the device says that it does not reach the memory;
+ * PATH_UNPROVED, where a command failed; REVOKED; and others of proveLegs().
  */
 export async function proveFirstUse(
   session: Session,
   plan: CopyPlan,
   ranges: CheckedRanges,
+  held: Range | null,
+  signal: AbortSignal,
 ): Promise<void> {
   const { provider } = plan;
-  if (provider === null || plan.path === "host") return;
-  const proved = proofs.get(provider) ?? new Map<string, Promise<void>>();
-  proofs.set(provider, proved);
+  if (provider === null || held === null || plan.path === "host") return;
+  const known = proved.get(provider) ?? new Map<string, readonly Range[]>();
+  proved.set(provider, known);
   for (const leg of legsOf(plan, ranges)) {
     const key = `${leg.namespace.controller.address} ${leg.direction}`;
-    await remember(proved, key, () => proveOne(session, plan, provider, leg));
+    if (contains(known.get(key) ?? [], held.start, held.end)) continue;
+    await proveOne(session, plan, { provider, legs: [leg], held, most: CANARY_BYTES, signal });
+    known.set(key, merge([...(known.get(key) ?? []), held]));
   }
 }
 
@@ -46,33 +53,21 @@ function legsOf(plan: CopyPlan, { source, destination, length }: CheckedRanges):
     ...{ offset: plan.source.offset, length, scratch: null },
   };
   const range = { namespace: destination, offset: plan.destination.offset, length };
-  // The copy may overwrite this range and is about to, so what is there need not come back.
-  const to: Leg = {
-    ...{ client: "destination", direction: "read", ...range },
-    scratch: { ...range, restore: false },
-  };
+  // The copy may overwrite this range; where the proof fails there will be no copy, so it is restored.
+  const to: Leg = { ...{ client: "destination", direction: "read" }, ...range, scratch: range };
   return plan.path === "p2p" ? [from, to] : [to];
 }
 
-/**
- * Not to be interrupted by the copy's signal: others may wait for the same proof, and it is over in
- * no time.
- */
-async function proveOne(
-  session: Session,
-  plan: CopyPlan,
-  provider: Provider,
-  leg: Leg,
-): Promise<void> {
-  const { signal } = new AbortController();
-  const { legs, faults } = await proveLegs(session, provider, [leg], CANARY_BYTES, signal);
+async function proveOne(session: Session, plan: CopyPlan, request: LegsRequest): Promise<void> {
+  const { provider } = request;
+  const { legs, faults } = await proveLegs(session, request);
   provider.assertUsable();
   for (const proof of legs) {
     if (proof.outcome === "proved") continue;
     const source = formatEndpoint(plan.source);
     const destination = formatEndpoint(plan.destination);
     throw new P2pError(
-      isLossy(proof) ? "PATH_LOSES_DATA" : "PATH_UNPROVED",
+      codeOf(proof),
       `${describeLeg(proof, provider)}: ${proof.outcome}, ${proof.detail}${describeFaults(faults)}`,
       {
         device: proof.device,
@@ -80,6 +75,11 @@ async function proveOne(
       },
     );
   }
+}
+
+function codeOf(proof: LegProof): string {
+  if (isLossy(proof)) return "PATH_LOSES_DATA";
+  return proof.outcome === "refused" ? "PATH_REFUSED" : "PATH_UNPROVED";
 }
 
 function describeLeg({ direction, client, device }: LegProof, { name }: Provider): string {

@@ -1,16 +1,18 @@
 import { randomFillSync } from "node:crypto";
-import { addon } from "../addon.js";
-import type { AddressSpace } from "../dma/address-space.js";
-import type { DmaBuffer } from "../dma/dma-buffer.js";
-import { P2pError } from "../errors.js";
-import type { NvmeNamespace } from "../nvme/namespace.js";
-import { PAGE } from "../nvme/spec.js";
-import type { Allocation, Pool } from "../p2pmem/pool.js";
-import type { Provider } from "../p2pmem/provider.js";
-import type { Bdf } from "../pci/bdf.js";
-import type { DmaVector } from "../sgl/dma-vector.js";
-import { ScatterList } from "../sgl/scatterlist.js";
-import { formatSize } from "../units.js";
+import { addon } from "../../addon.js";
+import type { AddressSpace } from "../../dma/address-space.js";
+import type { DmaBuffer } from "../../dma/dma-buffer.js";
+import { P2pError } from "../../errors.js";
+import type { Range } from "../../extents/ranges.js";
+import type { NvmeNamespace } from "../../nvme/namespace.js";
+import { PAGE } from "../../nvme/spec.js";
+import type { Allocation } from "../../p2pmem/pool.js";
+import { isPersistent } from "../../p2pmem/provider-range.js";
+import type { Provider } from "../../p2pmem/provider.js";
+import type { Bdf } from "../../pci/bdf.js";
+import type { DmaVector } from "../../sgl/dma-vector.js";
+import { ScatterList } from "../../sgl/scatterlist.js";
+import { formatSize } from "../../units.js";
 
 /** The pieces of peer memory that a proof sends its canaries through, and what it holds them against. */
 export class ProofMemory {
@@ -29,31 +31,40 @@ export class ProofMemory {
   readonly #allocations: Allocation[] = [];
   readonly #buffers: DmaBuffer[] = [];
   readonly #vectors: DmaVector[] = [];
+  /** What the pieces held, in their order, where that is to last: a PMR's. */
+  readonly #contents: DmaBuffer[] = [];
 
-  /** `most`: bytes of a piece. Errors: NO_ROOM, NO_MEMORY, MEMLOCK. */
+  /**
+   * `held`: a part of the provider that the caller has, bytes; null to take what is free.
+   * `most`: bytes of a piece. Errors: NO_ROOM, NO_MEMORY, MEMLOCK, UNPUBLISHED, REVOKED.
+   */
   constructor(
     addressSpace: AddressSpace,
     provider: Provider,
     namespaces: readonly NvmeNamespace[],
+    held: Range | null,
     most: number,
   ) {
     this.#addressSpace = addressSpace;
     this.provider = provider;
     const granule = Math.max(PAGE, ...namespaces.map(({ blockSize }) => blockSize));
-    const room = provider.pool.largestFree;
-    if (room < granule)
+    const { pool } = provider;
+    const pieces = choosePieces(held === null ? pool.freeRanges() : [held], granule, most);
+    if (pieces === null)
       throw new P2pError(
         "NO_ROOM",
-        `${provider.name} has ${formatSize(room)} free, and proving a path takes ${formatSize(granule)}`,
+        `${provider.name} has ${formatSize(pool.largestFree)} free, and proving a path takes ${formatSize(granule)}`,
         { device: provider.fn.address, hint: "wait for the copies through it, or use another" },
       );
-    this.size = Math.max(granule, floorTo(Math.min(most, room / PIECES), granule));
+    this.size = pieces.size;
+    this.places = pieces.places;
     try {
-      this.#allocations = spread(provider.pool, this.size);
-      this.places = this.#allocations.map(({ offset }) => offset);
+      if (held === null)
+        for (const place of this.places) this.#allocations.push(pool.allocAt(place, this.size));
       this.reference = this.allocate(this.size);
       this.poison = this.allocate(this.size);
       this.seen = this.allocate(this.size);
+      if (isPersistent(provider.range)) this.#keepContents();
     } catch (error) {
       this.close();
       throw error;
@@ -115,11 +126,36 @@ export class ProofMemory {
     addon().copy(this.seen.memory, 0, memory, place, length);
   }
 
-  /** No DMA may be in flight. Idempotent. */
+  /** No DMA may be in flight. Idempotent. Errors: NOT_RESTORED, with everything let go. */
   close(): void {
+    const changed = this.#contents.splice(0).filter((saved, i) => !this.#putBack(saved, i)).length;
     for (const vector of this.#vectors.splice(0)) vector.unmap();
     for (const buffer of this.#buffers.splice(0)) buffer.close();
     for (const allocation of this.#allocations.splice(0)) this.provider.pool.free(allocation);
+    if (changed === 0) return;
+    const { name, fn } = this.provider;
+    const places = this.places.map((place) => `0x${place.toString(16)}`).join(", ");
+    throw new P2pError(
+      "NOT_RESTORED",
+      `${name} does not hold what it held before the proof, in the ${formatSize(this.size)} at some of ${places}`,
+      { device: fn.address, hint: "restore what it held there from elsewhere" },
+    );
+  }
+
+  #keepContents(): void {
+    for (const place of this.places) {
+      const saved = this.allocate(this.size);
+      addon().copy(saved.memory, 0, this.provider.memory, place, this.size);
+      this.#contents.push(saved);
+    }
+  }
+
+  /** Whether it is there again. Reading it back also makes it last (NVMe 1.4 §3.1.23, PMRWBM). */
+  #putBack(saved: DmaBuffer, index: number): boolean {
+    const place = this.places[index]!;
+    addon().copy(this.provider.memory, place, saved.memory, 0, this.size);
+    this.take(place, this.size);
+    return addon().compare(this.seen.memory, 0, saved.memory, 0, this.size) < 0;
   }
 
   #map(list: ScatterList, client: Bdf): DmaVector {
@@ -132,21 +168,32 @@ export class ProofMemory {
 /** At the start, in the middle and at the end: a window may be cut off anywhere. */
 const PIECES = 3;
 
+/** Places for canaries, bytes from the start of the provider, and the size of each. */
+export interface Pieces {
+  size: number;
+  places: number[];
+}
+
 /**
- * Pieces as far apart as the free room allows; one alone where it is too little for three. The room
- * between them is taken only to get there, and nobody else runs meanwhile.
+ * The first, the middle and the last piece of what is `free` (sorted; bytes), fewer where it is too
+ * little for three; null where not even one has room. `granule`: what a size is a multiple of.
  */
-function spread(pool: Pool, size: number): Allocation[] {
-  if (pool.largestFree < PIECES * size) return [pool.alloc(size)];
-  const first = pool.alloc(size);
-  const between = pool.alloc(pool.largestFree - size);
-  const last = pool.alloc(size);
-  pool.free(between);
-  const half = floorTo((between.length - size) / 2, PAGE);
-  const before = half > 0 ? pool.alloc(half) : null;
-  const middle = pool.alloc(size);
-  if (before) pool.free(before);
-  return [first, middle, last];
+export function choosePieces(free: readonly Range[], granule: number, most: number): Pieces | null {
+  const room = Math.max(0, ...free.map(({ start, end }) => end - start));
+  if (room < granule) return null;
+  const size = Math.max(granule, floorTo(Math.min(most, room / PIECES), granule));
+  const fit = free.filter(({ start, end }) => end - start >= size);
+  const first = fit[0]!.start;
+  const last = fit.at(-1)!.end - size;
+  if (last < first + size) return { size, places: [first] };
+  const middle = floorTo((first + last) / 2, PAGE);
+  const between = fit.flatMap(({ start, end }) => {
+    const low = Math.max(start, first + size);
+    const high = Math.min(end, last) - size;
+    return low > high ? [] : [Math.min(Math.max(middle, low), high)];
+  });
+  const [closest] = between.sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
+  return { size, places: closest === undefined ? [first, last] : [first, closest, last] };
 }
 
 function floorTo(value: number, unit: number): number {

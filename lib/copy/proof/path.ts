@@ -1,19 +1,14 @@
-import { setTimeout as delay } from "node:timers/promises";
-import type { NativeDmaFault } from "../addon.js";
-import type { AddressSpace } from "../dma/address-space.js";
-import { P2pError } from "../errors.js";
-import type { NvmeNamespace } from "../nvme/namespace.js";
-import type { Provider } from "../p2pmem/provider.js";
-import type { Session } from "../session.js";
-import { checkWritable, findNamespace } from "./check.js";
-import { formatEndpoint, type Endpoint } from "./endpoint.js";
-import { proveLeg, type Leg, type LegProof, type Scratch } from "./prove-legs.js";
-import { ProofMemory } from "./prove-memory.js";
+import type { NativeDmaFault } from "../../addon.js";
+import { P2pError } from "../../errors.js";
+import type { Provider } from "../../p2pmem/provider.js";
+import type { Session } from "../../session.js";
+import { checkWritable, findNamespace } from "../check.js";
+import { formatEndpoint, type Endpoint } from "../endpoint.js";
+import type { BlockRange, Leg, LegProof } from "./leg.js";
+import { isLossy, proveLegs } from "./legs.js";
 
 /** Bytes of a canary, at most. */
 const CANARY_BYTES = 64 * 1024;
-/** How long the kernel's log is given to tell of a fault that must have been, milliseconds. */
-const LOG_LAG_MS = 100;
 
 /** A path whose honesty is in question. */
 export interface PathProofRequest {
@@ -21,7 +16,7 @@ export interface PathProofRequest {
   source: Endpoint;
   destination: Endpoint;
   provider: Provider;
-  /** What may be written, on a device without a Compare command. It is restored. */
+  /** What may be written, on a device whose Compare is missing or tells nothing. It is restored. */
   scratch?: Endpoint;
   /** Needed for a scratch range on a real device. */
   allowWrite: boolean;
@@ -32,9 +27,10 @@ export interface PathProofRequest {
 /**
  * - `proved`: what a copy needs of the path works
  * - `loses data`: it does not, and the commands succeed all the same
- * - `unproved`: neither could be shown
+ * - `refused`: it does not, and the device says so: no silent loss, but no data either
+ * - `unproved`: none of these could be shown
  */
-export type PathVerdict = "proved" | "loses data" | "unproved";
+export type PathVerdict = "proved" | "loses data" | "refused" | "unproved";
 
 export interface PathProof {
   /** A copy needs the first two: what the source writes, and what the destination reads. */
@@ -46,48 +42,23 @@ export interface PathProof {
 
 /**
  * Sends canaries from the source's medium to the peer memory, from there to the destination, and
- * the other way round, and looks what arrives (design: "Silent loss"). Nothing but the peer memory,
- * and the scratch range if there must be one, is written.
+ * the other way round, and looks what arrives (design: "Silent loss"). Nothing but free peer memory,
+ * and the scratch range if there must be one, is written; that range and a PMR are restored. A device
+ * that fails is part of what is found.
  *
  * Errors: NO_ROOM in the provider; WRITE_NOT_ALLOWED, BAD_ARGUMENT for a scratch range; NO_NAMESPACE,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE; those of opening the devices, and of proveLeg().
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE; those of opening the devices, and of proveLegs().
  */
 export function provePath(session: Session, request: PathProofRequest): Promise<PathProof> {
   return session.operation(request.signal, async (signal) => {
     const legs = await openLegs(session, request);
-    const proof = await proveLegs(session, request.provider, legs, CANARY_BYTES, signal);
+    const { provider } = request;
+    const proof = await proveLegs(session, {
+      ...{ provider, legs, held: null, most: CANARY_BYTES, signal },
+    });
     const proofs = proof.legs.map((leg) => ({ ...leg, required: isRequired(leg) }));
     return { legs: proofs, faults: proof.faults, verdict: verdictOf(proofs) };
   });
-}
-
-/** `most`: bytes of a canary. Errors: NO_ROOM, and those of proveLeg(). */
-export async function proveLegs(
-  session: Session,
-  provider: Provider,
-  legs: readonly Leg[],
-  most: number,
-  signal: AbortSignal,
-): Promise<{ legs: LegProof[]; faults: NativeDmaFault[] | null }> {
-  const namespaces = legs.flatMap(({ namespace, scratch }) =>
-    scratch === null ? [namespace] : [namespace, scratch.namespace],
-  );
-  const { addressSpace, platform } = session;
-  const memory = new ProofMemory(addressSpace, provider, namespaces, most);
-  try {
-    addressSpace.takeFaults(); // what was before is not this path's
-    const proofs: LegProof[] = [];
-    for (const leg of legs) proofs.push(await proveLeg(leg, memory, signal));
-    const devices = [provider.fn.address, ...proofs.map(({ device }) => device)];
-    const lag = platform.kind === "vfio" && proofs.some(isLossy) ? LOG_LAG_MS : 0;
-    return { legs: proofs, faults: await takeFaults(addressSpace, devices, lag) };
-  } finally {
-    memory.close();
-  }
-}
-
-export function isLossy({ outcome }: LegProof): boolean {
-  return outcome === "lost" || outcome === "corrupted";
 }
 
 /** What to do where the verdict is `unproved`. */
@@ -98,7 +69,7 @@ export function unprovedError(legs: PathProof["legs"]): P2pError {
     hint:
       outcome === "unproved"
         ? `name a part that may be written, and is restored: --scratch ${device}/NSID@OFFSET+LENGTH --allow-write`
-        : "the command must work before its path can be judged",
+        : "the device must work before its path can be judged",
   });
 }
 
@@ -109,28 +80,15 @@ function isRequired({ client, direction }: LegProof): boolean {
 function verdictOf(legs: PathProof["legs"]): PathVerdict {
   const required = legs.filter((leg) => leg.required);
   if (required.some(isLossy)) return "loses data";
+  if (required.some(({ outcome }) => outcome === "refused")) return "refused";
   return required.every(({ outcome }) => outcome === "proved") ? "proved" : "unproved";
-}
-
-/** Those of these devices. Where there should be some, the kernel's log is given `lag` milliseconds. */
-async function takeFaults(
-  addressSpace: AddressSpace,
-  devices: readonly string[],
-  lag: number,
-): Promise<NativeDmaFault[] | null> {
-  const take = (): NativeDmaFault[] | null =>
-    addressSpace.takeFaults()?.filter(({ device }) => devices.includes(device)) ?? null;
-  const faults = take();
-  if (faults?.length !== 0 || lag === 0) return faults;
-  await delay(lag);
-  return take();
 }
 
 async function openLegs(session: Session, request: PathProofRequest): Promise<Leg[]> {
   const source = await openRange(session, request.source);
   const destination = await openRange(session, request.destination);
   const scratch = await openScratch(session, request);
-  const leg = (client: Leg["client"], direction: Leg["direction"], range: Range): Leg => ({
+  const leg = (client: Leg["client"], direction: Leg["direction"], range: BlockRange): Leg => ({
     client,
     direction,
     ...range,
@@ -144,14 +102,7 @@ async function openLegs(session: Session, request: PathProofRequest): Promise<Le
   ];
 }
 
-/** Part of a namespace, bytes. */
-interface Range {
-  namespace: NvmeNamespace;
-  offset: number;
-  length: number;
-}
-
-async function openRange(session: Session, endpoint: Endpoint): Promise<Range> {
+async function openRange(session: Session, endpoint: Endpoint): Promise<BlockRange> {
   const namespace = await findNamespace(session, endpoint);
   namespace.assertPlainFormat();
   const { blockSize, size } = namespace;
@@ -171,7 +122,10 @@ async function openRange(session: Session, endpoint: Endpoint): Promise<Range> {
   return { namespace, offset, length };
 }
 
-async function openScratch(session: Session, request: PathProofRequest): Promise<Scratch | null> {
+async function openScratch(
+  session: Session,
+  request: PathProofRequest,
+): Promise<BlockRange | null> {
   const { scratch, source, destination } = request;
   if (scratch === undefined) return null;
   if (scratch.device !== source.device && scratch.device !== destination.device)
@@ -187,5 +141,5 @@ async function openScratch(session: Session, request: PathProofRequest): Promise
       { device: scratch.device, hint: "say which bytes: BDF/NSID@OFFSET+LENGTH" },
     );
   checkWritable(session, request, scratch);
-  return { ...(await openRange(session, scratch)), restore: true };
+  return openRange(session, scratch);
 }

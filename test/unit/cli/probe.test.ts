@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { NativeDmaFault } from "#lib/addon.js";
 import { probeCsv, probeJson, probeTable, type ProbeReport } from "#lib/cli/output/probe.js";
 import { describeFailure } from "#lib/cli/failure.js";
-import { unprovedError } from "#lib/copy/prove.js";
+import { unprovedError } from "#lib/copy/proof/path.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { probeReport } from "../../support/result-schema.js";
 
@@ -78,7 +78,26 @@ describe("the report of a probe", () => {
 
   it("quotes a detail with a comma in CSV", () => {
     const [, leg] = probeCsv(reportOf([])).split("\r\n");
-    assert.match(leg!, /,failed,0,"Read failed, badly",unproved$/);
+    assert.match(leg!, /,failed,0,0,"Read failed, badly",unproved$/);
+  });
+
+  it("counts in CSV the faults of each leg, and leaves out what is not known", () => {
+    const counts = (faults: NativeDmaFault[] | null): (string | undefined)[] =>
+      probeCsv(reportOf(faults))
+        .trimEnd()
+        .split("\r\n")
+        .map((row) => row.split(",")[7]);
+    const read = { ...fault(1), device: DESTINATION };
+    assert.deepEqual(counts([fault(0), fault(1), fault(2), read]), ["faults", "2", "1"]);
+    assert.deepEqual(counts(null), ["faults", "", ""]);
+  });
+
+  it("names the way round a path that loses data, or that is refused", () => {
+    for (const verdict of ["loses data", "refused"] as const)
+      assert.match(
+        probeTable({ ...reportOf([]), verdict }),
+        new RegExp(`^verdict: ${verdict}; copy --via host does without it$`, "m"),
+      );
   });
 });
 

@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { addon, type NativeDmaFault } from "#lib/addon.js";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
 import type { Leg, LegProof } from "#lib/copy/proof/leg.js";
 import { proveLegs, type LegsProof } from "#lib/copy/proof/legs.js";
-import { provePath } from "#lib/copy/proof/path.js";
 import { NvmeError, P2pError } from "#lib/errors.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import { PAGE } from "#lib/nvme/spec.js";
@@ -14,17 +11,12 @@ import type { Provider } from "#lib/p2pmem/provider.js";
 import { Session } from "#lib/session.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { load, namespaceOf, pattern, store } from "../device/machine.js";
-import { cut, legOf, meddle, RANGE, UNMAPPED } from "../support/meddle.js";
+import { cut, FILLINGS, legOf, meddle, RANGE, UNMAPPED } from "../support/meddle.js";
 import { readPeer, writePeer } from "../support/peer-bytes.js";
 import { CARD, NVME0, NVME1 } from "../support/raw-nvme.js";
 import { rawVector } from "../support/raw-vector.js";
 
 const NOBODY = new AbortController().signal;
-const FILLINGS: [string, Uint8Array][] = [
-  ["random blocks", pattern(RANGE, 51)],
-  ["blocks of zeros", new Uint8Array(RANGE)],
-  ["blocks of ones", new Uint8Array(RANGE).fill(0xff)],
-];
 
 describe("the proof of one leg", () => {
   let session: Session;
@@ -458,62 +450,4 @@ describe("the proof of one leg", () => {
       return readdirSync(tmpdir()).filter((name) => name.startsWith(prefix));
     }
   });
-});
-
-describe("the proof of a path across a root complex", () => {
-  let directory: string;
-
-  before(() => {
-    directory = mkdtempSync(join(tmpdir(), "p2pmem-proof-"));
-  });
-  after(() => {
-    rmSync(directory, { recursive: true });
-  });
-
-  /** One controller beside the card below a switch, one on a root port of its own. */
-  function openMachine(forwards: string): Promise<Session> {
-    const machine = join(directory, `${forwards}.yaml`);
-    writeFileSync(
-      machine,
-      `host_bridge: { forwards: ${forwards} }
-root_ports:
-  - device: switch
-    ports: [{ device: nvme }, { device: card, memory: 16m }]
-  - device: nvme
-`,
-    );
-    return Session.open({ machine });
-  }
-
-  const below = { "source write": "proved", "source read": "proved" };
-  for (const [forwards, across] of [
-    ["all", { "destination write": "proved", "destination read": "proved" }],
-    ["writes", { "destination write": "proved", "destination read": "lost" }],
-    ["none", { "destination write": "lost", "destination read": "lost" }],
-  ] as const)
-    for (const [title, bytes] of FILLINGS)
-      it(`that forwards ${forwards} tells each leg apart, with ${title}`, async () => {
-        const session = await openMachine(forwards);
-        try {
-          const [near, far] = session.pci.functions.filter((fn) => fn.isNvme);
-          const provider = await session.provider("0000:04:00.0");
-          for (const { address } of [near!, far!])
-            await store(session, await namespaceOf(session, address), 0, bytes);
-          const { legs, faults, verdict } = await provePath(session, {
-            source: parseEndpoint(near!.address),
-            destination: parseEndpoint(far!.address),
-            ...{ provider, allowWrite: false },
-          });
-          assert.deepEqual(
-            Object.fromEntries(
-              legs.map(({ client, direction, outcome }) => [`${client} ${direction}`, outcome]),
-            ),
-            { ...below, ...across },
-          );
-          assert.deepEqual(faults, [], "the IOMMU has nothing against it");
-          assert.equal(verdict, forwards === "all" ? "proved" : "loses data");
-        } finally {
-          await session.close();
-        }
-      });
 });

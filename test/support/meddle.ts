@@ -4,12 +4,20 @@ import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import { PAGE } from "#lib/nvme/spec.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
+import { pattern } from "../device/machine.js";
 import { rawVector } from "./raw-vector.js";
 
 /** Bytes of a leg that may be read. */
 export const RANGE = 64 * 1024;
 /** An IOVA at which nothing is mapped. */
 export const UNMAPPED = 2 ** 37;
+
+/** What a medium may hold: also what a device reads where nobody answers. */
+export const FILLINGS: [string, Uint8Array][] = [
+  ["random blocks", pattern(RANGE, 51)],
+  ["blocks of zeros", new Uint8Array(RANGE)],
+  ["blocks of ones", new Uint8Array(RANGE).fill(0xff)],
+];
 
 export type Transfer = (lba: number, blocks: number, data: DmaVector) => Promise<void>;
 

@@ -1,6 +1,6 @@
 import { P2pError } from "../errors.js";
 import { Extents, NO_EXTENT } from "../extents/extents.js";
-import { contains, countBelow, merge, subtract, type Range } from "../extents/ranges.js";
+import { contains, merge, subtract, type Range } from "../extents/ranges.js";
 import { isPowerOfTwo } from "../units.js";
 import { toIova, type Iova } from "./iova.js";
 
@@ -10,24 +10,21 @@ const PAGE = 4096;
 const LOWEST = 2 ** 20;
 /** Beyond, an address is no safe integer. */
 const HIGHEST = 2 ** 52;
-/** In place of an extent: a bus range is never free for allocate(). */
-const IDENTITY = -1;
-
 // What an IovaAllocator may do with an IovaRange, and nobody else: set by the class, which alone can.
-let handOut: (owner: IovaAllocator, extent: number, page: number, pages: number) => IovaRange;
-/** Gives its extent, or IDENTITY, to its owner the first time; then, and to others, NO_EXTENT. */
+let handOut: (owner: IovaAllocator, extent: number) => IovaRange;
+/** Gives its extent to its owner the first time; then, and to others, NO_EXTENT. */
 let takeBack: (range: IovaRange, owner: IovaAllocator) => number;
 
-/** IOVAs that are in use. Made by IovaAllocator. */
+let rangeOf: (owner: IovaAllocator, extent: number) => Range;
+
+/** IOVAs that are in use. Made by IovaAllocator. As small as an Allocation, for the same reason. */
 export class IovaRange {
   readonly #owner: IovaAllocator;
+  /** NO_EXTENT once it is released; below 0: minus 1 minus the number of an identity range. */
   #extent: number;
-  // In pages: small integers to V8, where bytes would soon be numbers on its heap.
-  readonly #page: number;
-  readonly #pages: number;
 
   static {
-    handOut = (owner, extent, page, pages) => new IovaRange(owner, extent, page, pages);
+    handOut = (owner, extent) => new IovaRange(owner, extent);
     takeBack = (range, owner) => {
       if (range.#owner !== owner) return NO_EXTENT;
       const extent = range.#extent;
@@ -36,20 +33,25 @@ export class IovaRange {
     };
   }
 
-  private constructor(owner: IovaAllocator, extent: number, page: number, pages: number) {
+  private constructor(owner: IovaAllocator, extent: number) {
     this.#owner = owner;
     this.#extent = extent;
-    this.#page = page;
-    this.#pages = pages;
   }
 
+  /** Errors: NOT_MAPPED once released. */
   get iova(): Iova {
-    return toIova(this.#page * PAGE);
+    return toIova(this.#range.start);
   }
 
-  /** Bytes, whole pages. */
+  /** Bytes, whole pages. Errors: NOT_MAPPED once released. */
   get size(): number {
-    return this.#pages * PAGE;
+    const { start, end } = this.#range;
+    return end - start;
+  }
+
+  get #range(): Range {
+    if (this.#extent === NO_EXTENT) throw notTaken();
+    return rangeOf(this.#owner, this.#extent);
   }
 }
 
@@ -66,11 +68,15 @@ export class IovaRange {
 export class IovaAllocator {
   /** In pages. */
   readonly #extents: Extents;
-  /** In bytes, sorted, disjoint, never adjacent, as the two below. */
+  /** In bytes, sorted, disjoint, never adjacent, as the one below. */
   #usable: readonly Range[];
   readonly #busRanges: readonly Range[];
-  /** What take() gave. A few, one for each provider. */
-  readonly #identities: Range[] = [];
+  /** What take() gave, by number, with null where it was released. A few, one for each provider. */
+  readonly #identities: (Range | null)[] = [];
+
+  static {
+    rangeOf = (owner, extent) => owner.#rangeOf(extent);
+  }
 
   /** `usable`: what the IOMMU can map, ends inclusive; `busRanges`: addresses to keep clear of. */
   constructor(
@@ -103,7 +109,7 @@ export class IovaAllocator {
     const pages = Math.ceil(size / PAGE);
     const extent = this.#extents.alloc(pages, alignment / PAGE);
     if (extent === NO_EXTENT) throw noIova(size);
-    return handOut(this, extent, this.#extents.start(extent), pages);
+    return handOut(this, extent);
   }
 
   /**
@@ -115,26 +121,33 @@ export class IovaAllocator {
     if (size <= 0 || address % PAGE !== 0 || size % PAGE !== 0) return null;
     if (!contains(this.#usable, address, end) || !contains(this.#busRanges, address, end))
       return null;
-    const above = countBelow(this.#identities, end);
-    const below = this.#identities[above - 1];
-    if (below && below.end > address) return null;
-    this.#identities.splice(above, 0, { start: address, end });
-    return handOut(this, IDENTITY, address / PAGE, size / PAGE);
+    const identities = this.#identities;
+    if (identities.some((other) => other && other.start < end && address < other.end)) return null;
+    const vacant = identities.indexOf(null);
+    const number = vacant < 0 ? identities.length : vacant;
+    identities[number] = { start: address, end };
+    return handOut(this, ~number);
   }
 
   /** Gives back what allocate() or take() gave. Errors: NOT_MAPPED. */
   release(range: IovaRange): void {
     const extent = takeBack(range, this);
-    if (extent === NO_EXTENT) throw notTaken(range);
-    const start: number = range.iova;
-    if (extent === IDENTITY) {
-      this.#identities.splice(countBelow(this.#identities, start + 1) - 1, 1);
+    if (extent === NO_EXTENT) throw notTaken();
+    if (extent < 0) {
+      this.#identities[~extent] = null;
       return;
     }
+    const start = this.#extents.start(extent) * PAGE;
+    const end = start + this.#extents.length(extent) * PAGE;
     this.#extents.free(extent);
     // Given out before restrict() took these addresses away.
-    if (!contains(this.#usable, start, start + range.size))
-      this.#extents.confine(toPages(this.#usable));
+    if (!contains(this.#usable, start, end)) this.#extents.confine(toPages(this.#usable));
+  }
+
+  #rangeOf(extent: number): Range {
+    if (extent < 0) return this.#identities[~extent]!;
+    const start = this.#extents.start(extent) * PAGE;
+    return { start, end: start + this.#extents.length(extent) * PAGE };
   }
 }
 
@@ -158,8 +171,8 @@ function noIova(size: number): P2pError {
   });
 }
 
-function notTaken({ iova, size }: IovaRange): P2pError {
-  return new P2pError("NOT_MAPPED", `${size} bytes at IOVA 0x${iova.toString(16)} are not taken`, {
+function notTaken(): P2pError {
+  return new P2pError("NOT_MAPPED", "this range of IOVAs was released, or is another allocator's", {
     hint: "release a range once, where it was allocated",
   });
 }

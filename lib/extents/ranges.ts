@@ -35,7 +35,7 @@ export function contains(ranges: readonly Range[], start: number, end: number): 
 }
 
 /** How many of the sorted `ranges` start below `address`. */
-export function countBelow(ranges: readonly Range[], address: number): number {
+function countBelow(ranges: readonly Range[], address: number): number {
   let low = 0;
   let high = ranges.length;
   while (low < high) {

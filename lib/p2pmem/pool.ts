@@ -21,22 +21,23 @@ export interface PoolStatistics {
 }
 
 // What Pool and Allocation let each other do, and nobody else: set by the classes, which alone can.
-let handOut: (pool: Pool, extent: number, start: number, pages: number) => Allocation;
+let handOut: (pool: Pool, extent: number) => Allocation;
 /** Gives its extent the first time, then NO_EXTENT. */
 let takeBack: (allocation: Allocation) => number;
 let revocationOf: (pool: Pool) => Revocation<Allocation>;
+let extentsOf: (pool: Pool) => Extents;
 
-/** A piece of a provider's memory. Made by Pool.alloc(). */
+/**
+ * A piece of a provider's memory. Made by Pool.alloc(). It knows no more than whose and which it is:
+ * where many are live, each word more is fetched from memory, and copied by the garbage collector.
+ */
 export class Allocation {
   readonly pool: Pool;
   /** NO_EXTENT once it is freed. */
   #extent: number;
-  // In pages: small integers to V8, where bytes would soon be numbers on its heap.
-  readonly #start: number;
-  readonly #pages: number;
 
   static {
-    handOut = (pool, extent, start, pages) => new Allocation(pool, extent, start, pages);
+    handOut = (pool, extent) => new Allocation(pool, extent);
     takeBack = (allocation) => {
       const extent = allocation.#extent;
       allocation.#extent = NO_EXTENT;
@@ -44,21 +45,21 @@ export class Allocation {
     };
   }
 
-  private constructor(pool: Pool, extent: number, start: number, pages: number) {
+  private constructor(pool: Pool, extent: number) {
     this.pool = pool;
     this.#extent = extent;
-    this.#start = start;
-    this.#pages = pages;
   }
 
-  /** Bytes from the start of the provider. */
+  /** Bytes from the start of the provider. Errors: NOT_ALLOCATED once freed. */
   get offset(): number {
-    return this.#start * POOL_PAGE;
+    this.#assertHeld();
+    return extentsOf(this.pool).start(this.#extent) * POOL_PAGE;
   }
 
-  /** Bytes, whole pages. */
+  /** Bytes, whole pages. Errors: NOT_ALLOCATED once freed. */
   get length(): number {
-    return this.#pages * POOL_PAGE;
+    this.#assertHeld();
+    return extentsOf(this.pool).length(this.#extent) * POOL_PAGE;
   }
 
   /**
@@ -79,7 +80,7 @@ export class Allocation {
 
   #assertHeld(): void {
     if (this.#extent === NO_EXTENT)
-      throw new P2pError("NOT_ALLOCATED", `${place(this)} are not allocated any more`, {
+      throw new P2pError("NOT_ALLOCATED", "this piece of peer memory is not allocated any more", {
         hint: "free an allocation after its last use",
       });
   }
@@ -102,6 +103,7 @@ export class Pool {
 
   static {
     revocationOf = (pool) => pool.#revocation;
+    extentsOf = (pool) => pool.#extents;
   }
 
   /** `size` in bytes; what is no whole page at its end is left alone. */
@@ -149,7 +151,7 @@ export class Pool {
     const pages = Math.ceil(length / POOL_PAGE);
     const extent = this.#extents.alloc(pages, alignment / POOL_PAGE);
     if (extent === NO_EXTENT) throw this.#noRoom(pages * POOL_PAGE, alignment);
-    return this.#handOut(extent, pages);
+    return this.#handOut(extent);
   }
 
   /**
@@ -166,7 +168,7 @@ export class Pool {
         `${length} bytes of peer memory at offset ${offset} are not free`,
         { hint: "freeRanges() has what is" },
       );
-    return this.#handOut(extent, pages);
+    return this.#handOut(extent);
   }
 
   /** What is free, by address, in bytes. Takes time by the number of pieces. */
@@ -181,9 +183,9 @@ export class Pool {
    * Errors: DOUBLE_FREE, FOREIGN_FREE for what another pool gave.
    */
   free(allocation: Allocation): void {
-    if (allocation.pool !== this) throw foreignFree(allocation);
+    if (allocation.pool !== this) throw foreignFree();
     const extent = takeBack(allocation);
-    if (extent === NO_EXTENT) throw doubleFree(allocation);
+    if (extent === NO_EXTENT) throw doubleFree();
     this.#extents.free(extent);
     this.#revocation.forget(allocation);
     if (this.#waiting.length > 0 && this.allocationCount === 0)
@@ -224,10 +226,10 @@ export class Pool {
     if (!this.#isPublished) throw unpublished(length);
   }
 
-  #handOut(extent: number, pages: number): Allocation {
+  #handOut(extent: number): Allocation {
     const extents = this.#extents;
     if (extents.available < this.#low) this.#low = extents.available;
-    return handOut(this, extent, extents.start(extent), pages);
+    return handOut(this, extent);
   }
 
   #noRoom(size: number, alignment: number): P2pError {
@@ -274,14 +276,14 @@ function revoked(what: string, cause: P2pError): P2pError {
   });
 }
 
-function doubleFree(allocation: Allocation): P2pError {
-  return new P2pError("DOUBLE_FREE", `${place(allocation)} were freed before`, {
+function doubleFree(): P2pError {
+  return new P2pError("DOUBLE_FREE", "this piece of peer memory was freed before", {
     hint: "free an allocation once",
   });
 }
 
-function foreignFree(allocation: Allocation): P2pError {
-  return new P2pError("FOREIGN_FREE", `${place(allocation)} are not from this pool`, {
+function foreignFree(): P2pError {
+  return new P2pError("FOREIGN_FREE", "this piece of peer memory is not from this pool", {
     hint: "free an allocation at its own pool",
   });
 }

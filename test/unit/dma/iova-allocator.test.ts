@@ -48,8 +48,9 @@ describe("IovaAllocator", () => {
     assert.throws(() => iovas.allocate(4096, 4096), { code: "NO_IOVA" });
     const [, second, third, fourth] = pages;
     assert.ok(second && third && fourth);
+    const lowest = second.iova;
     for (const page of [second, fourth, third]) iovas.release(page);
-    assert.equal(iovas.allocate(3 * 4096, 4096).iova, second.iova);
+    assert.equal(iovas.allocate(3 * 4096, 4096).iova, lowest);
   });
 
   it("keeps clear of every bridge window and BAR", () => {
@@ -108,8 +109,9 @@ describe("IovaAllocator", () => {
       [2 * MiB, 6 * MiB],
     );
     assert.throws(() => iovas.allocate(4096, 4096), { code: "NO_IOVA" });
+    const { iova } = early;
     iovas.release(early);
-    assert.equal(iovas.allocate(MiB, 4096).iova, early.iova);
+    assert.equal(iovas.allocate(MiB, 4096).iova, iova);
     assert.equal(iovas.take(0x80000000, 4096), null);
   });
 
@@ -127,7 +129,7 @@ describe("IovaAllocator", () => {
     const iovas = new IovaAllocator(usable, busRanges);
     const other = new IovaAllocator(usable, busRanges);
     const range = iovas.allocate(8192, 4096);
-    const refused = { code: "NOT_MAPPED", message: /^8192 bytes at IOVA 0x80100000 / };
+    const refused = { code: "NOT_MAPPED", message: /released, or is another/ };
     assert.throws(() => other.release(range), refused);
     iovas.release(range);
     assert.throws(() => iovas.release(range), refused);

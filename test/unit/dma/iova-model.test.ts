@@ -60,8 +60,8 @@ class Pair {
   release(which: number): void {
     const [gone] = this.live.splice(which % this.live.length, 1);
     if (!gone) return;
-    this.iovas.release(gone.range);
     gone.model.give(gone.range.iova, gone.range.size);
+    this.iovas.release(gone.range);
     this.#released = gone.range;
   }
 

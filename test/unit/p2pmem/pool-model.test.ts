@@ -40,8 +40,8 @@ class Pair {
   free(which: number): void {
     const [allocation] = this.live.splice(which % this.live.length, 1);
     if (!allocation) return;
-    this.pool.free(allocation);
     this.model.give(allocation.offset, allocation.length);
+    this.pool.free(allocation);
     this.#freed = allocation;
   }
 

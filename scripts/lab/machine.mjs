@@ -25,7 +25,8 @@ const PORTS = [
 
 const P2PDMA = {
   memory: { NVME_CMB: "cmb", NVME1: "cmb", NVME2: "cmb" },
-  cpu: "max",
+  // By name: with KVM "max" is the host's processor, which may be one that forwards.
+  cpu: "max,vendor=GenuineIntel,family=6",
   parameters: ["iommu=pt"],
   hasNvmePair: true,
 };
@@ -42,7 +43,7 @@ export const MACHINES = {
   default: { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: "max", parameters: [] },
   p2pdma: P2PDMA,
   "p2pdma-direct": { ...P2PDMA, parameters: [...P2PDMA.parameters, NO_ROOT_PORT_REDIRECT] },
-  "p2pdma-amd": { ...P2PDMA, cpu: "max,family=23" },
+  "p2pdma-amd": { ...P2PDMA, cpu: "max,vendor=AuthenticAMD,family=23" },
 };
 
 const CMB_MIB = 64;

@@ -29,9 +29,9 @@ export interface RawLink {
 
 /** What decides whether peer-to-peer requests pass the root complex. */
 export interface CpuIdentity {
-  /** CPUID's vendor string: `GenuineIntel`, `AuthenticAMD`. */
+  /** CPUID's vendor string: `GenuineIntel`, `AuthenticAMD`; elsewhere what /proc/cpuinfo has for it. */
   vendor: string;
-  /** Display family, as in /proc/cpuinfo. */
+  /** Display family, as in /proc/cpuinfo; 0 where the architecture has none. */
   family: number;
   model: string;
 }

@@ -1,9 +1,9 @@
 import { readFileSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
 import { basename, dirname, join, sep } from "node:path";
 import { P2pError } from "../errors.js";
+import { isBdf } from "../pci/bdf.js";
 import type { CpuIdentity, RawLink, RawPciFunction, RawTopology } from "../platform.js";
 
-const BDF = /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 const HOST_BRIDGE = /^pci[0-9a-f]{4,8}:[0-9a-f]{2}$/;
 /** Configuration space, from what everyone may read to all there is (PCIe 6.0 §7.2). */
 const CONFIG_BYTES = { least: 64, most: 4096 };
@@ -51,23 +51,23 @@ export function readKernelRelease(root = "/"): string | null {
 /** Errors: BAD_SYSFS, with the system call's error as its cause, if it was one; BAD_TOPOLOGY. */
 export function readFunction(root: string, address: string): RawPciFunction {
   const link = join(functionList(root), address);
-  if (!BDF.test(address)) throw badFile(link, "is not named like a PCI function");
+  if (!isBdf(address)) throw badFile(link, "is not named like a PCI function");
   const folder = resolveFunction(root, link);
   const above = dirname(folder);
-  const group = linkName(join(folder, "iommu_group"), /^\d+$/);
+  const group = linkName(join(folder, "iommu_group"), (name) => /^\d+$/.test(name));
   return {
     address,
-    parent: BDF.test(basename(above)) ? basename(above) : null,
+    parent: isBdf(basename(above)) ? basename(above) : null,
     ...readHostBridge(above),
     vendorId: readId(join(folder, "vendor")),
     deviceId: readId(join(folder, "device")),
     config: readConfig(join(folder, "config")),
     resources: readResources(join(folder, "resource")),
-    driver: linkName(join(folder, "driver"), /./),
+    driver: linkName(join(folder, "driver"), () => true),
     iommuGroup: group === null ? null : Number(group),
     iommuDomainType: readOptional(join(folder, "iommu_group/type")),
     numaNode: readNumaNode(join(folder, "numa_node")),
-    physicalFunction: linkName(join(folder, "physfn"), BDF),
+    physicalFunction: linkName(join(folder, "physfn"), isBdf),
     link: readLink(folder),
   };
 }
@@ -97,7 +97,7 @@ function readHostBridge(above: string): Pick<RawPciFunction, "hostBridge" | "hos
     at = dirname(at);
   }
   const within = basename(dirname(at));
-  return { hostBridge: basename(at), hostBridgeParent: BDF.test(within) ? within : null };
+  return { hostBridge: basename(at), hostBridgeParent: isBdf(within) ? within : null };
 }
 
 function readConfig(file: string): Uint8Array {
@@ -154,15 +154,18 @@ function readLink(folder: string): RawLink | null {
   return Object.values(link).every((value) => value === null) ? null : link;
 }
 
-/** The first processor's; they are all alike where PCI matters. */
+/** The first processor's; they are all alike where PCI matters. Null where it cannot be read. */
 export function readCpu(root: string): CpuIdentity | null {
   const text = readOptional(join(root, "proc/cpuinfo")) ?? "";
+  if (text === "") return null;
   const field = (name: string): string | undefined =>
     new RegExp(`^${name}\\s*: (.*)$`, "m").exec(text)?.[1]?.trim();
-  const [vendor, family] = [field("vendor_id"), Number(field("cpu family"))];
-  // Other architectures have other fields.
-  if (vendor === undefined || !Number.isInteger(family)) return null;
-  return { vendor, family, model: field("model name") ?? "" };
+  return {
+    // Other architectures have other fields, of which ARM's names its maker; none has x86's families.
+    vendor: field("vendor_id") ?? field("CPU implementer") ?? "not x86",
+    family: Number(field("cpu family") ?? 0) || 0,
+    model: field("model name") ?? "",
+  };
 }
 
 /** Without what hangs from a function that has vanished meanwhile. */
@@ -194,7 +197,7 @@ function readOptional(file: string): string | null {
 }
 
 /** Null where there is no such link. */
-function linkName(path: string, pattern: RegExp): string | null {
+function linkName(path: string, isName: (name: string) => boolean): string | null {
   let name: string;
   try {
     name = basename(readlinkSync(path));
@@ -204,7 +207,7 @@ function linkName(path: string, pattern: RegExp): string | null {
     if (code === "EINVAL") throw badFile(path, "is not a symbolic link");
     throw unreadable(path, error);
   }
-  if (!pattern.test(name)) throw badFile(path, `leads to "${name}", which is no name for it`);
+  if (!isName(name)) throw badFile(path, `leads to "${name}", which is no name for it`);
   return name;
 }
 

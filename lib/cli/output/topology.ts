@@ -77,7 +77,8 @@ export function countIommuGroups({ functions }: PciTree): number {
 
 function cpuText(cpu: CpuIdentity | null): string {
   if (cpu === null) return "?";
-  return `${cpu.model || "?"} (${cpu.vendor}, family ${cpu.family.toString(16)}h)`;
+  const family = cpu.family === 0 ? "" : `, family ${cpu.family.toString(16)}h`;
+  return `${cpu.model || "?"} (${cpu.vendor}${family})`;
 }
 
 function iommuText(tree: PciTree): string {

@@ -109,6 +109,7 @@ describe("host bridges that forward", () => {
       ["AuthenticAMD 22", NO],
       ["HygonGenuine 24", NO],
       ["GenuineIntel 23", NO],
+      ["0x41 0", NO],
       ["-", "UNKNOWN"],
     ];
     for (const [cpu, expected] of cases)

@@ -142,7 +142,7 @@ describe("reading a machine from sysfs", () => {
     );
   });
 
-  it("knows the first processor, and none where the architecture has other fields", () => {
+  it("knows the first processor, and another architecture's from none at all", () => {
     assert.deepEqual(readTopology(machine([], { cpuinfo: XEON }).root).cpu, {
       vendor: "GenuineIntel",
       family: 6,
@@ -150,7 +150,14 @@ describe("reading a machine from sysfs", () => {
     });
     tree?.delete();
     const arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\n";
-    assert.equal(readTopology(machine([], { cpuinfo: arm }).root).cpu, null);
+    assert.deepEqual(readTopology(machine([], { cpuinfo: arm }).root).cpu, {
+      ...{ vendor: "0x41", family: 0, model: "" },
+    });
+    tree?.delete();
+    const other = "processor\t: 0\nhart\t\t: 1\nisa\t\t: rv64imafdc\n";
+    assert.equal(readTopology(machine([], { cpuinfo: other }).root).cpu?.vendor, "not x86");
+    tree?.delete();
+    assert.equal(readTopology(machine([], { cpuinfo: "" }).root).cpu, null);
   });
 
   it("knows the kernel's release", () => {

@@ -75,7 +75,7 @@ export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic
   let root: number | null = host;
   for (const way of dataRoutes(tree, legs)) {
     if (way === "root" && root !== null) root += bytes;
-    if (way === "unknown") root = null;
+    if (way === "unknown" || way === "unstated") root = null;
   }
   return {
     source: "derived",

@@ -66,8 +66,9 @@ export class ConfigSpace {
     for (let left = 1024; left > 0; left--) {
       const header = this.read32(at);
       if (header === undefined) return undefined;
-      // All ones: nobody answers there, as where the platform cannot reach extended space.
-      if (header === 0 || header === 0xffffffff) return null;
+      // All ones: nobody answers there, whatever there may be.
+      if (header === 0xffffffff) return undefined;
+      if (header === 0) return null;
       if ((header & 0xffff) === id) return at;
       at = (header >>> 20) & 0xffc;
       if (at < spec.PCI_EXT_CAP_START) return null;

@@ -49,6 +49,8 @@ export interface Express {
   readonly maxPayload: { readonly supported: number; readonly current: number };
   /** Whether it may mark its requests as Relaxed Ordering (§7.5.3.4). */
   readonly relaxedOrdering: boolean;
+  /** Of a port among those of its switch or root complex (§7.5.3.6); null: it has no link. */
+  readonly portNumber: number | null;
   /** Null: it has none, or its registers say nothing of it. */
   readonly link: RawLink | null;
 }
@@ -69,8 +71,14 @@ export function readExpress(config: ConfigSpace): Express | null | undefined {
       current: 128 << ((control >> spec.PCI_EXP_DEVCTL_PAYLOAD_SHIFT) & 7),
     },
     relaxedOrdering: (control & spec.PCI_EXP_DEVCTL_RELAX_EN) !== 0,
+    portNumber: WITH_LINK.has(portType) ? readPortNumber(config, at) : null,
     link: WITH_LINK.has(portType) ? readLink(config, at) : null,
   };
+}
+
+function readPortNumber(config: ConfigSpace, at: number): number | null {
+  const capabilities = config.read32(at + spec.PCI_EXP_LNKCAP);
+  return capabilities === undefined ? null : capabilities >>> spec.PCI_EXP_LNKCAP_PORT_SHIFT;
 }
 
 function readLink(config: ConfigSpace, at: number): RawLink | null {

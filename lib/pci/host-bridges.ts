@@ -6,6 +6,7 @@ import type { PciFunction } from "./function.js";
 import type { HostBridge } from "./host-bridge.js";
 import type { CpuIdentity } from "../platform.js";
 import type { PciTree } from "./tree.js";
+import { unreadCause } from "./unread.js";
 
 /** A processor whose root complex forwards, whatever its host bridges are. */
 interface ProcessorRule {
@@ -76,7 +77,7 @@ export class RootComplexWay {
       return refusalWords(refusing) + (cpu === null ? ", and the processor is not known" : "");
     const unread = bridges.find((bridge) => isListed(bridge, isOne) === undefined);
     if (unread !== undefined)
-      return `whether host bridge ${nameOf(unread)} forwards is not known: configuration space was cut short (run as root)`;
+      return `whether host bridge ${nameOf(unread)} forwards is not known: ${rootUnreadCause(unread)}`;
     return isOne
       ? `host bridge ${nameOf(this.first)} is on the kernel's list`
       : `host bridges ${bridges.map(nameOf).join(" and ")} are on the kernel's list`;
@@ -125,6 +126,10 @@ function ruleOf(first: PciFunction): HostBridgeRule | undefined {
 function isRoot({ address, express }: PciFunction): boolean | undefined {
   if (address.endsWith(":00.0")) return true;
   return express === undefined ? undefined : express?.portType === "root-port";
+}
+
+function rootUnreadCause({ functions: [first] }: HostBridge): string {
+  return first === undefined ? "nothing is on its bus" : unreadCause(first);
 }
 
 function refusalWords(bridge: HostBridge): string {

@@ -1,7 +1,7 @@
 import type { Meeting } from "./distance.js";
 import type { PciFunction } from "./function.js";
 import type { RootComplexWay } from "./host-bridges.js";
-import { REDIRECTS, redirects, redirectWords, unreadWords } from "./redirect.js";
+import { kernelRedirects, redirectWords, unreadWords } from "./redirect.js";
 import type { MapType, Verdict } from "./verdict.js";
 
 /**
@@ -38,12 +38,10 @@ export class KernelVerdict implements Verdict {
     const [provider, client] = [this.#provider, this.#client];
     if (common === null) return `no bridge is above both; ${this.#root.reason}`;
     const way = looked(provider, client, common);
-    const redirecting = way.filter((fn) => redirects(fn, REDIRECTS) === true);
+    const redirecting = way.filter((fn) => kernelRedirects(fn) === true);
     if (redirecting.length > 0)
-      return [...redirecting.map((fn) => redirectWords(fn, REDIRECTS)), this.#root.reason].join(
-        "; ",
-      );
-    const unread = way.find((fn) => fn.acs === undefined);
+      return [...redirecting.map((fn) => redirectWords(fn)), this.#root.reason].join("; ");
+    const unread = way.find((fn) => kernelRedirects(fn) === undefined);
     if (unread) return unreadWords(unread);
     return provider === client
       ? "the memory is its own"
@@ -67,7 +65,7 @@ function anyRedirects(
 function redirectsUpTo(from: PciFunction, end: PciFunction | null): boolean | undefined {
   let result: boolean | undefined = false;
   for (let fn: PciFunction | null = from; fn !== end && fn !== null; fn = fn.parent) {
-    const redirected = redirects(fn, REDIRECTS);
+    const redirected = kernelRedirects(fn);
     if (redirected === true) return true;
     if (redirected === undefined) result = undefined;
   }

@@ -3,8 +3,7 @@ import type { IommuMode, PciFunction } from "./function.js";
 import { RootComplexWay } from "./host-bridges.js";
 import { KernelVerdict } from "./kernel-verdict.js";
 import { slowestLink, type Bottleneck } from "./link.js";
-import { REDIRECTS_COMPLETIONS, REDIRECTS_REQUESTS } from "./redirect.js";
-import { routeAt, routeWords, type Route } from "./route.js";
+import { completionRouteAt, requestRouteAt, routeWords, type Route } from "./route.js";
 import type { PciTree } from "./tree.js";
 import type { Verdict, VfioVerdict } from "./verdict.js";
 import { PeerVfioVerdict } from "./vfio-verdict.js";
@@ -32,6 +31,14 @@ export interface PeerPath {
   /** Null where a link on the way is not known, or where there is none. */
   readonly bottleneck: Bottleneck | null;
 }
+
+/** Nothing of it crosses a link, or nobody knows which. */
+const WITHOUT_BOTTLENECK: ReadonlySet<Route> = new Set([
+  "internal",
+  "unstated",
+  "blocked",
+  "unknown",
+]);
 
 /** Both functions must be of this tree. */
 export function peerPath(tree: PciTree, provider: PciFunction, client: PciFunction): PeerPath {
@@ -70,8 +77,8 @@ class TreePeerPath implements PeerPath {
     this.provider = provider;
     this.client = client;
     this.distance = met.hopsA + met.hopsB;
-    this.route = routeAt(met, met.belowA, REDIRECTS_REQUESTS);
-    this.completionRoute = routeAt(met, met.belowB, REDIRECTS_COMPLETIONS);
+    this.route = requestRouteAt(met);
+    this.completionRoute = completionRouteAt(met);
     const root = new RootComplexWay(tree, provider, client);
     this.kernel = new KernelVerdict(provider, client, met, root);
     this.vfio = new PeerVfioVerdict(provider, client, this.route, this.completionRoute, root);
@@ -88,9 +95,9 @@ class TreePeerPath implements PeerPath {
 
   /** Of both ways, of the requests and of the completions: where one climbs, up to the root ports. */
   #findBottleneck(tree: PciTree, { common }: Meeting): Bottleneck | null {
-    if (this.route === "internal") return null;
-    if (this.route === "unknown" || this.completionRoute === "unknown") return null;
-    const climbs = this.route === "root" || this.completionRoute === "root";
+    const ways = [this.route, this.completionRoute];
+    if (ways.some((way) => WITHOUT_BOTTLENECK.has(way))) return null;
+    const climbs = ways.includes("root");
     return slowestLink(tree, this.client, this.provider, climbs ? null : common);
   }
 }

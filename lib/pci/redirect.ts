@@ -1,10 +1,10 @@
 import type { PciFunction } from "./function.js";
 import * as spec from "./spec.js";
+import { unreadCause } from "./unread.js";
 
-/** The controls that send a peer-to-peer request upstream instead (PCIe 6.0 §6.12.1.1, §6.12.3). */
-export const REDIRECTS_REQUESTS = spec.PCI_ACS_RR | spec.PCI_ACS_EC;
-export const REDIRECTS_COMPLETIONS = spec.PCI_ACS_CR;
-/** linux/drivers/pci/p2pdma.c, pci_bridge_has_acs_redir */
+const REDIRECTS_REQUESTS = spec.PCI_ACS_RR | spec.PCI_ACS_EC;
+const REDIRECTS_COMPLETIONS = spec.PCI_ACS_CR;
+/** What the kernel takes for redirect, whatever the Egress Control Vector has (pci_bridge_has_acs_redir). */
 export const REDIRECTS = REDIRECTS_REQUESTS | REDIRECTS_COMPLETIONS;
 
 /** Whether one of these ACS controls is on; undefined where the register could not be read. */
@@ -13,8 +13,17 @@ export function redirects({ acs }: PciFunction, controls: number): boolean | und
   return acs !== null && (acs.control & controls) !== 0;
 }
 
-/** `0000:02:01.0 redirects requests (ACS Request Redirect)` */
-export function redirectWords({ address, acs }: PciFunction, controls: number): string {
+/**
+ * Whether the kernel takes a function for one that redirects (linux/drivers/pci/p2pdma.c,
+ * pci_bridge_has_acs_redir); undefined where the register could not be read. What root reads of
+ * configuration space is all that the kernel has of it: without extended space it finds no ACS.
+ */
+export function kernelRedirects(fn: PciFunction): boolean | undefined {
+  return fn.configSize === spec.PCI_CONFIG_BYTES ? false : redirects(fn, REDIRECTS);
+}
+
+/** `0000:02:01.0 redirects requests (ACS Request Redirect)`; `controls`: of those that are on. */
+export function redirectWords({ address, acs }: PciFunction, controls = REDIRECTS): string {
   const on = (acs?.control ?? 0) & controls;
   const names = [
     on & spec.PCI_ACS_RR ? "Request Redirect" : [],
@@ -28,7 +37,7 @@ export function redirectWords({ address, acs }: PciFunction, controls: number): 
   return `${address} redirects ${what.join(" and ")} (ACS ${names.join(", ")})`;
 }
 
-/** For a port whose ACS registers could not be read. */
-export function unreadWords({ address }: PciFunction): string {
-  return `whether ${address} redirects is not known: its configuration space was cut short (run as root)`;
+/** For a function whose ACS registers could not be read. */
+export function unreadWords(fn: PciFunction): string {
+  return `whether ${fn.address} redirects is not known: ${unreadCause(fn)}`;
 }

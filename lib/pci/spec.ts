@@ -81,6 +81,7 @@ export const PCI_EXP_LNKSTA = 0x12;
 export const PCI_EXP_LNK_SPEED_MASK = 0xf;
 export const PCI_EXP_LNK_WIDTH_SHIFT = 4;
 export const PCI_EXP_LNK_WIDTH_MASK = 0x3f;
+export const PCI_EXP_LNKCAP_PORT_SHIFT = 24;
 
 /** ACS capability and control registers, PCIe 6.0 §7.7.11.2 and §7.7.11.3: the same bits in both. */
 export const PCI_ACS_CAP = 0x04;
@@ -92,6 +93,12 @@ export const PCI_ACS_CR = 1 << 3;
 export const PCI_ACS_UF = 1 << 4;
 export const PCI_ACS_EC = 1 << 5;
 export const PCI_ACS_DT = 1 << 6;
+
+/** Bits of the Egress Control Vector, in the capability register; 0: 256 (§7.7.11.2). */
+export const PCI_ACS_EGRESS_BITS_SHIFT = 8;
+export const PCI_ACS_EGRESS_BITS_MOST = 256;
+/** Egress Control Vector register, §7.7.11.4. */
+export const PCI_ACS_EGRESS_CTL_V = 0x08;
 
 /** linux/ioport.h */
 export const IORESOURCE_IO = 0x100n;

@@ -16,7 +16,7 @@ export class PciTree {
 
   /**
    * Errors: BAD_TOPOLOGY, where a function is there twice, is a bridge below itself, or lacks the
-   * bridge that it hangs from or the physical function that it is part of.
+   * bridge or the host bridge's function that it hangs from, or the physical function that it is part of.
    */
   constructor({ functions, cpu }: RawTopology) {
     const raw = new Map<Bdf, RawPciFunction>();
@@ -79,6 +79,7 @@ export class PciTree {
       return found;
     };
     find(entry.physicalFunction, "the physical function of");
+    find(entry.hostBridgeParent, "whose host bridge is above");
     const above = find(entry.parent, "the bridge above");
     const made = new PciFunction(entry, above && this.#add(above, raw, below));
     this.#byAddress.set(address, made);

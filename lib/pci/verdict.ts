@@ -11,7 +11,8 @@ export interface Verdict {
   readonly reason: string;
 }
 
-/** Of a pair that VFIO owns; `needsProof`: nobody vouches for the root complex. */
+/** Of a pair that VFIO owns; `needsProof`: nobody vouches for the way, be it
+ * through the root complex, inside a device, or by registers that could not be read. */
 export interface VfioVerdict extends Verdict {
   readonly needsProof: boolean;
 }

@@ -28,12 +28,16 @@ export class PeerVfioVerdict implements VfioVerdict {
     this.#provider = provider;
     this.#client = client;
     this.#root = root;
-    if (!canOwn(provider, root.first) || !canOwn(client, root.second))
+    const ways = [route, completionRoute];
+    if (!canOwn(provider, root.first) || !canOwn(client, root.second) || ways.includes("blocked"))
       this.mapType = "NOT_SUPPORTED";
-    else if (route === "root" || completionRoute === "root") this.mapType = "THROUGH_HOST_BRIDGE";
-    else if (route === "unknown" || completionRoute === "unknown") this.mapType = "UNKNOWN";
+    else if (ways.includes("root")) this.mapType = "THROUGH_HOST_BRIDGE";
+    else if (ways.includes("unknown")) this.mapType = "UNKNOWN";
     else this.mapType = "BUS_ADDR";
-    this.needsProof = this.mapType === "THROUGH_HOST_BRIDGE" && root.forwards !== true;
+    this.needsProof =
+      this.mapType === "UNKNOWN" ||
+      (this.mapType === "THROUGH_HOST_BRIDGE" && root.forwards !== true) ||
+      (this.mapType !== "NOT_SUPPORTED" && ways.includes("unstated"));
   }
 
   get reason(): string {
@@ -41,10 +45,9 @@ export class PeerVfioVerdict implements VfioVerdict {
     if (!canOwn(this.#client, second)) return refusalWords(this.#client, second);
     if (!canOwn(this.#provider, first)) return refusalWords(this.#provider, first);
     const route = routeWords(this.#client, this.#provider);
-    if (this.mapType !== "THROUGH_HOST_BRIDGE") return route;
-    return this.needsProof
-      ? `${route}; ${reason}; VFIO does not check that: p2pmem probe shows it`
-      : `${route}; ${reason}`;
+    const through = this.mapType === "THROUGH_HOST_BRIDGE" ? [route, reason] : [route];
+    const proof = this.needsProof ? ["VFIO does not check that: p2pmem probe shows it"] : [];
+    return [...through, ...proof].join("; ");
   }
 }
 

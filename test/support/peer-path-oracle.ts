@@ -46,19 +46,29 @@ export class Oracle {
       common && this.#ofAny([...belowProvider, common, ...belowClient], ["rr", "cr", "ec"]);
     const kernel = !acs || acs === "yes" ? through : acs === "no" ? "BUS_ADDR" : "UNKNOWN";
 
-    const way = (part: DescribedFunction[], controls: string[]): string => {
+    const way = (from: DescribedFunction[], to: DescribedFunction[], redirect: string): string => {
       if (provider === client) return "internal";
       if (!common) return "root";
-      return { yes: "root", no: "direct", unknown: "unknown" }[
-        this.#ofAny(part.slice(-1), controls)
-      ];
+      const [enters, leaves] = [from.at(-1), to.at(-1)];
+      if (!enters) return "direct";
+      if (this.#machine.isCut) return "unknown";
+      const on: readonly string[] = enters.acs ?? [];
+      const isOneDevice = leaves !== undefined && ["root", "down"].includes(common.kind);
+      if (redirect === "rr" && on.includes("ec") && leaves) {
+        const number = isOneDevice ? functionNumber(enters, leaves) : deviceNumber(leaves);
+        if (number === null || number > 31) return "unknown";
+        if (enters.egress.includes(number)) return on.includes("rr") ? "root" : "blocked";
+      } else if (on.includes(redirect)) return "root";
+      return isOneDevice && enters.acs === null ? "unstated" : "direct";
     };
-    const route = way(belowClient, ["rr", "ec"]);
-    const completionRoute = way(belowProvider, ["cr"]);
+    const route = way(belowClient, belowProvider, "rr");
+    const completionRoute = way(belowProvider, belowClient, "cr");
     const routes = [route, completionRoute];
     const climbs = routes.includes("root");
     const isLost =
-      !this.#machine.hasIommu || [provider, client].some(({ within }) => within !== null);
+      routes.includes("blocked") ||
+      !this.#machine.hasIommu ||
+      [provider, client].some(({ within }) => within !== null);
     const vfio = isLost
       ? "NOT_SUPPORTED"
       : climbs
@@ -75,8 +85,13 @@ export class Oracle {
         route,
         completionRoute,
       },
-      needsProof: vfio === "THROUGH_HOST_BRIDGE" && forwards !== "yes",
-      bottleneck: route === "internal" || routes.includes("unknown") ? null : this.#slowest(links),
+      needsProof:
+        vfio === "UNKNOWN" ||
+        (vfio === "THROUGH_HOST_BRIDGE" && forwards !== "yes") ||
+        (!isLost && routes.includes("unstated")),
+      bottleneck: routes.every((each) => ["direct", "root"].includes(each))
+        ? this.#slowest(links)
+        : null,
     };
   }
 
@@ -135,6 +150,16 @@ export class Oracle {
       .sort((a, b) => a.bandwidth - b.bandwidth || a.index - b.index);
     return `${slowest!.fn.address} ${Math.round(slowest!.bandwidth)}`;
   }
+}
+
+/** Of `05:03.1`: 3, and, as ARI has it, 19h; null for a function on another bus. */
+function deviceNumber({ address }: DescribedFunction): number {
+  return parseInt(address.split(":")[2]!, 16);
+}
+
+function functionNumber(beside: DescribedFunction, fn: DescribedFunction): number | null {
+  const [bus, other] = [fn, beside].map(({ address }) => address.split(":")[1]);
+  return bus === other ? deviceNumber(fn) * 8 + Number(fn.address.at(-1)) : null;
 }
 
 /** GT/s and lanes, of which 8b/10b leaves 80 %, 128b/130b 98.46 %, flits 94.53 %. */

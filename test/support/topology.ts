@@ -12,8 +12,8 @@
  * `cpu -`: not known. `iommu off`: no IOMMU groups. `cut`: configuration space as users other than root
  * get it, 64 bytes. `host NAME in BDF`: part of a function, as with Intel VMD. A link is written at both
  * its ends, WIDTH@SPEED in GT/s; none: the registers give no value. `acs=off`: the capability with
- * nothing on; `acs=on`: as the kernel sets it where there is an IOMMU; or its controls by name. `of=BDF`:
- * the physical function of a virtual one.
+ * nothing on; `acs=on`: as the kernel sets it where there is an IOMMU; or its controls by name. `egress=1+4`: bits of its Egress Control Vector, which has 32; a
+ * port's number is its device number. `of=BDF`: the physical function of a virtual one.
  */
 import type { CpuIdentity, RawPciFunction, RawTopology } from "#lib/platform.js";
 
@@ -59,6 +59,8 @@ export interface DescribedFunction {
   link: { width: number; speed: number } | null;
   /** Null: no such capability. */
   acs: readonly AcsControl[] | null;
+  /** Bits of the Egress Control Vector. */
+  egress: readonly number[];
   of: string | null;
 }
 
@@ -110,12 +112,13 @@ function parseFunction(
     parent: parent?.address ?? null,
     ...{ host: name, within, kind: kind as Kind, vendorId, deviceId },
     classCode: isBridge(kind as Kind) ? 0x060400 : CLASSES.nvme!,
-    ...{ link: null, acs: null, of: null },
+    ...{ link: null, acs: null, egress: [], of: null },
   };
   for (const word of rest) {
     const link = /^x(\d+)@([\d.]+)$/.exec(word);
     if (link) fn.link = { width: Number(link[1]), speed: Number(link[2]) };
     else if (word.startsWith("acs=")) fn.acs = parseAcs(word.slice(4));
+    else if (word.startsWith("egress=")) fn.egress = word.slice(7).split("+").map(Number);
     else if (word.startsWith("of=")) fn.of = `${domain}:${word.slice(3)}`;
     else if (CLASSES[word] !== undefined) fn.classCode = CLASSES[word];
     else throw new Error(`what is "${word}" of ${address}?`);
@@ -181,12 +184,15 @@ function configSpace(fn: DescribedFunction, functions: readonly DescribedFunctio
   config.setUint32(EXPRESS + 0x04, 1, true); // payload of 256 bytes
   config.setUint16(EXPRESS + 0x08, 0x10 | (1 << 5), true);
   const { width = 0, speed = 0 } = fn.link ?? {};
-  config.setUint32(EXPRESS + 0x0c, (width << 4) | SPEEDS.indexOf(speed), true);
+  const number = parseInt(fn.address.slice(-4), 16) * 2 ** 24;
+  config.setUint32(EXPRESS + 0x0c, number + ((width << 4) | SPEEDS.indexOf(speed)), true);
   config.setUint16(EXPRESS + 0x12, isVirtual ? 0 : (width << 4) | SPEEDS.indexOf(speed), true);
   config.setUint32(0x100, 0x0001 | (2 << 16) | ((fn.acs ? 0x140 : 0) << 20), true);
   if (fn.acs) {
     config.setUint32(0x140, 0x000d | (1 << 16), true);
-    config.setUint16(0x144, 0x7f, true);
+    config.setUint16(0x144, 0x7f | (32 << 8), true);
+    for (const bit of fn.egress)
+      config.setUint8(0x148 + (bit >> 3), config.getUint8(0x148 + (bit >> 3)) | (1 << (bit & 7)));
     const bits = fn.acs.map((control) => 1 << ACS_CONTROLS.indexOf(control));
     config.setUint16(
       0x146,

@@ -91,7 +91,8 @@ function cell(path: PeerPath): string {
 }
 
 function short(verdict: Verdict & { readonly needsProof?: boolean }): string {
-  return SHORT[verdict.mapType] + (verdict.needsProof === true ? "?" : "");
+  const proof = verdict.needsProof === true && verdict.mapType !== "UNKNOWN" ? "?" : "";
+  return SHORT[verdict.mapType] + proof;
 }
 
 /** Of what occurs. */
@@ -99,6 +100,7 @@ function legend(cells: readonly string[]): string[] {
   const words = new Set(cells.flatMap((text) => text.split(/[ /]/)));
   const meanings: [string, string][] = [
     ["BUS", "straight to the memory's bus address, below a switch"],
+    ["BUS?", "the same, or inside a device that need not hand it over: p2pmem probe tells"],
     ["HOST", "through the host bridge"],
     ["HOST?", "through a host bridge that nobody vouches for: p2pmem probe tells"],
     ["no", "not supported"],

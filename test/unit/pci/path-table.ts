@@ -25,8 +25,8 @@ export const TABLE: readonly Group[] = [
       01:00.0 01:00.0 | 0 BUS BUS internal internal | kernel: the memory is its own
       # Root port 00:01.0 is the common bridge, so the kernel counts its redirect. Where the ways part
       # is the card itself, whose functions have no ACS.
-      01:00.0 01:00.1 | 2 NO BUS direct direct | kernel: 0000:00:01.0 redirects requests and completions (ACS Request Redirect, Completion Redirect); host bridge pci0000:00 (8086:a700) is not known to forward
-      01:00.1 01:00.0 | 2 NO BUS direct direct | vfio: 0000:00:01.0 is above both
+      01:00.0 01:00.1 | 2 NO BUS? unstated unstated | kernel: 0000:00:01.0 redirects requests and completions (ACS Request Redirect, Completion Redirect); host bridge pci0000:00 (8086:a700) is not known to forward
+      01:00.1 01:00.0 | 2 NO BUS? unstated unstated | vfio: 0000:01:00.0 and 0000:01:00.1 are of one device, and no ACS redirect of theirs says that it hands packets over; VFIO does not check that: p2pmem probe shows it
       # The root port as provider: it is the common bridge itself, one hop from the card.
       00:01.0 01:00.0 | 1 NO BUS direct direct | kernel: 0000:00:01.0 redirects
       01:00.0 02:00.0 | 4 NO HOST? root root | kernel: no bridge is above both; host bridge pci0000:00 (8086:a700) is not known to forward
@@ -46,7 +46,7 @@ export const TABLE: readonly Group[] = [
     machine: "desktop",
     but: { "acs=on": "acs=off" },
     rows: `
-      01:00.0 01:00.1 | 2 BUS BUS direct direct | kernel: 0000:00:01.0 is above both, and nothing up to there redirects
+      01:00.0 01:00.1 | 2 BUS BUS? unstated unstated | kernel: 0000:00:01.0 is above both, and nothing up to there redirects
       00:01.0 01:00.0 | 1 BUS BUS direct direct | kernel: nothing up to there redirects
       01:00.0 02:00.0 | 4 NO HOST? root root | kernel: is not known to forward`,
   },
@@ -64,7 +64,7 @@ export const TABLE: readonly Group[] = [
     rows: `
       # The processor might be one that forwards.
       01:00.0 02:00.0 | 4 ? HOST? root root | kernel: (8086:a700) is not known to forward, and the processor is not known
-      01:00.0 01:00.1 | 2 ? BUS direct direct | kernel: 0000:00:01.0 redirects
+      01:00.0 01:00.1 | 2 ? BUS? unstated unstated | kernel: 0000:00:01.0 redirects
       05:00.0 05:01.0 | 2 BUS BUS direct direct | kernel: 0000:04:00.0 is above both`,
   },
   {
@@ -73,16 +73,16 @@ export const TABLE: readonly Group[] = [
       19:00.0 19:00.0 | 0 BUS BUS internal internal | route: without leaving the device
       19:00.0 1a:00.0 | 4 BUS BUS direct direct | kernel: 0000:17:00.0 is above both, and nothing up to there redirects
       1a:00.0 19:00.0 | 4 BUS BUS direct direct | route: 0000:17:00.0 is above both, and neither way below it redirects
-      1b:00.0 1b:00.1 | 2 BUS BUS direct direct | kernel: 0000:18:02.0 is above both
+      1b:00.0 1b:00.1 | 2 BUS BUS? unstated unstated | kernel: 0000:18:02.0 is above both
       19:00.0 1b:00.0 | 4 BUS BUS direct direct | vfio: 0000:17:00.0 is above both
       # Two hops on one side; 1e, 1d, 1c and 18:03.0 on the other.
       19:00.0 1e:00.0 | 6 BUS BUS direct direct | kernel: 0000:17:00.0 is above both
       1f:00.0 1b:00.1 | 6 BUS BUS direct direct | kernel: 0000:17:00.0 is above both
       1e:00.0 1f:00.0 | 4 BUS BUS direct direct | kernel: 0000:1c:00.0 is above both
       # The DMA engine is beside the upstream port: they meet at the root port.
-      17:00.1 19:00.0 | 4 BUS BUS direct direct | kernel: 0000:16:00.0 is above both
-      19:00.0 17:00.1 | 4 BUS BUS direct direct | kernel: 0000:16:00.0 is above both
-      17:00.0 17:00.1 | 2 BUS BUS direct direct | kernel: 0000:16:00.0 is above both
+      17:00.1 19:00.0 | 4 BUS BUS? unstated unstated | kernel: 0000:16:00.0 is above both
+      19:00.0 17:00.1 | 4 BUS BUS? unstated unstated | kernel: 0000:16:00.0 is above both
+      17:00.0 17:00.1 | 2 BUS BUS? unstated unstated | kernel: 0000:16:00.0 is above both
       17:00.0 19:00.0 | 2 BUS BUS direct direct | kernel: 0000:17:00.0 is above both
       # 19, 18, 17, 16 and 20, 16: four and two functions up to the root ports.
       19:00.0 20:00.0 | 6 HOST HOST root root | kernel: no bridge is above both; host bridge pci0000:16 (8086:2030, Intel Skylake-E) is on the kernel's list
@@ -104,13 +104,13 @@ export const TABLE: readonly Group[] = [
     rows: `
       19:00.0 19:00.0 | 0 BUS BUS internal internal | kernel: the memory is its own
       19:00.0 1a:00.0 | 4 HOST HOST root root | kernel: 0000:18:00.0 redirects requests and completions (ACS Request Redirect, Completion Redirect); 0000:18:01.0 redirects
-      1a:00.0 19:00.0 | 4 HOST HOST root root | vfio: 0000:18:00.0 redirects requests (ACS Request Redirect); 0000:18:01.0 redirects completions (ACS Completion Redirect); host bridge pci0000:16
+      1a:00.0 19:00.0 | 4 HOST HOST root root | vfio: 0000:18:00.0 redirects requests (ACS Request Redirect); 0000:18:01.0 redirects completions (ACS Completion Redirect) unless the client marks its reads as Relaxed Ordering; host bridge pci0000:16
       # The port above both functions redirects, but they part below it.
-      1b:00.0 1b:00.1 | 2 HOST BUS direct direct | kernel: 0000:18:02.0 redirects
+      1b:00.0 1b:00.1 | 2 HOST BUS? unstated unstated | kernel: 0000:18:02.0 redirects
       19:00.0 1e:00.0 | 6 HOST HOST root root | route: 0000:18:03.0 redirects requests
       1e:00.0 1f:00.0 | 4 HOST HOST root root | route: 0000:1d:01.0 redirects requests
       # They part at the switch's own device: 18:00.0 can only send up.
-      17:00.1 19:00.0 | 4 HOST BUS direct direct | kernel: 0000:16:00.0 redirects
+      17:00.1 19:00.0 | 4 HOST BUS? unstated unstated | kernel: 0000:16:00.0 redirects
       # The upstream port as provider or client: only the other's way has a port that chooses.
       17:00.0 19:00.0 | 2 HOST HOST root direct | route: 0000:18:00.0 redirects requests (ACS Request Redirect)
       19:00.0 17:00.0 | 2 HOST HOST direct root | route: 0000:18:00.0 redirects completions (ACS Completion Redirect)
@@ -123,10 +123,10 @@ export const TABLE: readonly Group[] = [
     rows: `
       # The kernel counts the function's own ACS as well; the route has no need of it.
       19:00.0 19:00.0 | 0 ? BUS internal internal | kernel: whether 0000:19:00.0 redirects is not known: its configuration space was cut short (run as root)
-      19:00.0 1a:00.0 | 4 ? ? unknown unknown | vfio: whether 0000:18:01.0 redirects is not known
-      1b:00.0 1b:00.1 | 2 ? ? unknown unknown | route: whether 0000:1b:00.1 redirects is not known
-      17:00.0 19:00.0 | 2 ? ? unknown direct | route: whether 0000:18:00.0 redirects is not known
-      19:00.0 17:00.0 | 2 ? ? direct unknown | route: whether 0000:18:00.0 redirects is not known
+      19:00.0 1a:00.0 | 4 ? ?? unknown unknown | vfio: whether 0000:18:01.0 redirects is not known
+      1b:00.0 1b:00.1 | 2 ? ?? unknown unknown | route: whether 0000:1b:00.1 redirects is not known
+      17:00.0 19:00.0 | 2 ? ?? unknown direct | route: whether 0000:18:00.0 redirects is not known
+      19:00.0 17:00.0 | 2 ? ?? direct unknown | route: whether 0000:18:00.0 redirects is not known
       # Without a common bridge no redirect matters, and device 00.0 needs no capability.
       19:00.0 20:00.0 | 6 HOST HOST root root | kernel: is on the kernel's list
       20:00.0 65:00.0 | 4 HOST HOST root root | kernel: are on the kernel's list
@@ -139,8 +139,8 @@ export const TABLE: readonly Group[] = [
       43:00.0 44:00.0 | 4 BUS BUS direct direct | kernel: 0000:41:00.0 is above both
       45:00.0 43:00.0 | 4 BUS BUS direct direct | kernel: 0000:41:00.0 is above both
       # The management function meets its switch's devices at the root port, which redirects.
-      43:00.0 41:00.1 | 4 HOST BUS direct direct | kernel: 0000:40:01.1 redirects requests and completions (ACS Request Redirect, Completion Redirect); AuthenticAMD family 19h forwards
-      41:00.1 43:00.0 | 4 HOST BUS direct direct | vfio: 0000:40:01.1 is above both
+      43:00.0 41:00.1 | 4 HOST BUS? unstated unstated | kernel: 0000:40:01.1 redirects requests and completions (ACS Request Redirect, Completion Redirect); AuthenticAMD family 19h forwards
+      41:00.1 43:00.0 | 4 HOST BUS? unstated unstated | vfio: 0000:41:00.0 and 0000:41:00.1 are of one device
       40:01.1 43:00.0 | 3 HOST BUS direct direct | kernel: 0000:40:01.1 redirects
       43:00.0 46:00.0 | 6 HOST HOST root root | kernel: no bridge is above both; AuthenticAMD family 19h forwards between its root ports
       46:00.0 45:00.0 | 6 HOST HOST root root | vfio: AuthenticAMD family 19h forwards
@@ -154,7 +154,7 @@ export const TABLE: readonly Group[] = [
     machine: "epyc",
     but: ACS_ON,
     rows: `
-      43:00.0 44:00.0 | 4 HOST HOST root root | vfio: 0000:42:01.0 redirects requests (ACS Request Redirect); 0000:42:00.0 redirects completions (ACS Completion Redirect); AuthenticAMD family 19h forwards
+      43:00.0 44:00.0 | 4 HOST HOST root root | vfio: 0000:42:01.0 redirects requests (ACS Request Redirect); 0000:42:00.0 redirects completions (ACS Completion Redirect) unless the client marks its reads as Relaxed Ordering; AuthenticAMD family 19h forwards
       45:00.0 43:00.0 | 4 HOST HOST root root | kernel: 0000:42:02.0 redirects`,
   },
   {
@@ -168,7 +168,7 @@ export const TABLE: readonly Group[] = [
     but: { "AuthenticAMD 25": "AuthenticAMD 22" },
     rows: `
       01:00.0 02:00.0 | 4 NO HOST? root root | kernel: host bridge pci0000:00 (1022:14a4) is not known
-      43:00.0 41:00.1 | 4 NO BUS direct direct | kernel: 0000:40:01.1 redirects
+      43:00.0 41:00.1 | 4 NO BUS? unstated unstated | kernel: 0000:40:01.1 redirects
       43:00.0 44:00.0 | 4 BUS BUS direct direct | kernel: 0000:41:00.0 is above both`,
   },
   {
@@ -198,7 +198,7 @@ export const TABLE: readonly Group[] = [
     but: CUT,
     rows: `
       01:00.0 46:00.0 | 4 HOST HOST root root | kernel: AuthenticAMD family 19h
-      43:00.0 44:00.0 | 4 ? ? unknown unknown | vfio: whether 0000:42:01.0 redirects is not known`,
+      43:00.0 44:00.0 | 4 ? ?? unknown unknown | vfio: whether 0000:42:01.0 redirects is not known`,
   },
   {
     machine: "cascade",
@@ -223,7 +223,13 @@ export const TABLE: readonly Group[] = [
       09:00.0 0c:00.0 | 4 HOST BUS direct direct | kernel: 0000:02:01.0 redirects requests (ACS Request Redirect)
       0a:00.0 0c:00.0 | 4 HOST HOST direct root | route: 0000:02:02.0 redirects completions
       0c:00.0 0a:00.0 | 4 HOST BUS direct direct | kernel: 0000:02:02.0 redirects completions
-      0c:00.0 0b:00.0 | 4 HOST HOST root direct | route: 0000:02:03.0 redirects requests (ACS Egress Control)
+      # Egress Control without redirect: ports 1 and 4 are out of reach, the others are not.
+      0c:00.0 0b:00.0 | 4 HOST NO blocked direct | vfio: 0000:02:03.0 blocks requests to 0000:02:04.0 (ACS Egress Control)
+      09:00.0 0b:00.0 | 4 HOST NO blocked direct | route: 0000:02:03.0 blocks requests to 0000:02:01.0 (ACS Egress Control)
+      07:00.0 0b:00.0 | 6 HOST BUS direct direct | kernel: 0000:02:03.0 redirects requests (ACS Egress Control)
+      0a:00.0 0b:00.0 | 4 HOST HOST direct root | route: 0000:02:02.0 redirects completions
+      # The upstream port is no peer.
+      01:00.0 0b:00.0 | 2 HOST BUS direct direct | route: 0000:01:00.0 is above both
       0b:00.0 0c:00.0 | 4 HOST BUS direct direct | kernel: 0000:02:03.0 redirects requests (ACS Egress Control)
       # The client's Completion Redirect, the provider's Request Redirect: neither is asked.
       09:00.0 0a:00.0 | 4 HOST BUS direct direct | kernel: 0000:02:01.0 redirects requests (ACS Request Redirect); 0000:02:02.0 redirects completions
@@ -243,11 +249,20 @@ export const TABLE: readonly Group[] = [
   },
   {
     machine: "cascade",
+    but: { "acs=ec": "acs=rr+ec" },
+    rows: `
+      # Redirect where the vector has the port, straight on where it has not.
+      0c:00.0 0b:00.0 | 4 HOST HOST root direct | route: 0000:02:03.0 redirects requests (ACS Request Redirect, Egress Control)
+      07:00.0 0b:00.0 | 6 HOST BUS direct direct | kernel: 0000:02:03.0 redirects requests (ACS Request Redirect, Egress Control)
+      01:00.0 0b:00.0 | 2 HOST HOST root direct | route: 0000:02:03.0 redirects requests`,
+  },
+  {
+    machine: "cascade",
     but: { "AuthenticAMD 23": "GenuineIntel 6" },
     rows: `
       # Nobody vouches for this root complex, and VFIO has no need of it below the upper switch.
       05:00.0 0c:00.0 | 6 NO BUS direct direct | kernel: 0000:04:00.0 redirects requests and completions (ACS Request Redirect, Completion Redirect); host bridge pci0000:00 (1022:1480) is not known to forward
-      05:00.0 06:00.0 | 4 NO HOST? root root | vfio: 0000:04:01.0 redirects requests (ACS Request Redirect); 0000:04:00.0 redirects completions (ACS Completion Redirect); host bridge pci0000:00 (1022:1480) is not known to forward; VFIO does not check
+      05:00.0 06:00.0 | 4 NO HOST? root root | vfio: 0000:04:01.0 redirects requests (ACS Request Redirect); 0000:04:00.0 redirects completions (ACS Completion Redirect) unless the client marks its reads as Relaxed Ordering; host bridge pci0000:00 (1022:1480) is not known to forward; VFIO does not check
       05:00.0 07:00.0 | 4 NO HOST? direct root | vfio: 0000:04:00.0 redirects completions
       0c:00.0 07:00.0 | 6 BUS BUS direct direct | kernel: 0000:01:00.0 is above both`,
   },
@@ -314,7 +329,7 @@ export const TABLE: readonly Group[] = [
     rows: `
       17:00.0 31:00.0 | 4 HOST HOST root root | kernel: host bridges pci0000:16 (8086:09a2, Intel Ice Lake-X and later) and pci0000:30
       31:00.0 32:00.0 | 4 HOST HOST root root | kernel: host bridge pci0000:30 (8086:09a2, Intel Ice Lake-X and later) is on
-      17:00.0 17:00.1 | 2 HOST BUS direct direct | kernel: 0000:16:02.0 redirects requests
+      17:00.0 17:00.1 | 2 HOST BUS? unstated unstated | kernel: 0000:16:02.0 redirects requests
       # Integrated accelerators: one function on the way of each.
       31:00.0 6a:01.0 | 3 HOST HOST root root | kernel: pci0000:6a (8086:09a2
       6a:01.0 6a:02.0 | 2 HOST HOST root root | kernel: host bridge pci0000:6a
@@ -335,7 +350,7 @@ export const TABLE: readonly Group[] = [
     machine: "icelake",
     but: { "acs=on": "acs=off" },
     rows: `
-      17:00.0 17:00.1 | 2 BUS BUS direct direct | kernel: 0000:16:02.0 is above both
+      17:00.0 17:00.1 | 2 BUS BUS? unstated unstated | kernel: 0000:16:02.0 is above both
       17:00.0 31:00.0 | 4 HOST HOST root root | kernel: no bridge is above both`,
   },
   {
@@ -344,14 +359,14 @@ export const TABLE: readonly Group[] = [
     rows: `
       17:00.0 31:00.0 | 4 HOST HOST root root | kernel: are on the kernel's list
       17:00.0 6a:01.0 | 3 HOST HOST root root | kernel: are on the kernel's list
-      17:00.0 17:00.1 | 2 ? ? unknown unknown | kernel: whether 0000:17:00.0 redirects`,
+      17:00.0 17:00.1 | 2 ? ?? unknown unknown | kernel: whether 0000:17:00.0 redirects`,
   },
   {
     machine: "sriov",
     rows: `
       # Where they part is the device itself: that its port redirects concerns the kernel only.
-      01:00.0 01:02.0 | 2 HOST BUS direct direct | kernel: 0000:00:01.1 redirects requests
-      01:02.0 02:01.0 | 2 HOST BUS direct direct | vfio: 0000:00:01.1 is above both
+      01:00.0 01:02.0 | 2 HOST BUS? unstated unstated | kernel: 0000:00:01.1 redirects requests
+      01:02.0 02:01.0 | 2 HOST BUS? unstated unstated | vfio: 0000:02:01.0 and 0000:01:02.0 are of one device
       01:00.0 01:00.0 | 0 BUS BUS internal internal | kernel: the memory is its own
       # The functions' own ACS.
       05:00.0 05:00.1 | 2 BUS BUS direct direct | kernel: 0000:04:00.0 is above both
@@ -366,20 +381,38 @@ export const TABLE: readonly Group[] = [
       01:02.0 06:00.0 | 6 HOST HOST root root | kernel: no bridge is above both`,
   },
   {
+    machine: "sriov",
+    but: { "acs=rr": "acs=ec egress=1" },
+    rows: `
+      # Of one device: by Function Number.
+      05:00.1 05:00.2 | 2 HOST NO blocked direct | vfio: 0000:05:00.2 blocks requests to 0000:05:00.1 (ACS Egress Control)
+      05:00.0 05:00.2 | 2 HOST BUS direct direct | kernel: 0000:05:00.2 redirects requests (ACS Egress Control)`,
+  },
+  {
+    machine: "sriov",
+    but: {
+      "01:02.0 endpoint 8086:154c nic of=01:00.0":
+        "01:02.0 endpoint 8086:154c nic of=01:00.0 acs=ec egress=0",
+    },
+    rows: `
+      # By another bus than its own no function has a number in the vector.
+      02:01.0 01:02.0 | 2 HOST ?? unknown unstated | route: whether ACS Egress Control of 0000:01:02.0 holds for 0000:02:01.0 is not known`,
+  },
+  {
     machine: "domains",
     rows: `
       0000:01:00.0 0000:01:00.0 | 0 BUS BUS internal internal | kernel: the memory is its own
       0000:01:00.0 0001:01:00.0 | 4 HOST HOST root root | kernel: host bridges pci0000:00 (10de:2f95, NVIDIA) and pci0001:00 (10de:2f96, NVIDIA) are
-      0000:01:00.0 0003:03:00.0 | 6 ? HOST? root root | kernel: host bridge pci0003:00 (10de:2f99) is not known to forward, and the processor is not known
-      0003:04:00.0 0001:01:00.0 | 6 ? HOST? root root | vfio: VFIO does not check
+      0000:01:00.0 0003:03:00.0 | 6 NO HOST? root root | kernel: host bridge pci0003:00 (10de:2f99) is not known to forward
+      0003:04:00.0 0001:01:00.0 | 6 NO HOST? root root | vfio: VFIO does not check
       0003:03:00.0 0003:04:00.0 | 4 BUS BUS direct direct | kernel: 0003:01:00.0 is above both
       0000:00:00.0 0001:01:00.0 | 3 HOST HOST root root | kernel: are on the kernel's list`,
   },
   {
     machine: "domains",
-    but: { "cpu -": "cpu GenuineIntel 6" },
+    but: { "cpu 0x41 0": "cpu - 0" },
     rows: `
-      0000:01:00.0 0003:03:00.0 | 6 NO HOST? root root | kernel: host bridge pci0003:00 (10de:2f99) is not known to forward`,
+      0000:01:00.0 0003:03:00.0 | 6 ? HOST? root root | kernel: host bridge pci0003:00 (10de:2f99) is not known to forward, and the processor is not known`,
   },
   {
     machine: "vmd",
@@ -403,7 +436,7 @@ export const TABLE: readonly Group[] = [
     but: CUT,
     rows: `
       # Whether that is a root port cannot be read.
-      10001:01:00.0 10000:01:00.0 | 4 ? NO root root | kernel: whether host bridge pci10001:00 (8086:2033, Intel Skylake-E) forwards is not known: configuration space was cut short (run as root)
+      10001:01:00.0 10000:01:00.0 | 4 ? NO root root | kernel: whether host bridge pci10001:00 (8086:2033, Intel Skylake-E) forwards is not known: its configuration space was cut short (run as root)
       d8:00.0 10001:01:00.0 | 4 ? NO root root | kernel: whether host bridge pci10001:00
       10000:01:00.0 10000:02:00.0 | 4 HOST NO root root | kernel: is on the kernel's list
       18:00.0 d8:00.0 | 4 HOST HOST root root | kernel: are on the kernel's list`,

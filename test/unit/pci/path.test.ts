@@ -95,7 +95,7 @@ describe("distance from several clients, as p2pdma gives it", () => {
     ["skylake", "19:00.0", ["19:00.0", "20:00.0"], 6],
     ["skylake", "19:00.0", ["1a:00.0", "81:00.0"], -1],
     ["skylake", "19:00.0", [], -1],
-    ["domains", "0000:01:00.0", ["0001:01:00.0", "0003:03:00.0"], null],
+    ["domains", "0000:01:00.0", ["0001:01:00.0", "0003:03:00.0"], -1],
   ];
   for (const [machine, provider, clients, expected] of cases)
     it(`${machine}: ${provider} from ${clients.join(" and ") || "none"} is ${expected ?? "not known"}`, () => {
@@ -126,7 +126,8 @@ describe("the slowest link between a provider and a client, by hand", () => {
     ["desktop", "05:00.0", "01:00.0", null], // a conventional bus has no link to be known
     ["skylake", "19:00.0", "1a:00.0", "0000:1a:00.0 1969"], // x2@8
     ["skylake", "19:00.0", "1b:00.0", "0000:19:00.0 3938"],
-    ["skylake", "1b:00.0", "1b:00.1", "0000:1b:00.1 15754"], // equal ones: the client's
+    ["skylake", "1b:00.0", "1b:00.1", null], // whether they use their link is not known
+    ["skylake", "1e:00.0", "1f:00.0", "0000:1f:00.0 3938"], // equal ones: the client's
     ["skylake", "1b:00.0", "20:00.0", "0000:20:00.0 7877"],
     ["skylake", "1e:00.0", "1b:00.0", "0000:1e:00.0 3938"],
     ["skylake", "65:00.0", "86:00.0", "0000:86:00.0 15754"],
@@ -136,7 +137,7 @@ describe("the slowest link between a provider and a client, by hand", () => {
     ["broadwell", "05:00.0", "06:00.0", "0000:06:00.0 4000"], // x16@2.5: 8b/10b
     ["icelake", "31:00.0", "32:00.0", null],
     ["icelake", "6b:00.1", "31:00.0", "0000:31:00.0 7877"],
-    ["sriov", "01:02.0", "02:01.0", "0000:01:00.0 7877"], // the physical function's
+    ["sriov", "01:02.0", "05:00.1", "0000:05:00.0 3938"], // the physical function's
     ["sriov", "05:00.1", "06:00.0", "0000:06:00.0 2000"],
     ["domains", "0000:01:00.0", "0001:01:00.0", "0001:01:00.0 15754"],
   ];

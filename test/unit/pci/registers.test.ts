@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { readAcs } from "#lib/pci/acs.js";
+import { egressBit, readAcs } from "#lib/pci/acs.js";
 import { ConfigSpace } from "#lib/pci/config-space.js";
 import { readExpress } from "#lib/pci/express.js";
 import { configBytes, LIST_AT_40, type Register } from "../../support/config-bytes.js";
@@ -45,9 +45,9 @@ describe("configuration space", () => {
     assert.equal(space(256, ...express).extendedCapability(ACS), undefined);
   });
 
-  it("has no extended capabilities where all of extended space reads as ones", () => {
+  it("does not know extended capabilities where extended space reads as ones", () => {
     const config = configBytes(4096, ...LIST_AT_40, [0x40, 2, 0x0010]).fill(0xff, 0x100);
-    assert.equal(new ConfigSpace(config).extendedCapability(ACS), null);
+    assert.equal(new ConfigSpace(config).extendedCapability(ACS), undefined);
   });
 
   it("knows nothing of a function that does not answer", () => {
@@ -112,6 +112,11 @@ describe("the PCI Express capability", () => {
     assert.deepEqual(express(0, GEN4_X8, GEN3_X4)?.link, link);
   });
 
+  it("has the port's number", () => {
+    assert.equal(express(6, [0x0c, 4, 0xff00_0084])?.portNumber, 255);
+    assert.equal(express(9, [0x0c, 4, 0x0300_0084])?.portNumber, null);
+  });
+
   it("has no link where the function is part of the root complex, whatever lies there", () => {
     assert.equal(express(9, GEN4_X8, GEN3_X4)?.link, null);
     assert.equal(express(10, GEN4_X8, GEN3_X4)?.link, null);
@@ -137,7 +142,29 @@ describe("Access Control Services", () => {
 
   it("are what the function can control, and what is on", () => {
     const config = space(4096, ...listed, [0x104, 2, 0x5f], [0x106, 2, 0x1d]);
-    assert.deepEqual(readAcs(config), { capability: 0x5f, control: 0x1d });
+    assert.deepEqual(readAcs(config), { capability: 0x5f, control: 0x1d, egressVector: [] });
+  });
+
+  it("have a bit for each port up to the size of the Egress Control Vector", () => {
+    const bits = (size: number): unknown[] => {
+      const vector: Register[] = [
+        [0x108, 4, 0x8000_0001],
+        [0x10c, 4, 2],
+        [0x124, 4, 0x8000_0000],
+      ];
+      const acs = readAcs(space(4096, ...listed, [0x104, 2, 0x20 | (size << 8)], ...vector));
+      return [0, 1, 31, 33, 40, 255].map((number) => acs && egressBit(acs, number));
+    };
+    assert.deepEqual(bits(40), [true, false, true, true, undefined, undefined]);
+    assert.deepEqual(bits(32), [true, false, true, undefined, undefined, undefined]);
+    // 0 stands for 256.
+    assert.deepEqual(bits(0), [true, false, true, true, false, true]);
+  });
+
+  it("have as much of the Egress Control Vector as could be read", () => {
+    const acs = readAcs(space(0x10c, ...listed, [0x104, 2, 0x4020], [0x108, 4, 1]));
+    assert.deepEqual(acs?.egressVector, [1]);
+    assert.equal(egressBit(acs, 32), undefined);
   });
 
   it("are not known where the registers could not be read", () => {

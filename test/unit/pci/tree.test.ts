@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { parseBdf } from "#lib/pci/bdf.js";
+import { isBdf, parseBdf } from "#lib/pci/bdf.js";
 import { distance } from "#lib/pci/distance.js";
 import type { PciFunction } from "#lib/pci/function.js";
+import { peerPath } from "#lib/pci/peer-path.js";
 import { completionRoute, route } from "#lib/pci/route.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { RawPciFunction } from "#lib/platform.js";
@@ -20,6 +21,12 @@ describe("PCI addresses", () => {
   it("are normalised to domain and lower case", () => {
     assert.equal(parseBdf("0A:1f.7"), "0000:0a:1f.7");
     assert.equal(parseBdf("10000:00:00.0"), "10000:00:00.0");
+  });
+
+  it("are the kernel's with their domain, in lower case", () => {
+    for (const name of ["0000:03:00.0", "10000:ff:1f.7"]) assert.ok(isBdf(name), name);
+    for (const name of ["03:00.0", "0000:0A:00.0", "0000:03:20.0", "0000:03:ff.0", "pci0000:00"])
+      assert.ok(!isBdf(name), name);
   });
 
   for (const bad of ["", "3:00.0", "03:00", "03:20.0", "03:00.8", "0000:03:00.0/1", "nvme0"])
@@ -53,6 +60,10 @@ describe("the PCI tree", () => {
     const mistakes: [RegExp, RawPciFunction[]][] = [
       [/00:01\.0, the bridge above 0000:01:00\.0, is missing/, ring.slice(1)],
       [/is a bridge below itself/, ring],
+      [
+        /0000:00:1f\.0, whose host bridge is above 10000:00:00\.0, is missing/,
+        [{ ...fakeFunction({ address: "10000:00:00.0" }), hostBridgeParent: "0000:00:1f.0" }],
+      ],
       [/0000:00:01\.0 is there twice/, [bridge("0000:00:01.0"), bridge("00:01.0")]],
     ];
     for (const [message, functions] of mistakes)
@@ -155,13 +166,14 @@ describe("the route of a request", () => {
     assert.equal(between(SV, "03:00.0", "05:00.0"), "direct");
   });
 
-  for (const [name, bit] of [
-    ["request redirect", RR],
-    ["egress control", EC],
-  ] as const)
-    it(`climbs to the root with ACS ${name}`, () => {
-      assert.equal(between(bit, "03:00.0", "05:00.0"), "root");
-    });
+  it("climbs to the root with ACS request redirect", () => {
+    assert.equal(between(RR, "03:00.0", "05:00.0"), "root");
+  });
+
+  it("is not known with ACS egress control whose vector has no bit for the port", () => {
+    assert.equal(between(EC, "03:00.0", "05:00.0"), "unknown");
+    assert.equal(between(RR | EC, "03:00.0", "05:00.0"), "unknown");
+  });
 
   it("is direct with ACS completion redirect, which only completions obey", () => {
     assert.equal(between(CR, "03:00.0", "05:00.0"), "direct");
@@ -172,6 +184,39 @@ describe("the route of a request", () => {
 
   it("climbs to the root between root ports", () => {
     assert.equal(between(0, "03:00.0", "06:00.0"), "root");
+  });
+
+  it("is not known without extended configuration space, where the kernel finds no ACS either", () => {
+    const tree = new PciTree(fakeTopology(fakeSwitch(RR, 256)));
+    const [provider, client] = pick(tree, "03:00.0", "05:00.0");
+    const { kernel, vfio } = peerPath(tree, provider!, client!);
+    assert.deepEqual([kernel.mapType, vfio.mapType], ["BUS_ADDR", "UNKNOWN"]);
+    assert.match(kernel.reason, /nothing up to there redirects/);
+  });
+
+  it("is not known for a reason that can be mended, or not", () => {
+    const reason = (change: (config: Uint8Array) => Uint8Array): string => {
+      const raw = fakeSwitch(RR).map((fn) => ({ ...fn, config: change(fn.config.slice()) }));
+      const tree = new PciTree(fakeTopology(raw));
+      const [provider, client] = pick(tree, "03:00.0", "04:00.0");
+      return peerPath(tree, provider!, client!).routeReason;
+    };
+    assert.match(
+      reason((config) => config.subarray(0, 64)),
+      /cut short \(run as root\)/,
+    );
+    assert.match(
+      reason((config) => config.subarray(0, 256)),
+      /out of reach here \(no MMCONFIG\)/,
+    );
+    assert.match(
+      reason((config) => config.fill(0xff, 256)),
+      /extended configuration space does not answer/,
+    );
+    assert.match(
+      reason((config) => config.fill(0xff)),
+      /: it does not answer/,
+    );
   });
 
   it("is not made up where the ACS registers cannot be read", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigSpace } from "#lib/pci/config-space.js";
@@ -58,7 +58,11 @@ describe("scripts/capture-topology", () => {
   });
 
   function capture(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-    const env = { ...process.env, P2PMEM_CAPTURE_ROOT: tree.root };
+    return captureWith({}, ...args);
+  }
+
+  function captureWith(environment: NodeJS.ProcessEnv, ...args: string[]) {
+    const env = { ...process.env, P2PMEM_CAPTURE_ROOT: tree.root, ...environment };
     return spawnSync(script, args, { cwd: tree.root, env, encoding: "utf8" });
   }
 
@@ -126,6 +130,42 @@ describe("scripts/capture-topology", () => {
     assert.equal(status, 1);
     assert.match(stderr, /no PCI bus/);
     assert.equal(statSync(join(tree.root, "none.tar"), { throwIfNoEntry: false }), undefined);
+  });
+
+  it("says that there are no PCI functions, and writes nothing", () => {
+    tree.remove("sys/bus/pci/devices");
+    mkdirSync(join(tree.root, "sys/bus/pci/devices"));
+    const { status, stderr } = capture("none.tar");
+    assert.equal(status, 1);
+    assert.match(stderr, /^capture-topology: there are no PCI functions in .*\n$/);
+    assert.equal(statSync(join(tree.root, "none.tar"), { throwIfNoEntry: false }), undefined);
+  });
+
+  it("leaves out what has gone since it was listed, and says so", () => {
+    // xargs runs once all functions are listed, and before the first is copied.
+    const links = ["0000:01:00.0", "0000:01:00.1", "10000:00:02.0"];
+    const gone = [
+      ...[NVME, `${PORT}/0000:01:00.1`].map((folder) => `${tree.root}/sys/devices/${folder}`),
+      ...links.map((name) => `${tree.root}/sys/bus/pci/devices/${name}`),
+    ];
+    const tools = join(tree.root, "tools");
+    tree.write(
+      "tools/xargs",
+      `#!/bin/sh\nrm -rf ${gone.join(" ")}\nPATH=\${PATH#*:} exec xargs "$@"\n`,
+    );
+    chmodSync(join(tools, "xargs"), 0o755);
+    const path = `${tools}:${process.env.PATH ?? ""}`;
+    const { status, stdout, stderr } = captureWith({ PATH: path }, "rest.tar");
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /: 1 PCI functions/);
+    assert.equal(stderr, "capture-topology: 3 functions have gone meanwhile and are left out\n");
+    const directory = join(tree.root, "rest");
+    mkdirSync(directory);
+    spawnSync("tar", ["-xf", join(tree.root, "rest.tar"), "-C", directory]);
+    assert.deepEqual(
+      readCapture(directory).functions.map(({ address }) => address),
+      ["0000:00:01.0"],
+    );
   });
 
   it("fails by name where a function's configuration space cannot be read", () => {

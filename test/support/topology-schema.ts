@@ -3,7 +3,7 @@ import { z } from "zod";
 const count = z.number().int().nonnegative();
 const text = z.string().min(1);
 const mapType = z.enum(["BUS_ADDR", "THROUGH_HOST_BRIDGE", "NOT_SUPPORTED"]).nullable();
-const route = z.enum(["internal", "direct", "root"]).nullable();
+const route = z.enum(["internal", "direct", "unstated", "root", "blocked"]).nullable();
 const iommu = z.enum(["translates", "passes", "none"]).nullable();
 const range = z.strictObject({ start: count, size: count.positive() });
 

@@ -100,7 +100,7 @@ function legend(cells: readonly string[]): string[] {
   const words = new Set(cells.flatMap((text) => text.split(/[ /]/)));
   const meanings: [string, string][] = [
     ["BUS", "straight to the memory's bus address, below a switch"],
-    ["BUS?", "the same, or inside a device that need not hand it over: p2pmem probe tells"],
+    ["BUS?", "inside a device that need not hand requests over: p2pmem probe tells"],
     ["HOST", "through the host bridge"],
     ["HOST?", "through a host bridge that nobody vouches for: p2pmem probe tells"],
     ["no", "not supported"],

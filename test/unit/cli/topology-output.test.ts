@@ -185,7 +185,8 @@ describe("the topology's matrix", () => {
     ],
     ["4 BUS/no 7.9", { kernel: "BUS_ADDR", vfio: "NOT_SUPPORTED", bandwidth: 7.88e9 }],
     ["4 no", { kernel: "NOT_SUPPORTED", vfio: "NOT_SUPPORTED", bandwidth: 7.88e9 }],
-    ["4 ?", { kernel: "UNKNOWN", vfio: "UNKNOWN" }],
+    ["4 ?", { kernel: "UNKNOWN", vfio: "UNKNOWN", needsProof: true }],
+    ["4 BUS/BUS?", { kernel: "BUS_ADDR", vfio: "BUS_ADDR", needsProof: true }],
   ];
   for (const [expected, answer] of cells)
     it(`has the cell "${expected}"`, () => {
@@ -198,6 +199,13 @@ describe("the topology's matrix", () => {
     const text = lines(flat(1), pathWith({ kernel: "BUS_ADDR", vfio: "BUS_ADDR" })).join("\n");
     assert.match(text, /\n {2}BUS {4}straight/);
     assert.doesNotMatch(text, /HOST|A\/B|Why/);
+  });
+
+  it("explains where a bus address needs proof, and why", () => {
+    const answer = { kernel: "BUS_ADDR", vfio: "BUS_ADDR", needsProof: true } as const;
+    const text = lines(flat(1), pathWith({ ...answer, reason: "of one device" })).join("\n");
+    assert.match(text, /\n {2}BUS\? {3}inside a device/);
+    assert.match(text, /\n {2}BUS\? \(VFIO\): of one device/);
   });
 
   it("says a reason that holds for many pairs once, for both who share it", () => {

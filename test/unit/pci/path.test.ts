@@ -8,6 +8,9 @@ import { FIXTURES, fixture } from "../../support/topology-fixtures.js";
 import { rawTopology } from "../../support/topology.js";
 import { TABLE } from "./path-table.js";
 
+/** Where the described machines have it. */
+const ACS_CAPABILITY_REGISTER = 0x144;
+
 const SHORT = { BUS_ADDR: "BUS", THROUGH_HOST_BRIDGE: "HOST", NOT_SUPPORTED: "NO", UNKNOWN: "?" };
 
 function pathOf(tree: PciTree, provider: string, client: string): PeerPath {
@@ -86,6 +89,31 @@ describe("all pairs of each machine", () => {
         assert.equal(completionRoute(client, provider), path.completionRoute);
       }
   });
+});
+
+describe("two functions of one device", () => {
+  /** With this ACS capability register at both, and nothing on. */
+  function pathOfPair(capability: number): PeerPath {
+    const { functions, ...rest } = rawTopology(fixture("sriov", { "acs=rr": "acs=off" }));
+    for (const { address, config } of functions)
+      if (address.startsWith("0000:05:00"))
+        new DataView(config.buffer).setUint16(ACS_CAPABILITY_REGISTER, capability, true);
+    return pathOf(new PciTree({ functions, ...rest }), "05:00.0", "05:00.1");
+  }
+
+  const [RR, CR] = [1 << 2, 1 << 3];
+  const cases: [string, number, string][] = [
+    ["both redirects", RR | CR, "direct direct BUS_ADDR false"],
+    ["Request Redirect only", RR, "direct unstated BUS_ADDR true"],
+    ["Completion Redirect only", CR, "unstated direct BUS_ADDR true"],
+    ["neither", 0, "unstated unstated BUS_ADDR true"],
+  ];
+  for (const [title, capability, expected] of cases)
+    it(`reach each other inside as far as their ACS can redirect that: ${title}`, () => {
+      const { route: request, completionRoute: completion, vfio } = pathOfPair(capability);
+      const found = [request, completion, vfio.mapType, vfio.needsProof];
+      assert.equal(found.join(" "), expected);
+    });
 });
 
 describe("distance from several clients, as p2pdma gives it", () => {

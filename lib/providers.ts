@@ -1,6 +1,8 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
+import type { ControllerMemory } from "./nvme/cmb.js";
 import type { NvmeController } from "./nvme/controller.js";
+import { POOL_PAGE } from "./p2pmem/pool.js";
 import type { Provider } from "./p2pmem/provider.js";
 import { isPersistent, partOf, PMR_UNNAMED, wholeRange } from "./p2pmem/provider-range.js";
 import type {
@@ -28,15 +30,21 @@ export async function providerRanges(
 ): Promise<ProviderRange[]> {
   const ranges: ProviderRange[] = [];
   const cmb = controller?.cmb();
-  if (cmb?.canRead === true && cmb.canWrite) ranges.push(wholeRange("cmb", cmb));
+  if (cmb && isForTransfers(cmb)) ranges.push(wholeRange("cmb", cmb));
   const pmr = await controller?.pmr();
-  if (pmr?.canRead === true && pmr.canWrite) ranges.push(wholeRange("pmr", pmr));
+  if (pmr && isForTransfers(pmr)) ranges.push(wholeRange("pmr", pmr));
   const special = new Set([cmb?.bar, pmr?.bar, fn.msix?.table.bar, fn.msix?.pending.bar]);
   const bars = fn.bars
-    .filter((bar): bar is Bar => bar?.prefetchable === true && !special.has(bar.index))
+    .filter(isWholePages)
+    .filter((bar) => bar.prefetchable && !special.has(bar.index))
     .sort((a, b) => b.size - a.size)
     .map((bar) => wholeBar(bar));
   return [...ranges, ...bars];
+}
+
+/** What a copy does: a command reads blocks into it, and one writes blocks from it. */
+function isForTransfers({ takesReadData, givesWriteData }: ControllerMemory): boolean {
+  return takesReadData && givesWriteData;
 }
 
 /**
@@ -121,6 +129,20 @@ export async function lendMemory(controller: NvmeController, provider: Provider)
   const base = provider.iova - (offset - whole.offset);
   if (kind === "cmb") controller.enableCmb(base);
   else controller.enablePmr(base);
+}
+
+/**
+ * The controller's memory answers to no address any more: to be called before its range is unmapped,
+ * or what is mapped there next would be hidden behind it.
+ */
+export function withdrawMemory(controller: NvmeController, kind: ProviderKind): void {
+  if (kind === "cmb") controller.withdrawCmb();
+  else if (kind === "pmr") controller.withdrawPmr();
+}
+
+/** No page is mapped for a peer that holds a stranger's registers behind a smaller BAR. */
+function isWholePages(bar: Bar | null): bar is Bar {
+  return bar !== null && bar.size % POOL_PAGE === 0;
 }
 
 function wholeBar({ index, size }: Bar): ProviderRange {

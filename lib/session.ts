@@ -11,12 +11,18 @@ import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
 import type { PciFunction } from "./pci/function.js";
-import { PCI_NO_VENDOR, PCI_VENDOR_ID } from "./pci/spec.js";
+import { PCI_CLASS_REVISION, PCI_NO_ANSWER } from "./pci/spec.js";
 import { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
 import { choosePlatform } from "./platform/choose.js";
 import type { PlatformOptions } from "./platform/choose.js";
-import { chooseRange, lendMemory, providerRanges, reservedRanges } from "./providers.js";
+import {
+  chooseRange,
+  lendMemory,
+  providerRanges,
+  reservedRanges,
+  withdrawMemory,
+} from "./providers.js";
 import { remember } from "./remember.js";
 import type { KnownAddress } from "./sgl/dma-client.js";
 
@@ -201,14 +207,21 @@ export class Session implements AsyncDisposable {
         if (controller) controller.assertAlive();
         else this.#assertPresent(fn.address, device);
       },
+      withdraw: () => {
+        if (controller && !this.#registry.hasOther(provider))
+          withdrawMemory(controller, provider.range.kind);
+      },
       closed: () => {
         this.#registry.delete(provider);
         this.#providers.delete(name);
       },
     });
+    // It keeps others off its bytes from now on, but nobody is to find it before it can be reached.
+    provider.unpublish();
     this.#registry.add(provider);
     try {
       if (controller) await lendMemory(controller, provider);
+      provider.publish();
     } catch (error) {
       provider.release();
       throw error;
@@ -218,7 +231,7 @@ export class Session implements AsyncDisposable {
 
   /** For devices without a driver here that would notice. Errors: DEVICE_GONE. */
   #assertPresent(address: Bdf, device: NativeDevice): void {
-    if (device.region(CONFIG_REGION).read16(PCI_VENDOR_ID) !== PCI_NO_VENDOR) return;
+    if (answers(device)) return;
     const error = new P2pError("DEVICE_GONE", `${address} does not answer any more`, {
       device: address,
       hint: "look at the kernel's log: dmesg",
@@ -270,6 +283,19 @@ export class Session implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#closing.signal.aborted)
       throw new P2pError("CLOSED", "the session is closed", { hint: "open another one" });
+  }
+}
+
+/**
+ * By a register that is read from the device each time: of its vendor and device ids VFIO keeps a
+ * copy (linux/drivers/vfio/pci/vfio_pci_config.c, init_pci_cap_basic_perm, ALL_VIRT).
+ */
+function answers(device: NativeDevice): boolean {
+  try {
+    return device.region(CONFIG_REGION).read32(PCI_CLASS_REVISION) !== PCI_NO_ANSWER;
+  } catch (error) {
+    if (error instanceof P2pError && error.code === "DEVICE_GONE") return false;
+    throw error;
   }
 }
 

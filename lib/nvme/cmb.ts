@@ -14,16 +14,18 @@ export interface ControllerMemory {
   readonly offset: number;
   /** Bytes. */
   readonly size: number;
-  /** Devices may read data from it (RDS): it may be what a write command reads. */
-  readonly canRead: boolean;
-  /** Devices may write data to it (WDS): it may be the target of a read command. */
-  readonly canWrite: boolean;
+  /** Of commands that send data to the host, as Read does, it may be the target (RDS, §3.1.12). */
+  readonly takesReadData: boolean;
+  /** Of commands that take data from the host, as Write does, it may be the source (WDS). */
+  readonly givesWriteData: boolean;
 }
 
 export interface Cmb extends ControllerMemory {
   readonly holdsSubmissionQueues: boolean;
   readonly holdsCompletionQueues: boolean;
   readonly holdsLists: boolean;
+  /** Bytes that the controller says it has, and answers to: more than `size` if its BAR is smaller. */
+  readonly claimed: number;
 }
 
 /** CMBLOC and CMBSZ; null where there is no CMB. Offset and size have the same unit, CMBSZ.SZU. */
@@ -38,14 +40,15 @@ export function decodeCmb(cmbloc: number, cmbsz: number): Cmb | null {
     holdsSubmissionQueues: (cmbsz & (1 << 0)) !== 0,
     holdsCompletionQueues: (cmbsz & (1 << 1)) !== 0,
     holdsLists: (cmbsz & (1 << 2)) !== 0,
-    canRead: (cmbsz & (1 << 3)) !== 0,
-    canWrite: (cmbsz & (1 << 4)) !== 0,
+    claimed: size,
+    takesReadData: (cmbsz & (1 << 3)) !== 0,
+    givesWriteData: (cmbsz & (1 << 4)) !== 0,
   };
 }
 
 /**
  * Makes the CMB show itself, where it has to be asked, and says where it is. `barSize` gives the
- * bytes of a BAR: of a CMB that claims more than its BAR has, as some do, only that much is there.
+ * bytes of a BAR: of a CMB that claims more than its BAR has only that much is there (§3.1.12, SZ).
  * Errors: DEVICE_GONE.
  */
 export function revealCmb(
@@ -71,6 +74,7 @@ export function revealCmb(
 export function enableCmb(
   registers: Registers,
   capabilities: Capabilities,
+  cmb: Cmb,
   base: number,
   busAddress: number,
 ): void {
@@ -83,10 +87,19 @@ export function enableCmb(
       throw refuse(`can be used at its bus address 0x${busAddress.toString(16)} only (NVMe < 1.4)`);
     return;
   }
+  // Beyond what is mapped for it, too, it would swallow what is meant for others.
+  if (cmb.claimed > cmb.size)
+    throw refuse(`claims ${cmb.claimed} bytes, of which its BAR has ${cmb.size}`);
   registers.writeAddress(Register.CMBMSC, base, CMBMSC.CRE | CMBMSC.CMSE);
   registers.read(Register.CMBMSC);
   if ((registers.read(Register.CMBSTS) & CMBSTS.CBAI) !== 0)
     throw refuse(`does not accept the address 0x${base.toString(16)}`);
+}
+
+/** It answers to no address any more, but still shows where it is. Errors: DEVICE_GONE. */
+export function withdrawCmb(registers: Registers): void {
+  registers.writeAddress(Register.CMBMSC, 0, CMBMSC.CRE);
+  registers.read(Register.CMBMSC); // the write has arrived
 }
 
 /** Hides it again, where CAP.CMBS says that it can be. */

@@ -6,7 +6,8 @@ import type { PciFunction } from "../pci/function.js";
 import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { AdminQueue, type AdminCommand } from "./admin.js";
 import { AsyncQueue } from "./async-queue.js";
-import { enableCmb, hideCmb, revealCmb, type Cmb, type ControllerMemory } from "./cmb.js";
+import { enableCmb, hideCmb, revealCmb, withdrawCmb } from "./cmb.js";
+import type { Cmb, ControllerMemory } from "./cmb.js";
 import {
   decodeController,
   decodeNamespace,
@@ -16,7 +17,7 @@ import {
 import { IoQueue } from "./io-queue.js";
 import { controllerError, Lifecycle } from "./lifecycle.js";
 import { NvmeNamespace } from "./namespace.js";
-import { disablePmr, enablePmr, revealPmr } from "./pmr.js";
+import { disablePmr, enablePmr, revealPmr, withdrawPmr } from "./pmr.js";
 import { openQueuePair, type QueuePairHandle } from "./queue-pair.js";
 import { QueueSet } from "./queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
@@ -198,7 +199,12 @@ export class NvmeController<Address extends string = string> implements DmaClien
     const cmb = this.cmb();
     if (!cmb) throw this.#error("NO_PROVIDER", "it has no controller memory buffer");
     const busAddress = (this.#function.bars[cmb.bar]?.address ?? 0) + cmb.offset;
-    enableCmb(this.#registers, this.#capabilities, base, busAddress);
+    enableCmb(this.#registers, this.#capabilities, cmb, base, busAddress);
+  }
+
+  /** The CMB answers to no address any more, until enableCmb(). */
+  withdrawCmb(): void {
+    if (this.#capabilities.hasCmbControl) this.#withdraw(withdrawCmb);
   }
 
   /** Where the persistent memory region is; null if there is none. Errors: PMR_NOT_READY. */
@@ -213,6 +219,11 @@ export class NvmeController<Address extends string = string> implements DmaClien
   /** Lets the PMR be used at `base`. Errors: PMR_REFUSED. */
   enablePmr(base: number): void {
     enablePmr(this.#registers, base);
+  }
+
+  /** The PMR answers to no address any more, until enablePmr(). */
+  withdrawPmr(): void {
+    if (this.#capabilities.hasPmr) this.#withdraw(withdrawPmr);
   }
 
   /** The PCI function underneath, for mapping its BARs. */
@@ -359,6 +370,15 @@ export class NvmeController<Address extends string = string> implements DmaClien
       if (!this.#device.resettable) throw error;
       this.#device.reset();
       await this.#lifecycle.disable();
+    }
+  }
+
+  #withdraw(withdraw: (registers: Registers) => void): void {
+    if (this.#stopping) return; // which has withdrawn all of it
+    try {
+      withdraw(this.#registers);
+    } catch {
+      // Whoever is gone answers to nothing.
     }
   }
 

@@ -51,13 +51,15 @@ export class IoQueue {
   }
 
   /**
-   * Errors: NVME_STATUS of the first command that failed, and what broke the queue; those of
-   * DmaVector.assertUsableBy().
+   * The memory of the data stays where it is until the request has ended, even if it is let go
+   * meanwhile. Errors: NVME_STATUS of the first command that failed, and what broke the queue; those
+   * of DmaVector.assertUsableBy(), before any command or between two.
    */
   run(request: IoRequest): Promise<void> {
     return new Promise((resolve, reject) => {
       request.data?.assertUsableBy(this.#device);
       this.#queue.assertUsable();
+      request.data?.pin();
       this.#backlog.push(new Transfer(request, resolve, reject, () => this.#pump(), this.#device));
       this.#pump();
     });
@@ -82,7 +84,8 @@ export class IoQueue {
     while (this.#queue.hasRoom) {
       const transfer = this.#backlog[0];
       if (!transfer) break;
-      if (transfer.hasMore) {
+      // Its memory may have gone since the command before.
+      if (transfer.hasMore && transfer.isUsable()) {
         this.#submit(transfer);
         submitted = true;
       }
@@ -118,6 +121,7 @@ class Transfer implements Waiter {
   submitted = 0;
   #inFlight = 0;
   #error: Error | null = null;
+  #isSettled = false;
   readonly #resolve: () => void;
   readonly #reject: (error: Error) => void;
   readonly #progress: () => void;
@@ -142,6 +146,18 @@ class Transfer implements Waiter {
     return !this.#error && this.submitted < this.request.blocks;
   }
 
+  /** Whether its data may still be named to the device. If not it ends, with what is in flight. */
+  isUsable(): boolean {
+    try {
+      this.request.data?.assertUsableBy(this.#device);
+      return true;
+    } catch (error) {
+      this.#error = error as Error;
+      if (this.#inFlight === 0) this.#settle();
+      return false;
+    }
+  }
+
   began(blocks: number): void {
     this.submitted += blocks;
     this.#inFlight++;
@@ -151,15 +167,26 @@ class Transfer implements Waiter {
     this.#inFlight--;
     if (status !== 0) this.#error ??= statusError(status, this.#describe(), this.#device);
     this.#progress();
-    if (this.#inFlight > 0 || this.hasMore) return;
-    if (this.#error) this.#reject(this.#error);
-    else this.#resolve();
+    if (this.#inFlight === 0 && !this.hasMore) this.#settle();
   }
 
+  /** Called for each of its commands; no device reaches memory any more. */
   failed(error: Error): void {
     this.#error = error;
-    this.#reject(error);
+    this.#settle();
     this.#progress();
+  }
+
+  #settle(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    try {
+      this.request.data?.unpin();
+    } catch (error) {
+      this.#error ??= error as Error;
+    }
+    if (this.#error) this.#reject(this.#error);
+    else this.#resolve();
   }
 
   #describe(): string {

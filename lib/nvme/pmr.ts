@@ -7,8 +7,10 @@ import { PMRCAP, PMRCTL, PMRMSC, PMRSTS, Register } from "./spec.js";
 
 export interface PmrCapabilities {
   readonly bar: number;
-  readonly canRead: boolean;
-  readonly canWrite: boolean;
+  /** RDS; see ControllerMemory. */
+  readonly takesReadData: boolean;
+  /** WDS */
+  readonly givesWriteData: boolean;
   /** It answers to an address that the host chooses (CMSS). */
   readonly hasMemorySpace: boolean;
   /** Milliseconds that it may take to become ready. */
@@ -19,8 +21,8 @@ export function decodePmrcap(pmrcap: number): PmrCapabilities {
   const minutes = ((pmrcap >>> 8) & 0x3) === 1;
   return {
     bar: (pmrcap >>> 5) & 0x7,
-    canRead: (pmrcap & PMRCAP.RDS) !== 0,
-    canWrite: (pmrcap & PMRCAP.WDS) !== 0,
+    takesReadData: (pmrcap & PMRCAP.RDS) !== 0,
+    givesWriteData: (pmrcap & PMRCAP.WDS) !== 0,
     hasMemorySpace: (pmrcap & PMRCAP.CMSS) !== 0,
     readyTimeout: (((pmrcap >>> 16) & 0xff) + 1) * (minutes ? 60_000 : 500),
   };
@@ -48,8 +50,8 @@ export async function revealPmr(
       `the persistent memory region of ${registers.device} is not ready (PMRSTS 0x${status.toString(16)})`,
       { device: registers.device },
     );
-  const { bar, canRead, canWrite } = capabilities;
-  return { bar, offset: 0, size: barSize(bar), canRead, canWrite };
+  const { bar, takesReadData, givesWriteData } = capabilities;
+  return { bar, offset: 0, size: barSize(bar), takesReadData, givesWriteData };
 }
 
 /**
@@ -66,6 +68,12 @@ export function enablePmr(registers: Registers, base: number): void {
       `${registers.device} does not accept 0x${base.toString(16)} for its persistent memory region`,
       { device: registers.device },
     );
+}
+
+/** It answers to no address any more, but stays on. Errors: DEVICE_GONE. */
+export function withdrawPmr(registers: Registers): void {
+  registers.writeAddress(Register.PMRMSC, 0);
+  registers.read(Register.PMRMSC); // the write has arrived
 }
 
 export function disablePmr(registers: Registers): void {

@@ -1,3 +1,4 @@
+import { Pins } from "../dma/pins.js";
 import { P2pError } from "../errors.js";
 import { Extents, NO_EXTENT } from "../extents/extents.js";
 import type { Range } from "../extents/ranges.js";
@@ -24,6 +25,7 @@ export interface PoolStatistics {
 let handOut: (pool: Pool, extent: number) => Allocation;
 /** Gives its extent the first time, then NO_EXTENT. */
 let takeBack: (allocation: Allocation) => number;
+let pinsOf: (pool: Pool) => Map<Allocation, Pins>;
 let revocationOf: (pool: Pool) => Revocation<Allocation>;
 let extentsOf: (pool: Pool) => Extents;
 
@@ -78,6 +80,21 @@ export class Allocation {
     if (error) throw revoked(place(this), error);
   }
 
+  /** A transfer to or from it begins: freed meanwhile, it goes back when that has ended. */
+  pin(): void {
+    const all = pinsOf(this.pool);
+    const pins = all.get(this) ?? new Pins();
+    all.set(this, pins);
+    pins.pin();
+  }
+
+  unpin(): void {
+    const all = pinsOf(this.pool);
+    const pins = all.get(this);
+    pins?.unpin();
+    if (pins?.isPinned === false) all.delete(this);
+  }
+
   #assertHeld(): void {
     if (this.#extent === NO_EXTENT)
       throw new P2pError("NOT_ALLOCATED", "this piece of peer memory is not allocated any more", {
@@ -95,6 +112,8 @@ export class Pool {
   readonly size: number;
   readonly #extents: Extents;
   readonly #revocation = new Revocation<Allocation>();
+  /** Of the allocations that transfers use. */
+  readonly #pins = new Map<Allocation, Pins>();
   /** To be called once nothing is handed out. */
   readonly #waiting: (() => void)[] = [];
   #isPublished = true;
@@ -102,6 +121,7 @@ export class Pool {
   #low: number;
 
   static {
+    pinsOf = (pool) => pool.#pins;
     revocationOf = (pool) => pool.#revocation;
     extentsOf = (pool) => pool.#extents;
   }
@@ -112,6 +132,11 @@ export class Pool {
     this.size = pages * POOL_PAGE;
     this.#extents = new Extents(pages > 0 ? [{ start: 0, end: pages }] : []);
     this.#low = pages;
+  }
+
+  /** True where alloc() gives memory. */
+  get isPublished(): boolean {
+    return this.#isPublished && this.#revocation.error === null;
   }
 
   /** Bytes that are free. */
@@ -179,17 +204,21 @@ export class Pool {
   }
 
   /**
-   * Takes back what alloc() or allocAt() gave, also after unpublish() and revoke(): holders let go then.
+   * Takes back what alloc() or allocAt() gave, also after unpublish() and revoke(): holders let go
+   * then. Nobody else gets it before the transfers that use it have ended.
    * Errors: DOUBLE_FREE, FOREIGN_FREE for what another pool gave.
    */
   free(allocation: Allocation): void {
     if (allocation.pool !== this) throw foreignFree();
     const extent = takeBack(allocation);
     if (extent === NO_EXTENT) throw doubleFree();
-    this.#extents.free(extent);
     this.#revocation.forget(allocation);
-    if (this.#waiting.length > 0 && this.allocationCount === 0)
-      for (const resolve of this.#waiting.splice(0)) resolve();
+    const pins = this.#pins.size > 0 ? this.#pins.get(allocation) : undefined;
+    if (pins === undefined) this.#giveBack(extent);
+    else
+      pins.whenFree(() => {
+        this.#giveBack(extent);
+      });
   }
 
   /** Resolves once nothing is handed out any more. */
@@ -230,6 +259,12 @@ export class Pool {
     const extents = this.#extents;
     if (extents.available < this.#low) this.#low = extents.available;
     return handOut(this, extent);
+  }
+
+  #giveBack(extent: number): void {
+    this.#extents.free(extent);
+    if (this.#waiting.length > 0 && this.allocationCount === 0)
+      for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #noRoom(size: number, alignment: number): P2pError {

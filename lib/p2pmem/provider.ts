@@ -2,6 +2,7 @@ import type { NativeDevice, NativeMemory } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { Iova } from "../dma/iova.js";
 import type { PeerMapping } from "../dma/peer-mapping.js";
+import { Pins } from "../dma/pins.js";
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
@@ -16,6 +17,8 @@ import type { ProviderRange } from "./provider-range.js";
 export interface ProviderOwner {
   /** Throws where the provider's device has gone or was reset. */
   assertAlive(): void;
+  /** About to unmap its memory: the device must answer to these addresses no more. */
+  withdraw(): void;
   /** It has unmapped its memory, after revoke(), close() or release(). */
   closed(): void;
 }
@@ -38,7 +41,8 @@ export class Provider implements PeerMemory, AsyncDisposable {
   /** What allocScatterlist() gave; freed ones stay, so that the pool refuses a second free. */
   readonly #lists = new WeakMap<ScatterList, readonly Allocation[]>();
   readonly #unmapped: Promise<void>;
-  #isPublished = true;
+  /** Of transfers whose lists name it without an allocation. */
+  readonly #pins = new Pins();
   /** Null once it is unmapped. */
   #onUnmapped: (() => void) | null = null;
   #revoked: P2pError | null = null;
@@ -101,7 +105,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
 
   /** True where it can be found, and gives memory. */
   get isPublished(): boolean {
-    return this.#isPublished && this.#revoked === null;
+    return this.pool.isPublished;
   }
 
   /** Why it can be used no more: a REVOKED error; null while all is well. */
@@ -113,18 +117,24 @@ export class Provider implements PeerMemory, AsyncDisposable {
   publish(): void {
     this.assertUsable();
     this.pool.publish();
-    this.#isPublished = true;
   }
 
   /** Nobody finds it any more, and it gives no more; what is held stays valid. Idempotent. */
   unpublish(): void {
     this.pool.unpublish();
-    this.#isPublished = false;
   }
 
   /** Errors: REVOKED. */
   assertUsable(): void {
     if (this.#revoked !== null) throw this.#revoked;
+  }
+
+  pin(): void {
+    this.#pins.pin();
+  }
+
+  unpin(): void {
+    this.#pins.unpin();
   }
 
   /**
@@ -166,7 +176,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
       });
     // At another address than its own no switch hands a request over: it climbs to the IOMMU.
     const isTranslated = !this.isIdentityMapped && route !== "internal";
-    return vfio.mapType === "BUS_ADDR" && isTranslated ? "THROUGH_HOST_BRIDGE" : vfio.mapType;
+    return isTranslated ? "THROUGH_HOST_BRIDGE" : vfio.mapType;
   }
 
   /**
@@ -259,13 +269,22 @@ export class Provider implements PeerMemory, AsyncDisposable {
         new P2pError(error.code, `${name}: ${error.message}`, { device, cause: error }),
       );
     } finally {
-      await Promise.race([this.pool.drained(), this.#unmapped]);
+      await Promise.race([this.#drained(), this.#unmapped]);
       this.#unmap();
     }
   }
 
+  /** Nobody holds any of it, and no transfer uses it. */
+  async #drained(): Promise<void> {
+    await this.pool.drained();
+    await new Promise<void>((resolve) => {
+      this.#pins.whenFree(resolve);
+    });
+  }
+
   #unmap(): void {
     if (this.#onUnmapped === null) return;
+    this.#owner.withdraw();
     this.#mapping.close();
     this.memory.close();
     this.#onUnmapped();

@@ -27,6 +27,14 @@ export class ProviderRegistry implements Iterable<Provider> {
         );
   }
 
+  /** Whether another part of the same memory is open. */
+  hasOther({ fn, range }: Provider): boolean {
+    const parts = [...this.#providers].filter(
+      (other) => other.fn === fn && other.range.kind === range.kind,
+    );
+    return parts.length > 1;
+  }
+
   add(provider: Provider): void {
     this.#providers.add(provider);
   }

@@ -16,8 +16,8 @@ export const PCI_HEADER_TYPE = 0x0e;
 export const PCI_CAPABILITY_LIST = 0x34;
 export const PCI_STD_HEADER_SIZEOF = 0x40;
 
-/** What a read gives where nobody answers, PCI 3.0 §6.2.1. */
-export const PCI_NO_VENDOR = 0xffff;
+/** What a read of 32 bits gives where nobody answers, PCIe 6.0 §2.3.2. */
+export const PCI_NO_ANSWER = 0xffff_ffff;
 
 export const PCI_COMMAND_MEMORY = 1 << 1;
 export const PCI_STATUS_CAP_LIST = 1 << 4;

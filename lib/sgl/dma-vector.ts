@@ -1,6 +1,7 @@
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { MapType } from "../pci/peer-path.js";
+import { tryAll } from "../try-all.js";
 import type { ForDevice } from "./dma-client.js";
 import type { Perishable } from "./memory.js";
 
@@ -72,6 +73,23 @@ export class DmaVector<Address extends string = string> implements ForDevice<Add
       );
     if (this.#onUnmap === null) throw this.#notMapped("unmap a vector after its last use");
     for (const memory of this.#memory) memory.assertUsable();
+  }
+
+  /** What a driver calls before it gives the first of these addresses to its device. */
+  pin(): void {
+    for (const memory of this.#memory) memory.pin();
+  }
+
+  /**
+   * The device uses none of them any more: once for each pin(). Memory that was closed or freed
+   * meanwhile goes now. Errors: what that gave, the first of them.
+   */
+  unpin(): void {
+    tryAll(
+      this.#memory.map((memory) => () => {
+        memory.unpin();
+      }),
+    );
   }
 
   /**

@@ -8,6 +8,10 @@ import type { MapType } from "../pci/peer-path.js";
 export interface Perishable {
   /** Errors: GONE, REVOKED or NOT_ALLOCATED, where it has gone. */
   assertUsable(): void;
+  /** A transfer to or from it begins: until it has ended nothing else is put in its place. */
+  pin(): void;
+  /** Once for each pin(). Errors: those of letting it go, where that waited for this. */
+  unpin(): void;
 }
 
 /** Memory of a device that all devices of an address space reach. A Provider is one. */

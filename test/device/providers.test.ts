@@ -195,6 +195,52 @@ describe("a provider's scatterlist", () => {
   });
 });
 
+describe("memory that is let go under a transfer", () => {
+  let source: NvmeNamespace;
+  let length: number;
+
+  beforeEach(async () => {
+    await setUp();
+    source = await namespaceOf(session, devices.nvme1);
+    length = 8 * source.controller.maxTransfer;
+  });
+  afterEach(() => session.close());
+
+  /** Lets `list` go right after reads into it, of which the queue has taken the first ones alone. */
+  async function readWhile(list: ScatterList, letGo: () => void): Promise<void> {
+    await withVector(list, source, async (vector) => {
+      await source.read(0, 1, vector); // makes the queue, of 63 commands
+      const blocks = length / source.blockSize;
+      const reads = Array.from({ length: 9 }, () => source.read(0, blocks, vector));
+      await Promise.resolve(); // each has its queue
+      letGo();
+      const ends = await Promise.allSettled(reads);
+      assert.equal(ends[0]?.status, "fulfilled");
+      const last = ends.at(-1) as PromiseRejectedResult;
+      assert.match((last.reason as P2pError).code, /^(GONE|NOT_ALLOCATED)$/);
+    });
+    assert.deepEqual(session.addressSpace.takeFaults() ?? [], []);
+  }
+
+  it("stays until that has ended: a buffer", async () => {
+    const buffer = session.addressSpace.allocate(length);
+    const list = new ScatterList(session.addressSpace).addHost(buffer, 0, length);
+    await readWhile(list, () => {
+      buffer.close();
+    });
+    assert.equal(buffer.buffer.byteLength, 0);
+  });
+
+  it("stays until that has ended: pages of a provider, of which nobody else gets them", async () => {
+    const provider = await session.provider(devices.card);
+    const list = provider.allocScatterlist(length);
+    await readWhile(list, () => {
+      provider.freeScatterlist(list);
+    });
+    assert.equal(provider.pool.available, provider.size);
+  });
+});
+
 describe("a provider that is revoked", () => {
   beforeEach(setUp);
   afterEach(() => session.close());
@@ -277,8 +323,11 @@ describe("a provider that is revoked", () => {
     space.openDevice = (address) => {
       const device = openDevice(address);
       if (address !== devices.card) return device;
-      // What a read gives that nobody answers.
-      const absent = { read16: () => 0xffff } as unknown as NativeRegion;
+      // What is left of a device that nobody answers for: VFIO's own copy of its ids.
+      const absent = {
+        read16: (offset: number) => device.region(CONFIG_REGION).read16(offset),
+        read32: () => 0xffff_ffff,
+      } as unknown as NativeRegion;
       return {
         region: (index: number) =>
           isGone && index === CONFIG_REGION ? absent : device.region(index),

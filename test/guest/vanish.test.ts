@@ -297,7 +297,8 @@ describe("a copy whose device vanishes", () => {
       const range = wholeRange("bar2", { bar: 2, offset: 0, size: 64 * MIB });
       const fn = session.pci.get(parseBdf(CARD));
       // Nobody watches the card: the copy finds out by itself.
-      const owner = { assertAlive: () => undefined, closed: () => undefined };
+      const nothing = (): void => undefined;
+      const owner = { assertAlive: nothing, withdraw: nothing, closed: nothing };
       const provider = new Provider(session.addressSpace, device, fn, range, owner);
       try {
         await assertGone(device, { path, provider });

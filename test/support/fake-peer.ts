@@ -15,6 +15,8 @@ export function fakePeer(
     iova: toIova(iova),
     size: 2 ** 24,
     assertUsable: () => undefined,
+    pin: () => undefined,
+    unpin: () => undefined,
     mapTypeFor: (): MapType => "BUS_ADDR",
     ...rest,
   };

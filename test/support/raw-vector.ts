@@ -1,6 +1,7 @@
 import type { Bdf } from "#lib/pci/bdf.js";
 import type { MapType } from "#lib/pci/peer-path.js";
 import { DmaVector } from "#lib/sgl/dma-vector.js";
+import type { Perishable } from "#lib/sgl/memory.js";
 import { joinAndCut, Segments } from "#lib/sgl/segments.js";
 
 /** Addresses that no scatterlist gave, as though they had been mapped for `client`. */
@@ -8,6 +9,7 @@ export function rawVector(
   client: Bdf,
   pieces: readonly { address: number; length: number }[],
   mapType: MapType | null = null,
+  memory: readonly Perishable[] = [],
 ): DmaVector {
   const segments = new Segments();
   for (const { address, length } of pieces) segments.push(address, length);
@@ -18,7 +20,7 @@ export function rawVector(
     lengths,
     byteLength: lengths.reduce((sum, length) => sum + length, 0),
     mapType,
-    memory: [],
+    memory,
     onUnmap: () => undefined,
   });
 }

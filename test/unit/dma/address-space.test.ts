@@ -44,6 +44,25 @@ describe("AddressSpace", () => {
     assert.equal(buffer.buffer.byteLength, 0);
   });
 
+  it("keeps memory that is closed under a transfer until that has ended, and gives it to nobody", () => {
+    const { platform, space } = setUp();
+    const buffer = space.allocate(4096);
+    const bytes = buffer.buffer;
+    buffer.pin();
+    buffer.pin();
+    buffer.close();
+    assert.throws(() => buffer.assertUsable(), { code: "GONE" });
+    buffer.unpin();
+    buffer.close();
+    assert.deepEqual([platform.mapped.size, bytes.byteLength], [1, 4096]);
+    const other = space.allocate(4096);
+    assert.notEqual(other.iova, buffer.iova);
+    buffer.unpin();
+    assert.deepEqual([platform.mapped.size, bytes.byteLength], [1, 0]);
+    other.close();
+    assert.equal(platform.mapped.size, 0);
+  });
+
   it("gives the IOVA back when mapping fails", () => {
     const { platform, space } = setUp();
     const first = space.allocate(4096);

@@ -4,6 +4,8 @@ import { P2pError } from "#lib/errors.js";
 import { AdminQueue } from "#lib/nvme/admin.js";
 import { AsyncQueue } from "#lib/nvme/async-queue.js";
 import { IoQueue, type IoRequest } from "#lib/nvme/io-queue.js";
+import type { DmaVector } from "#lib/sgl/dma-vector.js";
+import type { Perishable } from "#lib/sgl/memory.js";
 import { DEVICE, FakeController } from "./fake-controller.js";
 import { rawVector } from "../../support/raw-vector.js";
 
@@ -45,6 +47,28 @@ const read = (lba: number, blocks: number): IoRequest => ({
   blockSize: BLOCK,
   data: rawVector(DEVICE, [{ address: IOVA, length: blocks * BLOCK }]),
 });
+
+/** Memory that can go. */
+class FakeMemory implements Perishable {
+  isGone = false;
+  pins = 0;
+
+  assertUsable(): void {
+    if (this.isGone) throw new P2pError("GONE", "freed");
+  }
+
+  pin(): void {
+    this.pins++;
+  }
+
+  unpin(): void {
+    this.pins--;
+  }
+}
+
+function vectorOf(memory: Perishable, length: number): DmaVector {
+  return rawVector(DEVICE, [{ address: IOVA, length }], null, [memory]);
+}
 
 /** LBA and number of blocks of each command that was submitted since the last call, with its id. */
 function fetch(controller: FakeController): { id: number; lba: number; blocks: number }[] {
@@ -164,6 +188,47 @@ describe("The queue behind awaited I/O", () => {
     );
     controller.complete(rest[0]!.id);
     await good;
+  });
+
+  it("submits no more once the memory is let go, and keeps it until what is in flight is done", async () => {
+    const { controller, io } = makeIoQueue(4);
+    const memory = new FakeMemory();
+    const promise = io.run({ ...read(0, 48), data: vectorOf(memory, 48 * BLOCK) });
+    const waiting = io.run(read(1000, 1));
+    const [first, ...others] = fetch(controller);
+    assert.equal(memory.pins, 1);
+    memory.isGone = true;
+    controller.complete(first!.id);
+    await new Promise(setImmediate);
+    assert.equal(memory.pins, 1, "two commands are in flight");
+    const [next] = fetch(controller);
+    assert.equal(next!.lba, 1000);
+    for (const { id } of others) controller.complete(id);
+    await assert.rejects(promise, { code: "GONE" });
+    assert.equal(memory.pins, 0);
+    controller.complete(next!.id);
+    await waiting;
+  });
+
+  it("ends a request whose memory goes before its first command, with none", async () => {
+    const { controller, io } = makeIoQueue(2);
+    const memory = new FakeMemory();
+    const first = io.run(read(0, 1));
+    const second = io.run({ ...read(8, 8), data: vectorOf(memory, 8 * BLOCK) });
+    memory.isGone = true;
+    await serve(controller, first);
+    await assert.rejects(second, { code: "GONE" });
+    assert.deepEqual([memory.pins, fetch(controller)], [0, []]);
+  });
+
+  it("lets go of the memory once when everything fails", async () => {
+    const { io } = makeIoQueue(4);
+    const memory = new FakeMemory();
+    const promise = io.run({ ...read(0, 16), data: vectorOf(memory, 16 * BLOCK) });
+    assert.equal(memory.pins, 1);
+    io.fail(gone);
+    assert.equal(memory.pins, 0);
+    await assert.rejects(promise, { code: "DEVICE_GONE" });
   });
 
   const failures: [string, string, Parameters<typeof makeQueue>[1], (c: FakeController) => void][] =

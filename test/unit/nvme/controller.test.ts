@@ -225,7 +225,10 @@ describe("An NVMe controller", () => {
 
   it("has a memory buffer that its own and its peer's commands reach at the address it is given", async () => {
     const cmb = controller.cmb()!;
-    assert.deepEqual([cmb.bar, cmb.size, cmb.canRead, cmb.canWrite], [2, 64 << 20, true, true]);
+    assert.deepEqual(
+      [cmb.bar, cmb.size, cmb.takesReadData, cmb.givesWriteData],
+      [2, 64 << 20, true, true],
+    );
     assert.equal(await controller.pmr(), null);
     const other = await NvmeController.open(space, functions[1]!);
     assert.equal(other.cmb(), null);

@@ -31,6 +31,9 @@ class FakeBar {
   }
 }
 
+/** 64 KiB at the start of BAR 2. */
+const CMB = decodeCmb(2, 0x1_0018)!;
+
 describe("Controller registers", () => {
   it("decode CAP", () => {
     const cap = new Capabilities(0x0f01_07ff, (1 << 5) | 2 | (1 << 16) | CMBS);
@@ -90,8 +93,8 @@ describe("The controller memory buffer", () => {
       "holdsSubmissionQueues",
       "holdsCompletionQueues",
       "holdsLists",
-      "canRead",
-      "canWrite",
+      "takesReadData",
+      "givesWriteData",
     ] as const;
     for (const [bit, name] of names.entries()) {
       const cmb = decodeCmb(2, 0x1000 | (1 << bit))!;
@@ -115,8 +118,9 @@ describe("The controller memory buffer", () => {
       holdsSubmissionQueues: false,
       holdsCompletionQueues: false,
       holdsLists: false,
-      canRead: true,
-      canWrite: true,
+      claimed: 64 << 20,
+      takesReadData: true,
+      givesWriteData: true,
     });
   });
 
@@ -125,9 +129,9 @@ describe("The controller memory buffer", () => {
     const capabilities = new Capabilities(0, 0);
     bar.values.set(0x3c, 0x1018);
     assert.equal(revealCmb(bar.registers, capabilities, () => 8192)?.size, 4096);
-    enableCmb(bar.registers, capabilities, 0x38_0000_0000, 0x38_0000_0000);
+    enableCmb(bar.registers, capabilities, CMB, 0x38_0000_0000, 0x38_0000_0000);
     assert.ok(bar.log.every((line) => line.startsWith("read")));
-    assert.throws(() => enableCmb(bar.registers, capabilities, 0x1000, 0x38_0000_0000), {
+    assert.throws(() => enableCmb(bar.registers, capabilities, CMB, 0x1000, 0x38_0000_0000), {
       code: "CMB_REFUSED",
     });
   });
@@ -143,14 +147,24 @@ describe("The controller memory buffer", () => {
 
   it("gets its address with the high half first, since the low half switches it on", () => {
     const bar = new FakeBar();
-    enableCmb(bar.registers, new Capabilities(0, CMBS), 0x38_1234_5000, 0);
+    enableCmb(bar.registers, new Capabilities(0, CMBS), CMB, 0x38_1234_5000, 0);
     assert.deepEqual(bar.log.slice(0, 3), ["write 54 38", "write 50 12345003", "read 50"]);
+  });
+
+  it("that claims more than its BAR has is given no address: it would answer beyond it", () => {
+    const bar = new FakeBar();
+    const claim = { ...CMB, size: CMB.size - 4096 };
+    assert.throws(() => enableCmb(bar.registers, new Capabilities(0, CMBS), claim, 0x1000, 0), {
+      code: "CMB_REFUSED",
+      message: /claims 65536 bytes, of which its BAR has 61440/,
+    });
+    assert.deepEqual(bar.log, []);
   });
 
   it("may refuse the address: CMBSTS.CBAI", () => {
     const bar = new FakeBar();
     bar.values.set(0x58, 1);
-    assert.throws(() => enableCmb(bar.registers, new Capabilities(0, CMBS), 0x1000, 0), {
+    assert.throws(() => enableCmb(bar.registers, new Capabilities(0, CMBS), CMB, 0x1000, 0), {
       code: "CMB_REFUSED",
       device: DEVICE,
     });
@@ -161,8 +175,8 @@ describe("The persistent memory region", () => {
   it("decodes PMRCAP", () => {
     assert.deepEqual(decodePmrcap(0x0103_0098), {
       bar: 4,
-      canRead: true,
-      canWrite: true,
+      takesReadData: true,
+      givesWriteData: true,
       hasMemorySpace: true,
       readyTimeout: 2000,
     });
@@ -178,7 +192,13 @@ describe("The persistent memory region", () => {
       if (offset === 0xe08 && ++polls === 3) bar.values.set(0xe08, 0);
     };
     const pmr = await revealPmr(bar.registers, (index) => index * 1024);
-    assert.deepEqual(pmr, { bar: 4, offset: 0, size: 4096, canRead: true, canWrite: true });
+    assert.deepEqual(pmr, {
+      bar: 4,
+      offset: 0,
+      size: 4096,
+      takesReadData: true,
+      givesWriteData: true,
+    });
     assert.ok(bar.log.includes("write e04 1"));
     assert.equal(polls, 3);
   });

@@ -39,13 +39,18 @@ function setUp(acs = 0) {
     region: () => ({ map: (_at: number, size: number) => addon().allocatePinned(size, false) }),
   } as unknown as NativeDevice;
   const registry = new ProviderRegistry();
-  const state: { lost: P2pError | null } = { lost: null };
+  /** `withdrawnWhile`: how much was mapped when the device was told to answer no more. */
+  const state: { lost: P2pError | null; withdrawnWhile: number[] } = {
+    lost: null,
+    withdrawnWhile: [],
+  };
   const open = (): Provider => {
     const range = wholeRange("bar2", { bar: 2, offset: 0, size: PAGES * PAGE });
     const provider: Provider = new Provider(space, device, tree.get(CARD), range, {
       assertAlive: () => {
         if (state.lost) throw state.lost;
       },
+      withdraw: () => state.withdrawnWhile.push(platform.mapped.size),
       closed: () => registry.delete(provider),
     });
     registry.add(provider);
@@ -56,7 +61,7 @@ function setUp(acs = 0) {
 
 describe("A provider", () => {
   it("is revoked: holders are told once, nothing more is given, and what was mapped is refused", async () => {
-    const { platform, registry, space, open } = setUp();
+    const { platform, registry, space, state, open } = setUp();
     const provider = open();
     const allocation = provider.pool.alloc(PAGE);
     const told: P2pError[] = [];
@@ -88,6 +93,7 @@ describe("A provider", () => {
     provider.pool.free(allocation);
     await gone;
     assert.equal(platform.mapped.size, 0);
+    assert.deepEqual(state.withdrawnWhile, [1], "its device has let go of the addresses before");
     assert.equal(buffer.byteLength, 0, "its buffer is detached");
     assert.deepEqual([...registry], []);
     await provider.close();
@@ -117,6 +123,30 @@ describe("A provider", () => {
       provider.pool.free(allocation);
     }
     await gone;
+  });
+
+  it("waits for the transfers to it, whatever their lists name", async () => {
+    const { platform, space, open } = setUp();
+    const provider = open();
+    const allocation = provider.pool.alloc(PAGE);
+    const whole = new ScatterList(space).addPeer(provider, 0, PAGE).map(NVME);
+    const part = new ScatterList(space)
+      .addPeer(provider, allocation.offset, PAGE, allocation)
+      .map(NVME);
+    for (const vector of [whole, part]) vector.pin();
+    let isGone = false;
+    const gone = provider.revoke(WHY).then(() => {
+      isGone = true;
+    });
+    provider.pool.free(allocation);
+    for (const vector of [part, whole]) {
+      await new Promise(setImmediate);
+      assert.equal(isGone, false);
+      assert.equal(platform.mapped.size, 1);
+      vector.unpin();
+    }
+    await gone;
+    assert.equal(platform.mapped.size, 0);
   });
 
   it("is released whoever holds it when nobody can reach it any more, which ends the waiting", async () => {
@@ -166,6 +196,9 @@ describe("A provider", () => {
     const provider = open();
     assert.equal(registry.find([NVME], PAGES * PAGE), provider);
     const held = provider.pool.alloc(PAGE);
+    provider.pool.unpublish();
+    assert.equal(provider.isPublished, false, "its pool is the one that knows");
+    provider.publish();
     provider.unpublish();
     assert.throws(() => registry.find([NVME], 1), { message: /bar2: it is not published/ });
     assert.throws(() => provider.pool.alloc(PAGE), { code: "UNPUBLISHED" });

@@ -25,6 +25,7 @@ import {
 } from "./providers.js";
 import { remember } from "./remember.js";
 import type { KnownAddress } from "./sgl/dma-client.js";
+import { tryAllInTurn } from "./try-all.js";
 
 /**
  * One job: a machine, one address space for all devices of the job, and what was opened of them. A
@@ -254,7 +255,7 @@ export class Session implements AsyncDisposable {
     await Promise.allSettled([...this.#operations]);
     const controllers = await fulfilled(this.#controllers);
     await Promise.allSettled(this.#providers.values());
-    const steps: (() => void | Promise<void>)[] = [
+    await tryAllInTurn([
       ...this.#idleReactors.map((reactor) => () => reactor.close()),
       ...controllers.map((controller) => () => controller.stop()),
       ...[...this.#registry].map((provider) => () => {
@@ -262,22 +263,14 @@ export class Session implements AsyncDisposable {
       }),
       ...this.#retired,
       ...controllers.map((controller) => () => controller.close()),
-      ...[...this.#devices.values()].map((device) => () => {
-        device.close();
+      ...[...this.#devices.keys()].map((address) => () => {
+        this.#addressSpace?.closeDevice(address);
       }),
       () => this.#addressSpace?.close(),
       () => {
         this.platform.close();
       },
-    ];
-    const failures: unknown[] = [];
-    for (const step of steps)
-      try {
-        await step();
-      } catch (error) {
-        failures.push(error);
-      }
-    if (failures.length > 0) throw failures[0];
+    ]);
   }
 
   #assertOpen(): void {

@@ -71,7 +71,11 @@ export async function chooseProvider(
       let room = range.size;
       if (room >= size) {
         const provider = await failures.orNull(session.provider(name));
-        if (!provider?.isPublished) continue;
+        if (provider === null) continue;
+        if (!provider.isPublished) {
+          refusals.push(`${name}: it is not published`);
+          continue;
+        }
         room = provider.pool.largestFree;
         if (room >= size) return { provider, distance };
       }

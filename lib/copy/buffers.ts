@@ -4,6 +4,7 @@ import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { ScatterList } from "../sgl/scatterlist.js";
+import { tryAll } from "../try-all.js";
 import type { HandoffJob } from "./job.js";
 import type { CopyPlan } from "./plan.js";
 import type { Slots } from "./slots.js";
@@ -32,12 +33,16 @@ export function openBuffers(
 ): SlotBuffers {
   const opened: (() => void)[] = [];
   const close = (): void => {
-    for (const release of opened.splice(0).reverse()) release();
+    tryAll(opened.splice(0).reverse());
   };
   try {
     return { ...openPath(session, plan, slots, onRevoke, opened), close };
   } catch (error) {
-    close();
+    try {
+      close();
+    } catch {
+      // What went wrong first is what there is to say.
+    }
     throw error;
   }
 }

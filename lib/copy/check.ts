@@ -44,6 +44,8 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
   const destination = await findNamespace(session, plan.destination);
   source.assertPlainFormat();
   destination.assertPlainFormat();
+  checkOffset(plan.source, source);
+  checkOffset(plan.destination, destination);
   const length = rangeLength(plan, source, destination);
   checkAlignment(plan, plan.source, source, length);
   checkAlignment(plan, plan.destination, destination, length);
@@ -64,12 +66,28 @@ function checkNumbers(plan: CopyPlan): void {
     throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
   if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)
     throw new P2pError("BAD_SIZE", `the block size must be 1 byte or more, not ${plan.bs}`);
+  checkBytes("size", plan.size);
+  for (const [side, { offset, length }] of [
+    ["source", plan.source],
+    ["destination", plan.destination],
+  ] as const) {
+    checkBytes(`${side}'s offset`, offset);
+    checkBytes(`${side}'s length`, length);
+  }
   if (plan.runtime !== undefined && !(plan.runtime > 0 && plan.runtime < Infinity))
     throw new P2pError("BAD_ARGUMENT", `the runtime must be above 0 seconds, not ${plan.runtime}`);
   if (plan.path !== "host" && plan.provider === null)
     throw new P2pError("NO_PROVIDER", `the path ${plan.path} needs a device that provides memory`, {
       hint: `name one: --provider ${PROVIDER_FORM}`,
     });
+}
+
+function checkBytes(what: string, value: number | undefined): void {
+  if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) return;
+  throw new P2pError(
+    "BAD_SIZE",
+    `the ${what} must be a whole number of bytes, 0 or more, not ${value}`,
+  );
 }
 
 /** Whoever writes a namespace of a real device has been told so, by name. */
@@ -134,11 +152,21 @@ function rangeLength(plan: CopyPlan, source: NvmeNamespace, destination: NvmeNam
   return shorter - (shorter % blockSize);
 }
 
+/** Before the length, which may be what there is from here on. */
+function checkOffset({ device, nsid, offset }: Endpoint, namespace: NvmeNamespace): void {
+  if (offset < namespace.size) return;
+  throw new P2pError(
+    "BAD_RANGE",
+    `offset ${offset} is past the end of ${device}/${nsid}, which has ${namespace.size} bytes (${formatSize(namespace.size)})`,
+    { device, hint: "give a smaller offset" },
+  );
+}
+
 function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number): void {
   const { device, nsid, offset } = endpoint;
   const refuse = (message: string, hint: string): P2pError =>
     new P2pError("BAD_RANGE", message, { device, hint });
-  if (offset >= namespace.size || offset + length > namespace.size)
+  if (offset + length > namespace.size)
     throw refuse(
       `${formatEndpoint({ device, nsid, offset, length })} reaches past the end of ${device}/${nsid}, which has ${namespace.size} bytes (${formatSize(namespace.size)})`,
       "give a smaller size or offset",

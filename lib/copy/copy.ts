@@ -31,6 +31,11 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
     signal.throwIfAborted();
     const setup = new CopySetup(session);
     let drained = true;
+    const cleanUp = async (): Promise<void> => {
+      if (drained) await setup.close();
+      else setup.abandon();
+    };
+    let measurement: CopyMeasurement;
     try {
       const buffers = setup.openBuffers(plan, ranges);
       // The loopback machine is what its description says; p2pmem probe works there all the same.
@@ -57,7 +62,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       signal.throwIfAborted();
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
       if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();
-      return {
+      measurement = {
         bytes: outcome.bytes,
         blocks: outcome.blocks,
         coveredBytes: Math.min(outcome.bytes, ranges.length),
@@ -72,10 +77,13 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
         iodepth: job.slots,
         notes: ranges.slots.notes,
       };
-    } finally {
-      if (drained) await setup.close();
-      else setup.abandon();
+    } catch (error) {
+      // What goes wrong now as well is of less interest.
+      await cleanUp().catch(() => undefined);
+      throw error;
     }
+    await cleanUp();
+    return measurement;
   });
 }
 

@@ -4,6 +4,7 @@ import type { QueuePairHandle } from "../nvme/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
+import { tryAll, tryAllInTurn } from "../try-all.js";
 import { openBuffers, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
 import { Histogram } from "./histogram.js";
@@ -89,12 +90,12 @@ export class CopySetup {
   /** After a run that has drained, or none. Errors: those of deleting queues. */
   async close(): Promise<void> {
     try {
-      for (const close of this.#queues.splice(0)) await close();
+      await tryAllInTurn(this.#queues.splice(0));
     } catch (error) {
       this.abandon();
       throw error;
     }
-    for (const close of this.#memory.splice(0).reverse()) close();
+    tryAll(this.#memory.splice(0).reverse());
   }
 
   /**

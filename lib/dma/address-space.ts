@@ -37,7 +37,7 @@ export class AddressSpace {
   readonly mappings = new LiveMappings();
   readonly #native: NativeAddressSpace;
   readonly #faultLog: KernelFaultLog | null;
-  readonly #devices = new Set<Bdf>();
+  readonly #devices = new Map<Bdf, NativeDevice>();
   #allocator: IovaAllocator | undefined;
   #isClosed = false;
 
@@ -48,18 +48,29 @@ export class AddressSpace {
   }
 
   /**
-   * Takes a device and attaches it. The caller closes it.
+   * Takes a device and attaches it. The caller gives it back: closeDevice().
    * Errors: UNKNOWN_DEVICE, NOT_BOUND, NO_VFIO, NO_IOMMU, PERMISSION, GROUP_NOT_VIABLE, IN_USE.
    */
   openDevice(address: Bdf): NativeDevice {
     const device = this.#native.openDevice(address);
-    this.#devices.add(address);
-    // A group brings the reserved ranges and the address width of its own IOMMU with it.
-    this.#allocator?.restrict(this.#usableRanges());
+    try {
+      // A group brings the reserved ranges and the address width of its own IOMMU with it.
+      this.#allocator?.restrict(this.#usableRanges());
+    } catch (error) {
+      device.close();
+      throw error;
+    }
+    this.#devices.set(address, device);
     return device;
   }
 
-  /** True where the device was opened here, so that what is mapped here is mapped for it. */
+  /** Lets go of a device: what is mapped here is not mapped for it any more. Idempotent. */
+  closeDevice(address: Bdf): void {
+    this.#devices.get(address)?.close();
+    this.#devices.delete(address);
+  }
+
+  /** True where the device is open here, so that what is mapped here is mapped for it. */
   hasDevice(address: Bdf): boolean {
     return this.#devices.has(address);
   }

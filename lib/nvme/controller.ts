@@ -4,6 +4,7 @@ import type { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
+import { tryAll, tryAllInTurn } from "../try-all.js";
 import { AdminQueue, type AdminCommand } from "./admin.js";
 import { AsyncQueue } from "./async-queue.js";
 import { enableCmb, hideCmb, revealCmb, withdrawCmb } from "./cmb.js";
@@ -84,7 +85,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     try {
       controller = new NvmeController(addressSpace, fn, device, options);
     } catch (error) {
-      device.close();
+      addressSpace.closeDevice(fn.address);
       throw error;
     }
     try {
@@ -322,11 +323,11 @@ export class NvmeController<Address extends string = string> implements DmaClien
    * controller is cut off from memory, and with it every queue it has.
    */
   #giveUp(error: Error): void {
-    tryAll([
-      () => {
-        this.#device.setBusMaster(false);
-      },
-    ]);
+    try {
+      this.#device.setBusMaster(false);
+    } catch {
+      // It is gone, and reaches nothing.
+    }
     this.#openIoQueue?.fail(error);
     this.#adminQueue?.fail(error);
   }
@@ -335,31 +336,30 @@ export class NvmeController<Address extends string = string> implements DmaClien
     await this.#ioQueue?.catch(() => null);
     for (const qid of this.#queues.ioQueues)
       await this.#queues.delete(qid, this.#admin).catch(() => null);
-    const steps: (() => void | Promise<void>)[] = [
+    await tryAllInTurn([
       () => {
         this.#withdrawMemory();
       },
       () => this.#lifecycle.shutDown(),
       () => this.#disable(),
-    ];
-    for (const step of steps)
-      try {
-        await step();
-      } catch {
-        // It is gone or does not obey: bus mastering goes off below.
-      }
+    ]).catch(() => {
+      // It is gone or does not obey: bus mastering goes off below.
+    });
     this.#giveUp(this.#error("CLOSED", "it was closed"));
   }
 
   async #close(): Promise<void> {
     await this.stop();
-    const failures = tryAll([
+    tryAll([
       () => this.#openIoQueue?.close(),
       () => this.#adminQueue?.queue.close(),
-      () => this.#queues.close(),
-      () => this.#device.close(),
+      () => {
+        this.#queues.close();
+      },
+      () => {
+        this.#space.closeDevice(this.address);
+      },
     ]);
-    if (failures.length > 0) throw failures[0] as Error;
   }
 
   /** Errors: NOT_READY, where not even a reset of the device helps. */
@@ -407,16 +407,4 @@ export class NvmeController<Address extends string = string> implements DmaClien
   #error(code: string, why: string): P2pError {
     return controllerError(this.address, code, why);
   }
-}
-
-/** Runs each, also after one has failed; the failures. */
-function tryAll(steps: (() => void)[]): unknown[] {
-  const failures: unknown[] = [];
-  for (const step of steps)
-    try {
-      step();
-    } catch (error) {
-      failures.push(error);
-    }
-  return failures;
 }

@@ -77,7 +77,7 @@ export class ScatterList {
    *
    * Errors: NOT_MAPPED_FOR_DEVICE where the client was not opened in this address space;
    * NOT_SUPPORTED where the path from it to the provider does not work, with the reason;
-   * TOO_MANY_SEGMENTS; BAD_ARGUMENT; GONE, REVOKED or NOT_ALLOCATED where the memory has gone.
+   * TOO_MANY_SEGMENTS; BAD_ARGUMENT; BAD_RANGE for a list without a byte; GONE, REVOKED or NOT_ALLOCATED where the memory has gone.
    */
   map(client: Bdf, limits?: DmaLimits): DmaVector;
   map<Address extends string>(client: DmaClient<Address>, limits?: DmaLimits): DmaVector<Address>;
@@ -91,6 +91,10 @@ export class ScatterList {
         `${device} is not attached to the address space of this memory`,
         { device, hint: "open all devices of a job in one session" },
       );
+    if (this.#byteLength === 0)
+      throw new P2pError("BAD_RANGE", "there is nothing to map: the scatterlist is empty", {
+        hint: "add memory to it: addHost() or addPeer()",
+      });
     for (const memory of this.#memory) memory.assertUsable();
     const mapType = this.#peer?.mapTypeFor(device) ?? null;
     const { addresses, lengths } = this.#fit(device, most);
@@ -111,11 +115,11 @@ export class ScatterList {
   #fit(device: Bdf, limits: DmaLimits): Segments {
     checkLimits(limits);
     const { maxSegment = Infinity, boundary = Infinity, maxSegments = Infinity } = limits;
-    const mapped = joinAndCut(this.#segments, maxSegment, boundary);
-    if (mapped.count <= maxSegments) return mapped;
+    const mapped = joinAndCut(this.#segments, maxSegment, boundary, maxSegments);
+    if (mapped !== null) return mapped;
     throw new P2pError(
       "TOO_MANY_SEGMENTS",
-      `this list maps to ${mapped.count} segments, and ${device} takes ${maxSegments} at most`,
+      `this list maps to more than the ${maxSegments} segments that ${device} takes`,
       { device, hint: "transfer it in several parts" },
     );
   }

@@ -38,12 +38,18 @@ export class Segments {
 /**
  * The same bytes in the same order, in as few segments as `maxSegment` (bytes) and `boundary` (a
  * power of two, which no segment reaches over) allow; Infinity is no limit. Each segment ends only
- * where the bytes do not go on at the next address, or where a limit ends it.
+ * where the bytes do not go on at the next address, or where a limit ends it. Null where these would
+ * be more than `maxSegments`, of which no more are made.
  */
-export function joinAndCut(segments: Segments, maxSegment: number, boundary: number): Segments {
+export function joinAndCut(
+  segments: Segments,
+  maxSegment: number,
+  boundary: number,
+  maxSegments: number,
+): Segments | null {
   const { addresses, lengths, count } = segments;
   const isCut = maxSegment < Infinity || boundary < Infinity;
-  const out = new Segments(count);
+  const out = new Segments(Math.min(count, maxSegments));
   for (let i = 0; i < count;) {
     let start = addresses[i]!;
     let end = start + lengths[i]!;
@@ -52,9 +58,11 @@ export function joinAndCut(segments: Segments, maxSegment: number, boundary: num
       for (;;) {
         const next = Math.min(start + maxSegment, (Math.floor(start / boundary) + 1) * boundary);
         if (next >= end) break;
+        if (out.count === maxSegments) return null;
         out.push(start, next - start);
         start = next;
       }
+    if (out.count === maxSegments) return null;
     out.push(start, end - start);
   }
   out.trim();

@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { runBench } from "#lib/bench/bench.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
+import { parseEndpoint } from "#lib/copy/endpoint.js";
 import type { CopyPath, CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
-import { NvmeError } from "#lib/errors.js";
+import { NvmeError, P2pError } from "#lib/errors.js";
 import { Session } from "#lib/session.js";
 import { load, namespaceOf, pattern, planOf, store } from "../device/machine.js";
 
@@ -98,6 +99,25 @@ describe("copy on a machine of its own", () => {
     assert.equal(small.pool.available, small.size);
   });
 
+  it("that fails says why, also if it cannot clean up after itself, and tries all of that", async () => {
+    const provider = await session.provider(CARD);
+    const plan = planOf(`${SMALL}/2`, `${LARGE}/1`, { path: "p2p", provider, bs: 16 * KIB });
+    truncateSync(join(directory, "small.img"), 512 * KIB);
+    const kept: string[] = [];
+    for (const address of [SMALL, LARGE]) {
+      const controller = await session.controller(address);
+      controller.deleteQueuePair = () => {
+        kept.push(address);
+        return Promise.reject(new P2pError("TIMEOUT", "it does not answer"));
+      };
+    }
+    await assert.rejects(runCopy(session, plan), { code: "NVME_STATUS", device: SMALL });
+    assert.deepEqual(kept, [SMALL, LARGE]);
+    assert.ok(provider.pool.available < provider.size, "a device may still reach the memory");
+    await session.close();
+    assert.equal(provider.pool.available, provider.size);
+  });
+
   describe("refuses before it touches a device", () => {
     const cases: [string, string, Partial<CopyPlan> & { src?: string; dst?: string }][] = [
       ["UNALIGNED", "a block size that is no multiple of 512", { bs: 1000 }],
@@ -109,6 +129,11 @@ describe("copy on a machine of its own", () => {
       ["BAD_RANGE", "an offset past the end", { src: `${SMALL}@9m`, size: 4096 }],
       ["BAD_RANGE", "a size past the end of a given range", { src: `${SMALL}@0+4k`, size: 8192 }],
       ["BAD_RANGE", "size 0", { size: 0 }],
+      ["BAD_SIZE", "a size below 0", { size: -4096 }],
+      ["BAD_SIZE", "half a byte", { size: 4096.5 }],
+      ["BAD_SIZE", "an offset below 0", { source: { ...parseEndpoint(SMALL), offset: -4096 } }],
+      ["BAD_SIZE", "no offset", { destination: { ...parseEndpoint(LARGE), offset: NaN } }],
+      ["BAD_SIZE", "a length below 0", { source: { ...parseEndpoint(SMALL), length: -1 } }],
       ["BAD_SIZE", "blocks of 0 bytes", { bs: 0 }],
       ["BAD_ARGUMENT", "no blocks in flight", { iodepth: 0 }],
       ["BAD_ARGUMENT", "no time", { runtime: 0 }],
@@ -129,6 +154,17 @@ describe("copy on a machine of its own", () => {
         await assert.rejects(runCopy(session, planOf(src, dst, rest)), { code });
         assert.deepEqual(await load(session, target, 0, 64 * KIB), untouched);
       });
+
+    it("BAD_RANGE: a start past the end, before it works out how much there is from there on", async () => {
+      for (const [src, dst] of [
+        [`${SMALL}@9m`, LARGE],
+        [SMALL, `${LARGE}@9m`],
+      ] as const)
+        await assert.rejects(runCopy(session, planOf(src, dst)), {
+          code: "BAD_RANGE",
+          message: /^offset 9437184 is past the end of .*, which has 8388608 bytes \(8 MiB\)$/,
+        });
+    });
 
     it("NO_ROOM and BAD_SIZE: blocks too large, also where a sweep begins with ones that fit", async () => {
       const provider = await session.provider(CARD);

@@ -9,8 +9,10 @@ export class FakePlatform implements Platform {
   readonly description = "a fake";
   /** Length of each mapping by IOVA. */
   readonly mapped = new Map<bigint, number>();
-  /** Code of the error that the next map or unmap fails with. */
+  /** Code of the error that the next map, unmap or info fails with. */
   failNext: string | null = null;
+  /** The devices that are open. */
+  readonly devices = new Set<string>();
   readonly #functions: RawPciFunction[];
 
   constructor(functions: RawPciFunction[]) {
@@ -23,12 +25,21 @@ export class FakePlatform implements Platform {
 
   openAddressSpace(): NativeAddressSpace {
     return {
-      openDevice: (address) => ({ address, close: () => undefined }) as unknown as NativeDevice,
-      info: () => ({
-        ranges: [{ first: 0n, last: 2n ** 39n - 1n }],
-        pageSizes: 4096n,
-        mappingsAvailable: null,
-      }),
+      openDevice: (address) => {
+        this.devices.add(address);
+        const close = (): void => {
+          this.devices.delete(address);
+        };
+        return { address, close } as unknown as NativeDevice;
+      },
+      info: () => {
+        this.#failIfAsked();
+        return {
+          ranges: [{ first: 0n, last: 2n ** 39n - 1n }],
+          pageSizes: 4096n,
+          mappingsAvailable: null,
+        };
+      },
       map: (_memory, _offset, length, iova) => {
         this.#failIfAsked();
         this.mapped.set(iova, length);

@@ -13,7 +13,7 @@ export function rawVector(
 ): DmaVector {
   const segments = new Segments();
   for (const { address, length } of pieces) segments.push(address, length);
-  const { addresses, lengths } = joinAndCut(segments, Infinity, Infinity);
+  const { addresses, lengths } = joinAndCut(segments, Infinity, Infinity, Infinity)!;
   return new DmaVector({
     client,
     addresses,

@@ -194,6 +194,14 @@ describe("an automatic choice of the provider", () => {
     await assert.rejects(chooseProvider(session, clients, 4096), { code: "MEMLOCK" });
   });
 
+  it("says of one that is not published that it is not", async () => {
+    const facts = { providers: { [card]: [MIB] }, hidden: [`${card}/bar0`] };
+    await assert.rejects(choose(facts), {
+      code: "NO_PROVIDER",
+      message: /05:00\.0\/bar0: it is not published/,
+    });
+  });
+
   it("says so where nobody has memory", async () => {
     await assert.rejects(choose({ providers: {} }), { code: "NO_PROVIDER" });
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { addon } from "#lib/addon.js";
 import { AddressSpace } from "#lib/dma/address-space.js";
+import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { fakeFunction } from "../../support/fake-pci.js";
 import { FakePlatform } from "../../support/fake-platform.js";
@@ -61,6 +62,19 @@ describe("AddressSpace", () => {
     assert.deepEqual([platform.mapped.size, bytes.byteLength], [1, 0]);
     other.close();
     assert.equal(platform.mapped.size, 0);
+  });
+
+  it("gives a device back that it cannot serve", () => {
+    const { platform, space } = setUp();
+    space.allocate(4096).close();
+    const address = parseBdf("03:00.0");
+    platform.failNext = "IO";
+    assert.throws(() => space.openDevice(address), { code: "IO" });
+    assert.deepEqual([space.hasDevice(address), platform.devices.size], [false, 0]);
+    space.openDevice(address);
+    assert.deepEqual([space.hasDevice(address), platform.devices.size], [true, 1]);
+    space.closeDevice(address);
+    assert.deepEqual([space.hasDevice(address), platform.devices.size], [false, 0]);
   });
 
   it("gives the IOVA back when mapping fails", () => {

@@ -70,6 +70,20 @@ describe("The memory of a device", () => {
     );
   });
 
+  it("is no BAR smaller than a page, which cannot be mapped alone", async () => {
+    const resources = [256, 4 * KIB].map((size, i) => ({
+      start: 0x10000000 * (i + 1),
+      size,
+      flags: PREFETCHABLE,
+    }));
+    const raw = fakeFunction({ address: "0000:05:00.0", classCode: 0x120000, resources });
+    const ranges = await providerRanges(new PciTree(fakeTopology([raw])).functions[0]!, null);
+    assert.deepEqual(
+      ranges.map(({ label }) => label),
+      ["bar1"],
+    );
+  });
+
   it("is what its name says; of what is not known to be memory only a named part", async () => {
     const fn = fpga();
     const ranges = await providerRanges(fn, null);

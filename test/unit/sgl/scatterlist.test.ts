@@ -137,6 +137,24 @@ describe("ScatterList", () => {
     buffer.close();
   });
 
+  it("is not mapped with nothing in it", () => {
+    const space = setUp();
+    assert.throws(() => new ScatterList(space).map(NVME), { code: "BAD_RANGE", message: /empty/ });
+    assert.equal(space.mappings.counts.size, 0);
+  });
+
+  it("is not mapped for a device that has been closed", () => {
+    const space = setUp();
+    const buffer = space.allocate(4096);
+    space.closeDevice(NVME);
+    space.closeDevice(NVME);
+    assert.throws(() => new ScatterList(space).addHost(buffer).map(NVME), {
+      code: "NOT_MAPPED_FOR_DEVICE",
+      device: NVME,
+    });
+    buffer.close();
+  });
+
   it("is not mapped, and not used, once some of its memory has gone", () => {
     const space = setUp();
     const [kept, freed] = [space.allocate(4096), space.allocate(4096)];
@@ -166,6 +184,7 @@ describe("ScatterList", () => {
     }
     assert.throws(() => list.map(client, { maxSegment: 1024, maxSegments: 7 }), {
       code: "TOO_MANY_SEGMENTS",
+      message: "this list maps to more than the 7 segments that 0000:03:00.0 takes",
       device: NVME,
     });
     buffer.close();
@@ -178,7 +197,9 @@ describe("ScatterList", () => {
     { boundary: 0.5 },
   ])
     it(`knows no limits such as ${JSON.stringify(limits)}`, () => {
-      assert.throws(() => new ScatterList(setUp()).map(NVME, limits), { code: "BAD_ARGUMENT" });
+      const space = setUp();
+      const list = new ScatterList(space).addHost(space.allocate(4096));
+      assert.throws(() => list.map(NVME, limits), { code: "BAD_ARGUMENT" });
     });
 });
 

@@ -11,7 +11,8 @@ function segmentsOf(pieces: readonly Piece[]): Segments {
 }
 
 function map(pieces: readonly Piece[], maxSegment = Infinity, boundary = Infinity): Piece[] {
-  const { addresses, lengths, count } = joinAndCut(segmentsOf(pieces), maxSegment, boundary);
+  const mapped = joinAndCut(segmentsOf(pieces), maxSegment, boundary, Infinity)!;
+  const { addresses, lengths, count } = mapped;
   assert.deepEqual([addresses.length, lengths.length], [count, count], "no room is left over");
   return Array.from(addresses, (address, i): Piece => [address, lengths[i]!]);
 }
@@ -70,6 +71,20 @@ describe("Segments, joined and cut", () => {
         }
       }),
     );
+  });
+
+  it("are none where they would be more than may be, whatever they are cut from", () => {
+    fc.assert(
+      fc.property(pieces, limit, boundary, (list, most, multiple) => {
+        const { length } = map(list, most, multiple);
+        const count = (maxSegments: number) =>
+          joinAndCut(segmentsOf(list), most, multiple, maxSegments)?.count ?? null;
+        assert.equal(count(length), length);
+        if (length > 1) assert.equal(count(length - 1), null);
+      }),
+    );
+    // The list of all of them would not fit in memory.
+    assert.equal(joinAndCut(segmentsOf([[0, 2 ** 50]]), 1, Infinity, 4), null);
   });
 
   it("are joined wherever one begins where the one before it ends, and no limit is there", () => {

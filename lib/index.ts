@@ -3,14 +3,16 @@
  * machine. Begin with {@link Session.open} and {@link copy}; the rest are the parts they are made of.
  */
 export { Session } from "./session.js";
-export type { PlatformOptions } from "./platform/choose.js";
+export type { PlatformOptions } from "./choose-platform.js";
 
 export { copy } from "./copy/by-name.js";
 export type { CopyOptions } from "./copy/by-name.js";
 export { runCopy } from "./copy/copy.js";
 export type { CopyPath, CopyPlan } from "./copy/plan.js";
-export { parseEndpoint, parseProvider } from "./copy/endpoint.js";
-export type { Endpoint, ProviderSpec } from "./copy/endpoint.js";
+export { parseEndpoint } from "./copy/endpoint.js";
+export type { Endpoint } from "./copy/endpoint.js";
+export { parseProvider } from "./p2pmem/provider-name.js";
+export type { ProviderSpec } from "./p2pmem/provider-name.js";
 export { copyResult } from "./copy/result.js";
 export type { CopyMeasurement, CopyResult } from "./copy/result.js";
 export type { Traffic } from "./copy/traffic.js";

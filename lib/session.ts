@@ -1,11 +1,13 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
-import { parseProvider } from "./copy/endpoint.js";
+import { choosePlatform } from "./choose-platform.js";
+import type { PlatformOptions } from "./choose-platform.js";
 import { Reactor } from "./copy/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
 import { NvmeController } from "./nvme/controller.js";
 import type { FindOptions } from "./p2pmem/find.js";
 import { Provider } from "./p2pmem/provider.js";
+import { parseProvider } from "./p2pmem/provider-name.js";
 import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.js";
 import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
@@ -14,8 +16,6 @@ import type { PciFunction } from "./pci/function.js";
 import { PCI_CLASS_REVISION, PCI_NO_ANSWER } from "./pci/spec.js";
 import { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
-import { choosePlatform } from "./platform/choose.js";
-import type { PlatformOptions } from "./platform/choose.js";
 import {
   chooseRange,
   lendMemory,

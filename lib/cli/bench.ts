@@ -1,9 +1,10 @@
 import type { Command } from "commander";
 import { runBench } from "../bench/bench.js";
 import { chooseEndpoints, chooseProvider } from "../bench/choose.js";
-import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
-import { PROVIDER_FORM } from "../copy/endpoint.js";
-import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
+import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import type { CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";

@@ -1,9 +1,10 @@
 import { Argument, type Command, Option } from "commander";
 import { runCopyWithLimit } from "../bench/bench.js";
 import { chooseProvider } from "../bench/choose.js";
-import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
-import { PROVIDER_FORM } from "../copy/endpoint.js";
-import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
+import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
 import { verifyCopy, type Verification } from "../copy/verify.js";

@@ -1,7 +1,8 @@
 import { Argument, type Command } from "commander";
-import { formatEndpoint, formatProvider, parseEndpoint, parseProvider } from "../copy/endpoint.js";
-import { PROVIDER_FORM } from "../copy/endpoint.js";
-import type { Endpoint, ProviderSpec } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
+import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { provePath, unprovedError, type PathProof } from "../copy/proof/path.js";
 import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";

@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { parseProvider } from "../copy/endpoint.js";
+import { parseProvider } from "../p2pmem/provider-name.js";
 import { P2pError } from "../errors.js";
 import { parseBdf, type Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";

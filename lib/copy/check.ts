@@ -1,10 +1,11 @@
 import { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
+import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import type { Endpoint } from "./endpoint.js";
-import { formatEndpoint, PROVIDER_FORM } from "./endpoint.js";
+import { formatEndpoint } from "./endpoint.js";
 import { COPY_PATHS, type CopyPlan } from "./plan.js";
 import { fitSlots, type Slots } from "./slots.js";
 

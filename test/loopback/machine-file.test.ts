@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { addon } from "#lib/addon.js";
 import type { P2pError } from "#lib/errors.js";
-import { choosePlatform } from "#lib/platform/choose.js";
+import { choosePlatform } from "#lib/choose-platform.js";
 import { builtinMachines, MachineFile } from "#lib/platform/machine-file.js";
 
 describe("machine files", () => {

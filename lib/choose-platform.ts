@@ -1,11 +1,11 @@
-import { addon } from "../addon.js";
-import { P2pError } from "../errors.js";
-import { parseBdf } from "../pci/bdf.js";
-import { PciTree } from "../pci/tree.js";
-import type { Platform } from "../platform.js";
-import { LoopbackPlatform } from "./loopback.js";
-import { builtinMachines, MachineFile } from "./machine-file.js";
-import { VfioPlatform } from "./vfio.js";
+import { addon } from "./addon.js";
+import { P2pError } from "./errors.js";
+import { parseBdf } from "./pci/bdf.js";
+import { PciTree } from "./pci/tree.js";
+import type { Platform } from "./platform.js";
+import { LoopbackPlatform } from "./platform/loopback.js";
+import { builtinMachines, MachineFile } from "./platform/machine-file.js";
+import { VfioPlatform } from "./platform/vfio.js";
 
 export interface PlatformOptions {
   /** `auto`, the default: see {@link choosePlatform}. */

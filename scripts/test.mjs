@@ -66,7 +66,7 @@ function lab() {
     'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 120000 ' +
     "'dist-test/device/**/*.test.js' 'dist-test/guest/**/*.test.js'";
   const command = ["sh", "-c", inGuest, "sh", ...mocha];
-  const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "480", ...command]);
+  const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "720", ...command]);
   const guest = readTotals(join(scratch, "out/totals.json"), ok);
   const host = suite("240000", "lab");
   return { passed: guest.passed + host.passed, failed: guest.failed + host.failed };

@@ -38,8 +38,8 @@ export function addBindCommands(program: Command): void {
       "after",
       `
 A device that is in use is refused: mounted, swap space, part of a volume, open in a program, given
-to other hosts, a network interface that is up or not to be seen, a display. Either all devices are bound or none. What each had before
-is kept in /run/p2pmem/bindings, for unbind.
+to other hosts, a network interface that is up or not to be seen, a display. Either all devices are
+bound or none. What each had before is kept in /run/p2pmem/bindings, for unbind.
 
 Examples:
   p2pmem bind 0000:03:00.0 0000:04:00.0
@@ -63,8 +63,9 @@ Examples:
     .addHelpText(
       "after",
       `
-A device that bind has not recorded goes to the driver that the kernel chooses. One that is not bound
-to VFIO is left alone, unless an interrupted bind left it so. Where one fails, the others go on.
+A device that bind has not recorded goes to the driver that the kernel chooses. One that is not
+bound to VFIO is left alone, unless an interrupted bind left it so. Where one fails, the others go
+on.
 
 Examples:
   p2pmem unbind 0000:03:00.0 0000:04:00.0

@@ -99,25 +99,6 @@ describe("copy on a machine of its own", () => {
     assert.equal(small.pool.available, small.size);
   });
 
-  it("that fails says why, also if it cannot clean up after itself, and tries all of that", async () => {
-    const provider = await session.provider(CARD);
-    const plan = planOf(`${SMALL}/2`, `${LARGE}/1`, { path: "p2p", provider, bs: 16 * KIB });
-    truncateSync(join(directory, "small.img"), 512 * KIB);
-    const kept: string[] = [];
-    for (const address of [SMALL, LARGE]) {
-      const controller = await session.controller(address);
-      controller.deleteQueuePair = () => {
-        kept.push(address);
-        return Promise.reject(new P2pError("TIMEOUT", "it does not answer"));
-      };
-    }
-    await assert.rejects(runCopy(session, plan), { code: "NVME_STATUS", device: SMALL });
-    assert.deepEqual(kept, [SMALL, LARGE]);
-    assert.ok(provider.pool.available < provider.size, "a device may still reach the memory");
-    await session.close();
-    assert.equal(provider.pool.available, provider.size);
-  });
-
   describe("refuses before it touches a device", () => {
     const cases: [string, string, Partial<CopyPlan> & { src?: string; dst?: string }][] = [
       ["UNALIGNED", "a block size that is no multiple of 512", { bs: 1000 }],
@@ -261,6 +242,28 @@ describe("copy on a machine of its own", () => {
 
   it("does not fall back to host memory where no provider was named", async () => {
     await assert.rejects(copy(session, { src: SMALL, dst: LARGE }), { code: "NO_PROVIDER" });
+  });
+
+  // Last, since it closes the session.
+  describe("in the end", () => {
+    it("that fails says why, also if it cannot clean up after itself, and tries all of that", async () => {
+      const provider = await session.provider(CARD);
+      const plan = planOf(`${SMALL}/2`, `${LARGE}/1`, { path: "p2p", provider, bs: 16 * KIB });
+      truncateSync(join(directory, "small.img"), 512 * KIB);
+      const kept: string[] = [];
+      for (const address of [SMALL, LARGE]) {
+        const controller = await session.controller(address);
+        controller.deleteQueuePair = () => {
+          kept.push(address);
+          return Promise.reject(new P2pError("TIMEOUT", "it does not answer"));
+        };
+      }
+      await assert.rejects(runCopy(session, plan), { code: "NVME_STATUS", device: SMALL });
+      assert.deepEqual(kept, [SMALL, LARGE]);
+      assert.ok(provider.pool.available < provider.size, "a device may still reach the memory");
+      await session.close();
+      assert.equal(provider.pool.available, provider.size);
+    });
   });
 });
 

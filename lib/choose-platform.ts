@@ -14,17 +14,26 @@ export interface PlatformOptions {
   machine?: string;
   /** The PCI addresses that the job names. */
   devices?: readonly string[];
+  /** `auto` takes this machine if it has any PCI function, whoever drives it. */
+  looksOnly?: boolean;
+}
+
+/** The machine to work on, what is in it, and the reason in words. */
+export interface ChosenPlatform {
+  platform: Platform;
+  pci: PciTree;
+  reason: string;
 }
 
 /**
- * The machine to work on, and the reason in words. `auto` takes the machine that has the named
- * devices, the real one first, since whoever has such a device means that one; with none named it
- * takes loopback, unless two or more NVMe devices are bound to VFIO.
+ * The machine to work on. `auto` takes the machine that has the named devices, the real one first,
+ * since whoever has such a device means that one; with none named it takes loopback, unless two or
+ * more NVMe devices are bound to VFIO, or a job only looks.
  *
  * Errors: UNKNOWN_DEVICE, BAD_ENDPOINT, BAD_ARGUMENT, BAD_MACHINE_FILE, ADDON_MISSING.
  */
-export function choosePlatform(options: PlatformOptions): { platform: Platform; reason: string } {
-  const { platform: wanted = "auto", machine } = options;
+export function choosePlatform(options: PlatformOptions): ChosenPlatform {
+  const { platform: wanted = "auto", machine, looksOnly = false } = options;
   const named = (options.devices ?? []).map(parseBdf);
   if (wanted === "vfio") {
     if (machine !== undefined)
@@ -32,44 +41,47 @@ export function choosePlatform(options: PlatformOptions): { platform: Platform; 
         "BAD_ARGUMENT",
         "a machine file is for the loopback platform, not for vfio",
       );
-    return { platform: new VfioPlatform(), reason: "as asked" };
+    return chosen(new VfioPlatform(), "as asked");
   }
-  if (wanted === "loopback") return { platform: openLoopback(machine), reason: "as asked" };
-  if (machine !== undefined)
-    return { platform: openLoopback(machine), reason: "since a machine was named" };
+  if (wanted === "loopback") return chosen(openLoopback(machine), "as asked");
+  if (machine !== undefined) return chosen(openLoopback(machine), "since a machine was named");
 
   const real = new VfioPlatform();
-  let tree: PciTree;
+  let pci: PciTree;
   try {
-    tree = new PciTree(real.topology());
+    pci = new PciTree(real.topology());
   } catch (error) {
     if (!(error instanceof P2pError) || named.length > 0) throw error;
     // A sandbox may hide parts of sysfs; nobody asked for this machine.
-    return {
-      platform: openLoopback(),
-      reason: `since this machine cannot be read: ${error.message}`,
-    };
+    return chosen(openLoopback(), `since this machine cannot be read: ${error.message}`);
   }
+  const takeReal = (reason: string): ChosenPlatform => ({ platform: real, pci, reason });
   if (named.length === 0) {
-    const owned = tree.functions.filter(({ isNvme, isOwnedByVfio }) => isNvme && isOwnedByVfio);
-    if (owned.length >= 2)
-      return { platform: real, reason: `since ${owned.length} NVMe devices are bound to VFIO` };
-    return { platform: openLoopback(), reason: "since no two NVMe devices are bound to VFIO" };
+    if (looksOnly)
+      return pci.functions.length > 0
+        ? takeReal("since nothing else was named")
+        : chosen(openLoopback(), "since this machine shows no PCI devices");
+    const owned = pci.functions.filter(({ isNvme, isOwnedByVfio }) => isNvme && isOwnedByVfio);
+    return owned.length >= 2
+      ? takeReal(`since ${owned.length} NVMe devices are bound to VFIO`)
+      : chosen(openLoopback(), "since no two NVMe devices are bound to VFIO");
   }
-  const missing = named.find((address) => !tree.has(address));
-  if (missing === undefined)
-    return { platform: real, reason: "since the named devices are in this machine" };
-  const loopback = openLoopback();
-  const simulated = new PciTree(loopback.topology());
-  if (named.every((address) => simulated.has(address)))
-    return { platform: loopback, reason: "since the named devices are the loopback machine's" };
-  loopback.close();
-  const unknown = named.find((address) => !tree.has(address) && !simulated.has(address)) ?? missing;
+  const missing = named.find((address) => !pci.has(address));
+  if (missing === undefined) return takeReal("since the named devices are in this machine");
+  const loopback = chosen(openLoopback(), "since the named devices are the loopback machine's");
+  if (named.every((address) => loopback.pci.has(address))) return loopback;
+  loopback.platform.close();
+  const unknown =
+    named.find((address) => !pci.has(address) && !loopback.pci.has(address)) ?? missing;
   throw new P2pError(
     "UNKNOWN_DEVICE",
     `there is no PCI device ${unknown}, neither in this machine nor in the loopback machine`,
     { device: unknown, hint: "p2pmem topology shows the devices" },
   );
+}
+
+function chosen(platform: Platform, reason: string): ChosenPlatform {
+  return { platform, pci: new PciTree(platform.topology()), reason };
 }
 
 function openLoopback(machine = "default"): LoopbackPlatform {

@@ -49,8 +49,8 @@ function isForTransfers({ takesReadData, givesWriteData }: ControllerMemory): bo
 
 /**
  * One of them by its name, or the first; or a part of one. Never a PMR that was not named: what it
- * holds is meant to last (NVMe 1.4 §4.8), and a provider's memory is overwritten. A part may be named of any memory BAR:
- * that of an FPGA need not be prefetchable, and the user knows what is there.
+ * holds is meant to last (NVMe 1.4 §4.8), and a provider's memory is overwritten. A part may be named
+ * of any memory BAR: that of an FPGA need not be prefetchable, and the user knows what is there.
  * Errors: NO_PROVIDER, which says what there is; BAD_RANGE.
  */
 export function chooseRange(

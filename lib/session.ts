@@ -1,6 +1,6 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { choosePlatform } from "./choose-platform.js";
-import type { PlatformOptions } from "./choose-platform.js";
+import type { ChosenPlatform, PlatformOptions } from "./choose-platform.js";
 import { Reactor } from "./copy/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
@@ -14,7 +14,7 @@ import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
 import type { PciFunction } from "./pci/function.js";
 import { PCI_CLASS_REVISION, PCI_NO_ANSWER } from "./pci/spec.js";
-import { PciTree } from "./pci/tree.js";
+import type { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
 import {
   chooseRange,
@@ -57,15 +57,14 @@ export class Session implements AsyncDisposable {
    */
   static open(options: PlatformOptions = {}): Promise<Session> {
     return new Promise((resolve) => {
-      const { platform, reason } = choosePlatform(options);
-      resolve(new Session(platform, `${platform.description}, ${reason}`));
+      resolve(new Session(choosePlatform(options)));
     });
   }
 
-  private constructor(platform: Platform, description: string) {
+  private constructor({ platform, pci, reason }: ChosenPlatform) {
     this.platform = platform;
-    this.description = description;
-    this.pci = new PciTree(platform.topology());
+    this.description = `${platform.description}, ${reason}`;
+    this.pci = pci;
   }
 
   /** Errors: NO_VFIO, PERMISSION. */
@@ -112,8 +111,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part,
-   * or just `BDF` for the first that providerRanges() has, but for a PMR; opened, mapped and published on first use.
-   * Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
+   * or just `BDF` for the first that providerRanges() has, but for a PMR; opened, mapped and published
+   * on first use. Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
    * and others; IN_USE where it overlaps one that is open; REVOKED while holders of one that was
    * revoked have not let go.
    */

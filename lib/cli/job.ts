@@ -1,3 +1,4 @@
+import type { PlatformOptions } from "../choose-platform.js";
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import { Session } from "../session.js";
@@ -19,7 +20,7 @@ export interface Job {
  * happens, the session is closed before this ends, so that no device does DMA when the process goes.
  */
 export async function runJob<T>(
-  options: GlobalOptions,
+  options: GlobalOptions & Pick<PlatformOptions, "looksOnly">,
   devices: readonly Bdf[],
   work: (job: Job) => Promise<T>,
 ): Promise<T> {
@@ -35,6 +36,7 @@ export async function runJob<T>(
     const session = await Session.open({
       platform: options.platform,
       devices,
+      looksOnly: options.looksOnly ?? false,
       ...(options.machine === undefined ? {} : { machine: options.machine }),
     });
     let result: T;

@@ -7,7 +7,7 @@ import { peerPath } from "../pci/peer-path.js";
 import { likelyClients, likelyProviders } from "../pci/peers.js";
 import { PciTree } from "../pci/tree.js";
 import { readCapture } from "../platform/capture.js";
-import { readKernelRelease, readTopology } from "../platform/sysfs.js";
+import { readKernelRelease } from "../platform/sysfs.js";
 import { EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { parseFileName, repeatedOption, valueOption, type GlobalOptions } from "./options.js";
@@ -77,25 +77,13 @@ async function topology(options: TopologyOptions): Promise<number> {
   const { from, provider = [], client = [] } = options;
   if (from !== undefined) return showCapture(from, options);
   const named = [...provider, ...client];
-  return runJob(machineOf(options, named), named, ({ session, output }) => {
+  return runJob({ ...options, looksOnly: true }, named, ({ session, output }) => {
     const { kind } = session.platform;
     const kernel = kind === "vfio" ? readKernelRelease() : null;
     const { pci: tree, description } = session;
     write(output, options, { tree, description, source: { kind, path: null, kernel } });
     return Promise.resolve(EXIT.ok);
   });
-}
-
-/** Where nothing says otherwise this machine, whoever drives its devices, if it has any. */
-function machineOf(options: TopologyOptions, named: readonly Bdf[]): TopologyOptions {
-  if (options.platform !== "auto" || options.machine !== undefined || named.length > 0)
-    return options;
-  try {
-    return readTopology().functions.length > 0 ? { ...options, platform: "vfio" } : options;
-  } catch (error) {
-    if (!(error instanceof P2pError)) throw error;
-    return options; // the automatic choice says why it is not this machine
-  }
 }
 
 function showCapture(path: string, options: TopologyOptions): number {

@@ -22,8 +22,7 @@ const WATCH_MS = 100;
  * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
  * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION; TIMEOUT;
  * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED, where the provider has gone meanwhile;
- * INTERRUPTED by the plan's signal. After an error
- * the destination holds a part of the data.
+ * INTERRUPTED by the plan's signal. After an error the destination holds a part of the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
   return session.operation(plan.signal, async (signal) => {

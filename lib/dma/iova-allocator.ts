@@ -1,7 +1,7 @@
 import { P2pError } from "../errors.js";
 import { Extents, NO_EXTENT } from "../extents/extents.js";
 import { contains, merge, subtract, type Range } from "../extents/ranges.js";
-import { isPowerOfTwo } from "../units.js";
+import { assertRequest } from "../extents/request.js";
 import { toIova, type Iova } from "./iova.js";
 
 /** The least that an IOMMU of x86-64 maps. */
@@ -10,11 +10,11 @@ const PAGE = 4096;
 const LOWEST = 2 ** 20;
 /** Beyond, an address is no safe integer. */
 const HIGHEST = 2 ** 52;
+
 // What an IovaAllocator may do with an IovaRange, and nobody else: set by the class, which alone can.
 let handOut: (owner: IovaAllocator, extent: number) => IovaRange;
 /** Gives its extent to its owner the first time; then, and to others, NO_EXTENT. */
 let takeBack: (range: IovaRange, owner: IovaAllocator) => number;
-
 let rangeOf: (owner: IovaAllocator, extent: number) => Range;
 
 /** IOVAs that are in use. Made by IovaAllocator. As small as an Allocation, for the same reason. */
@@ -103,9 +103,7 @@ export class IovaAllocator {
    * two, a page or more. Errors: NO_IOVA, BAD_ARGUMENT.
    */
   allocate(size: number, alignment: number): IovaRange {
-    if (!Number.isSafeInteger(size) || size <= 0) throw badSize(size);
-    if (alignment !== PAGE && !(alignment > PAGE && isPowerOfTwo(alignment)))
-      throw badAlignment(size, alignment);
+    assertRequest(size, alignment, PAGE, "IOVA space");
     const pages = Math.ceil(size / PAGE);
     const extent = this.#extents.alloc(pages, alignment / PAGE);
     if (extent === NO_EXTENT) throw noIova(size);
@@ -149,20 +147,6 @@ export class IovaAllocator {
     const start = this.#extents.start(extent) * PAGE;
     return { start, end: start + this.#extents.length(extent) * PAGE };
   }
-}
-
-function badSize(size: number): P2pError {
-  return new P2pError("BAD_ARGUMENT", `cannot allocate ${size} bytes of IOVA space`, {
-    hint: "give a whole number of bytes, 1 or more",
-  });
-}
-
-function badAlignment(size: number, alignment: number): P2pError {
-  return new P2pError(
-    "BAD_ARGUMENT",
-    `cannot allocate ${size} bytes of IOVA space with an alignment of ${alignment}`,
-    { hint: `give a power of two, ${PAGE} or more` },
-  );
 }
 
 function noIova(size: number): P2pError {

@@ -20,7 +20,8 @@ import { release } from "node:os";
 import { basename, join, relative } from "node:path";
 import { addon, type NativeAddon } from "../addon.js";
 import { PciTree } from "../pci/tree.js";
-import { readTopology } from "../platform/sysfs.js";
+import type { CpuIdentity } from "../platform.js";
+import { readCpu, readTopology } from "../platform/sysfs.js";
 
 /** A device file's kind and its major and minor number: `b259:0` for a disk, `c195:0`. */
 export type DeviceNumber = `${"b" | "c"}${string}:${string}`;
@@ -144,6 +145,11 @@ export class Host {
   /** The PCI functions as they are now. */
   pci(): PciTree {
     return new PciTree(readTopology(this.root));
+  }
+
+  /** Null where it is not known. */
+  cpu(): CpuIdentity | null {
+    return readCpu(this.root);
   }
 
   /** The effective user. */

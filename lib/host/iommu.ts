@@ -32,9 +32,8 @@ export function iommuParameters(host: Host): string[] {
 export function switchIommuOn(host: Host): string {
   const off = iommuParameters(host).filter((word) => /=(.*,)?off\b/.test(word));
   if (off.length > 0) return `take ${off.join(" ")} off ${COMMAND_LINE}`;
-  const cpu = host.read("/proc/cpuinfo") ?? "";
-  const isVirtual = /^flags\s*:.*\bhypervisor\b/m.test(cpu);
-  const vendor = /^vendor_id\s*: (.*)$/m.exec(cpu)?.[1];
+  const isVirtual = /^flags\s*:.*\bhypervisor\b/m.test(host.read("/proc/cpuinfo") ?? "");
+  const vendor = host.cpu()?.vendor;
   const name = { AuthenticAMD: "the IOMMU (AMD-Vi)", GenuineIntel: "VT-d" }[vendor ?? ""];
   const hardware = isVirtual
     ? "give this virtual machine an IOMMU, from outside"

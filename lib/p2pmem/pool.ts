@@ -2,7 +2,7 @@ import { Pins } from "../dma/pins.js";
 import { P2pError } from "../errors.js";
 import { Extents, NO_EXTENT } from "../extents/extents.js";
 import type { Range } from "../extents/ranges.js";
-import { isPowerOfTwo } from "../units.js";
+import { assertRequest } from "../extents/request.js";
 import { Revocation, type RevokeListener } from "./revocation.js";
 
 export const POOL_PAGE = 4096;
@@ -169,9 +169,7 @@ export class Pool {
    * Errors: NO_ROOM, BAD_ARGUMENT, UNPUBLISHED, REVOKED.
    */
   alloc(length: number, alignment = POOL_PAGE): Allocation {
-    if (!Number.isSafeInteger(length) || length <= 0) throw badLength(length);
-    if (alignment !== POOL_PAGE && !(alignment > POOL_PAGE && isPowerOfTwo(alignment)))
-      throw badAlignment(length, alignment);
+    assertRequest(length, alignment, POOL_PAGE, "peer memory");
     this.#assertGives(length);
     const pages = Math.ceil(length / POOL_PAGE);
     const extent = this.#extents.alloc(pages, alignment / POOL_PAGE);
@@ -279,20 +277,6 @@ export class Pool {
 
 function place({ offset, length }: Allocation): string {
   return `${length} bytes of peer memory at offset ${offset}`;
-}
-
-function badLength(length: number): P2pError {
-  return new P2pError("BAD_ARGUMENT", `cannot allocate ${length} bytes of peer memory`, {
-    hint: "give a whole number of bytes, 1 or more",
-  });
-}
-
-function badAlignment(length: number, alignment: number): P2pError {
-  return new P2pError(
-    "BAD_ARGUMENT",
-    `cannot allocate ${length} bytes of peer memory with an alignment of ${alignment}`,
-    { hint: `give a power of two, ${POOL_PAGE} or more` },
-  );
 }
 
 function unpublished(length: number): P2pError {

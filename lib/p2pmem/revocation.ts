@@ -1,4 +1,5 @@
 import type { P2pError } from "../errors.js";
+import { tryAll } from "../try-all.js";
 
 /** Told why, once. */
 export type RevokeListener = (error: P2pError) => void;
@@ -36,17 +37,20 @@ export class Revocation<Holder extends object> {
   revoke(error: P2pError): void {
     if (this.#error) return;
     this.#error = error;
-    const failures: unknown[] = [];
+    try {
+      tryAll(this.#calls(error));
+    } finally {
+      this.#listeners.clear();
+    }
+  }
+
+  *#calls(error: P2pError): Iterable<() => void> {
     for (const [holder, listeners] of this.#listeners)
       for (const listener of listeners) {
         if (!this.#listeners.has(holder)) break;
-        try {
+        yield () => {
           listener(error);
-        } catch (failure) {
-          failures.push(failure);
-        }
+        };
       }
-    this.#listeners.clear();
-    if (failures.length > 0) throw failures[0];
   }
 }

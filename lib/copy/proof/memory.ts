@@ -12,6 +12,7 @@ import type { Provider } from "../../p2pmem/provider.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { DmaVector } from "../../sgl/dma-vector.js";
 import { ScatterList } from "../../sgl/scatterlist.js";
+import { tryAll } from "../../try-all.js";
 import { formatSize } from "../../units.js";
 
 /** The pieces of peer memory that a proof sends its canaries through, and what it holds them against. */
@@ -128,18 +129,20 @@ export class ProofMemory {
 
   /** No DMA may be in flight. Idempotent. Errors: NOT_RESTORED, with everything let go. */
   close(): void {
-    const changed = this.#contents.splice(0).filter((saved, i) => !this.#putBack(saved, i)).length;
-    for (const vector of this.#vectors.splice(0)) vector.unmap();
-    for (const buffer of this.#buffers.splice(0)) buffer.close();
-    for (const allocation of this.#allocations.splice(0)) this.provider.pool.free(allocation);
-    if (changed === 0) return;
-    const { name, fn } = this.provider;
-    const places = this.places.map((place) => `0x${place.toString(16)}`).join(", ");
-    throw new P2pError(
-      "NOT_RESTORED",
-      `${name} does not hold what it held before the proof, in the ${formatSize(this.size)} at some of ${places}`,
-      { device: fn.address, hint: "restore what it held there from elsewhere" },
-    );
+    tryAll([
+      ...this.#contents.splice(0).map((saved, index) => () => {
+        this.#putBack(saved, this.places[index]!);
+      }),
+      ...this.#vectors.splice(0).map((vector) => () => {
+        vector.unmap();
+      }),
+      ...this.#buffers.splice(0).map((buffer) => () => {
+        buffer.close();
+      }),
+      ...this.#allocations.splice(0).map((allocation) => () => {
+        this.provider.pool.free(allocation);
+      }),
+    ]);
   }
 
   #keepContents(): void {
@@ -150,12 +153,23 @@ export class ProofMemory {
     }
   }
 
-  /** Whether it is there again. Reading it back also makes it last (NVMe 1.4 §3.1.23, PMRWBM). */
-  #putBack(saved: DmaBuffer, index: number): boolean {
-    const place = this.places[index]!;
-    addon().copy(this.provider.memory, place, saved.memory, 0, this.size);
-    this.take(place, this.size);
-    return addon().compare(this.seen.memory, 0, saved.memory, 0, this.size) < 0;
+  /** Reading it back also makes it last (NVMe 1.4 §3.1.23, PMRWBM). Errors: NOT_RESTORED. */
+  #putBack(saved: DmaBuffer, place: number): void {
+    const { memory, name, fn } = this.provider;
+    const places = this.places.map((each) => `0x${each.toString(16)}`).join(", ");
+    const refuse = (cause?: unknown): P2pError =>
+      new P2pError(
+        "NOT_RESTORED",
+        `${name} does not hold what it held before the proof, in the ${formatSize(this.size)} at some of ${places}`,
+        { device: fn.address, hint: "restore what it held there from elsewhere", cause },
+      );
+    try {
+      addon().copy(memory, place, saved.memory, 0, this.size);
+      this.take(place, this.size);
+    } catch (cause) {
+      throw refuse(cause);
+    }
+    if (addon().compare(this.seen.memory, 0, saved.memory, 0, this.size) >= 0) throw refuse();
   }
 
   #map(list: ScatterList, client: Bdf): DmaVector {

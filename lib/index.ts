@@ -26,8 +26,8 @@ export type { Verification } from "./copy/verify.js";
 
 export { NvmeController } from "./nvme/controller.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
-export { openQueuePair, QueuePair } from "./nvme/queue-pair.js";
-export type { QueuePairHandle } from "./nvme/queue-pair.js";
+export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
+export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";
 
 export { DmaVector } from "./sgl/dma-vector.js";
 export type { DmaClient, DmaLimits } from "./sgl/dma-client.js";

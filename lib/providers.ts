@@ -1,6 +1,6 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
-import type { ControllerMemory } from "./nvme/cmb.js";
+import type { ControllerMemory } from "./nvme/memory/cmb.js";
 import type { NvmeController } from "./nvme/controller.js";
 import { POOL_PAGE } from "./p2pmem/pool.js";
 import type { Provider } from "./p2pmem/provider.js";
@@ -29,9 +29,9 @@ export async function providerRanges(
   controller: NvmeController | null,
 ): Promise<ProviderRange[]> {
   const ranges: ProviderRange[] = [];
-  const cmb = controller?.cmb();
+  const cmb = controller?.memory.cmb();
   if (cmb && isForTransfers(cmb)) ranges.push(wholeRange("cmb", cmb));
-  const pmr = await controller?.pmr();
+  const pmr = await controller?.memory.pmr();
   if (pmr && isForTransfers(pmr)) ranges.push(wholeRange("pmr", pmr));
   const special = new Set([cmb?.bar, pmr?.bar, fn.msix?.table.bar, fn.msix?.pending.bar]);
   const bars = fn.bars
@@ -103,9 +103,9 @@ export async function reservedRanges(
   // How many doorbells there are only the controller knows, and what lies beyond them nobody says.
   const bar0 = { bar: 0, offset: 0, size: fn.bars[0]?.size ?? 0 };
   reserved.push({ ...bar0, what: "registers and doorbells of an NVMe controller" });
-  const cmb = controller.cmb();
+  const cmb = controller.memory.cmb();
   if (cmb) reserved.push({ ...cmb, what: "the controller memory buffer, which is /cmb" });
-  const pmr = await controller.pmr();
+  const pmr = await controller.memory.pmr();
   if (pmr) reserved.push({ ...pmr, what: "the persistent memory region, which is /pmr" });
   return reserved;
 }
@@ -118,7 +118,7 @@ export async function reservedRanges(
 export async function lendMemory(controller: NvmeController, provider: Provider): Promise<void> {
   const { kind, offset, size } = provider.range;
   if (kind !== "cmb" && kind !== "pmr") return;
-  const whole = kind === "cmb" ? controller.cmb() : await controller.pmr();
+  const whole = kind === "cmb" ? controller.memory.cmb() : await controller.memory.pmr();
   if (whole === null) return;
   if (size < whole.size && !provider.isIdentityMapped)
     throw new P2pError(
@@ -127,8 +127,8 @@ export async function lendMemory(controller: NvmeController, provider: Provider)
       { device: controller.address, hint: `use all of it: ${controller.address}/${kind}` },
     );
   const base = provider.iova - (offset - whole.offset);
-  if (kind === "cmb") controller.enableCmb(base);
-  else controller.enablePmr(base);
+  if (kind === "cmb") controller.memory.enableCmb(base);
+  else controller.memory.enablePmr(base);
 }
 
 /**
@@ -136,8 +136,8 @@ export async function lendMemory(controller: NvmeController, provider: Provider)
  * or what is mapped there next would be hidden behind it.
  */
 export function withdrawMemory(controller: NvmeController, kind: ProviderKind): void {
-  if (kind === "cmb") controller.withdrawCmb();
-  else if (kind === "pmr") controller.withdrawPmr();
+  if (kind === "cmb") controller.memory.withdrawCmb();
+  else if (kind === "pmr") controller.memory.withdrawPmr();
 }
 
 /** No page is mapped for a peer that holds a stranger's registers behind a smaller BAR. */

@@ -3,7 +3,7 @@
 // completions wait in the queue already, written there between the timed stretches. A stretch is one
 // lap around the queue, so one clock reading is shared by thousands of I/Os.
 import { addon } from "../dist/addon.js";
-import { QueuePair } from "../dist/nvme/queue-pair.js";
+import { QueuePair } from "../dist/nvme/queues/queue-pair.js";
 
 const DEPTH = 4096;
 const QID = 1;

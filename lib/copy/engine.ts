@@ -1,4 +1,4 @@
-import type { QueuePair } from "../nvme/queue-pair.js";
+import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import type { Handoff } from "./handoff.js";
 import { Histogram } from "./histogram.js";
 import { ControlBlock } from "./job.js";

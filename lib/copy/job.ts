@@ -1,4 +1,4 @@
-import type { QueuePairHandle } from "../nvme/queue-pair.js";
+import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 
 /** The commands that move one copy block on one side. */
 export interface BlockShape {

@@ -5,7 +5,7 @@
 import { parentPort } from "node:worker_threads";
 import { addon } from "../addon.js";
 import { P2pError } from "../errors.js";
-import { openQueuePair } from "../nvme/queue-pair.js";
+import { openQueuePair } from "../nvme/queues/queue-pair.js";
 import { CopyEngine } from "./engine.js";
 import { openHandoff } from "./handoff.js";
 import type { CopyJob, CopyOutcome } from "./job.js";

@@ -1,6 +1,6 @@
 import type { NvmeNamespace } from "../nvme/namespace.js";
-import { PrpBuilder, prpListBytes } from "../nvme/prp.js";
-import type { QueuePairHandle } from "../nvme/queue-pair.js";
+import { PrpBuilder, prpListBytes } from "../nvme/descriptors/prp.js";
+import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";

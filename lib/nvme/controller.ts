@@ -5,24 +5,18 @@ import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import { AdminQueue, type AdminCommand } from "./admin.js";
-import { AsyncQueue } from "./async-queue.js";
-import { enableCmb, hideCmb, revealCmb, withdrawCmb } from "./cmb.js";
-import type { Cmb, ControllerMemory } from "./cmb.js";
-import {
-  decodeController,
-  decodeNamespace,
-  decodeNamespaceList,
-  type ControllerIdentity,
-} from "./identify.js";
-import { IoQueue } from "./io-queue.js";
+import { AdminQueue } from "./queues/admin-queue.js";
+import { AsyncQueue } from "./queues/async-queue.js";
+import { AdminCommands } from "./admin/admin-commands.js";
+import type { ControllerIdentity } from "./admin/identify.js";
+import { IoQueue } from "./queues/io-queue.js";
 import { controllerError, Lifecycle } from "./lifecycle.js";
 import { NvmeNamespace } from "./namespace.js";
-import { disablePmr, enablePmr, revealPmr, withdrawPmr } from "./pmr.js";
-import { openQueuePair, type QueuePairHandle } from "./queue-pair.js";
-import { QueueSet } from "./queue-set.js";
+import { OwnMemory } from "./memory/own-memory.js";
+import { openQueuePair, type QueuePairHandle } from "./queues/queue-pair.js";
+import { QueueSet } from "./queues/queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
-import { AdminOpcode, Cns, Feature, IDENTIFY_BYTES, PAGE, Register } from "./spec.js";
+import { PAGE, Register } from "./spec.js";
 
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
@@ -47,7 +41,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
   readonly address: Bdf;
   /** None: PRPs name each page. Where pages may start checkPrp() knows, by the part it transfers. */
   readonly dmaLimits: DmaLimits = {};
-  readonly #function: PciFunction;
+  /** Its CMB and its PMR. */
+  readonly memory: OwnMemory;
   readonly #space: AddressSpace;
   readonly #device: NativeDevice;
   readonly #registers: Registers;
@@ -57,15 +52,13 @@ export class NvmeController<Address extends string = string> implements DmaClien
   /** Null once told. */
   #onLost: ((error: P2pError) => void) | null;
   readonly #queues: QueueSet;
-  #admin!: AdminQueue;
+  #admin!: AdminCommands;
   #adminQueue: AsyncQueue | null = null;
   #identity!: ControllerIdentity;
   #namespaces: readonly NvmeNamespace<Address>[] = [];
   #ioQueue: Promise<IoQueue> | null = null;
   /** The same, once it is there. */
   #openIoQueue: IoQueue | null = null;
-  #cmb: Cmb | null | undefined;
-  #pmr: ControllerMemory | null | undefined;
   #stopping: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -104,7 +97,6 @@ export class NvmeController<Address extends string = string> implements DmaClien
     { allowWrite = false, onLost }: NvmeControllerOptions,
   ) {
     this.address = fn.address;
-    this.#function = fn;
     this.#space = space;
     this.#device = device;
     this.#allowWrite = allowWrite;
@@ -113,6 +105,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     this.#registers = new Registers(bar0, fn.address);
     this.#capabilities = Capabilities.read(this.#registers);
     this.#lifecycle = new Lifecycle(this.#registers, this.#capabilities);
+    this.memory = new OwnMemory(fn, device, this.#registers, this.#capabilities);
     this.#assertSupported();
     const wanted = 2 * (1 + WANTED_QUEUES) * this.#capabilities.doorbellStride;
     const extent = bar0.mappable.find(
@@ -174,9 +167,9 @@ export class NvmeController<Address extends string = string> implements DmaClien
     }
   }
 
-  /** Any admin command; dword 0 of its completion. Errors: as AdminQueue.execute(). */
-  execute(command: AdminCommand): Promise<number> {
-    return this.#admin.execute(command);
+  /** Identify and the like. */
+  get admin(): AdminCommands {
+    return this.#admin;
   }
 
   /** The queue behind NvmeNamespace.read() and its like, made when first needed. */
@@ -186,45 +179,6 @@ export class NvmeController<Address extends string = string> implements DmaClien
       this.#ioQueue = null; // the next caller may find a queue free
       throw error;
     }));
-  }
-
-  /** Where the controller memory buffer is; null if there is none. Shows it, if it was hidden. */
-  cmb(): Cmb | null {
-    if (this.#cmb === undefined)
-      this.#cmb = revealCmb(this.#registers, this.#capabilities, this.#barSize);
-    return this.#cmb;
-  }
-
-  /** Lets the CMB be used at `base`: the IOVA at which its range is mapped. Errors: CMB_REFUSED. */
-  enableCmb(base: number): void {
-    const cmb = this.cmb();
-    if (!cmb) throw this.#error("NO_PROVIDER", "it has no controller memory buffer");
-    const busAddress = (this.#function.bars[cmb.bar]?.address ?? 0) + cmb.offset;
-    enableCmb(this.#registers, this.#capabilities, cmb, base, busAddress);
-  }
-
-  /** The CMB answers to no address any more, until enableCmb(). */
-  withdrawCmb(): void {
-    if (this.#capabilities.hasCmbControl) this.#withdraw(withdrawCmb);
-  }
-
-  /** Where the persistent memory region is; null if there is none. Errors: PMR_NOT_READY. */
-  async pmr(): Promise<ControllerMemory | null> {
-    if (this.#pmr === undefined)
-      this.#pmr = this.#capabilities.hasPmr
-        ? await revealPmr(this.#registers, this.#barSize)
-        : null;
-    return this.#pmr;
-  }
-
-  /** Lets the PMR be used at `base`. Errors: PMR_REFUSED. */
-  enablePmr(base: number): void {
-    enablePmr(this.#registers, base);
-  }
-
-  /** The PMR answers to no address any more, until enablePmr(). */
-  withdrawPmr(): void {
-    if (this.#capabilities.hasPmr) this.#withdraw(withdrawPmr);
   }
 
   /** The PCI function underneath, for mapping its BARs. */
@@ -254,7 +208,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   async #start(): Promise<void> {
     await this.#disable();
     // What a driver before us lent must answer to none of the addresses that we use.
-    this.#withdrawMemory();
+    this.memory.hide();
     this.#device.setBusMaster(true);
     const { handle, iova } = this.#queues.allocate(0, ADMIN_DEPTH);
     await this.#lifecycle.enable({
@@ -263,35 +217,15 @@ export class NvmeController<Address extends string = string> implements DmaClien
       completion: iova + handle.cqOffset,
     });
     this.#adminQueue = this.#openAsync(handle);
-    this.#admin = new AdminQueue(this.#adminQueue, this.address);
-    this.#identity = decodeController(
-      await this.#identify(Cns.CONTROLLER, 0),
-      this.#capabilities.minPageSize,
-    );
-    // §5.21.1.7: asked for and granted are 0's based, SQs in the low half, CQs in the high one.
-    const granted = await this.execute({
-      opcode: AdminOpcode.SET_FEATURES,
-      cdw10: Feature.NUMBER_OF_QUEUES,
-      cdw11: ((WANTED_QUEUES - 1) << 16) | (WANTED_QUEUES - 1),
-    });
-    this.#queues.grant(Math.min((granted & 0xffff) + 1, (granted >>> 16) + 1));
-    const ids = decodeNamespaceList(await this.#identify(Cns.ACTIVE_NAMESPACES, 0));
+    this.#admin = new AdminCommands(new AdminQueue(this.#adminQueue, this.address), this.#space);
+    this.#identity = await this.#admin.identifyController(this.#capabilities.minPageSize);
+    this.#queues.grant(await this.#admin.setNumberOfQueues(WANTED_QUEUES));
     const namespaces = [];
-    for (const nsid of ids) {
-      const identity = decodeNamespace(await this.#identify(Cns.NAMESPACE, nsid));
+    for (const nsid of await this.#admin.activeNamespaces()) {
+      const identity = await this.#admin.identifyNamespace(nsid);
       namespaces.push(new NvmeNamespace(this, nsid, identity, this.#allowWrite));
     }
     this.#namespaces = namespaces;
-  }
-
-  async #identify(cns: number, nsid: number): Promise<DataView> {
-    const buffer = this.#space.allocate(IDENTIFY_BYTES);
-    try {
-      await this.execute({ opcode: AdminOpcode.IDENTIFY, nsid, prp1: buffer.iova, cdw10: cns });
-      return new DataView(buffer.buffer.slice(0, IDENTIFY_BYTES));
-    } finally {
-      buffer.close();
-    }
   }
 
   async #makeIoQueue(): Promise<IoQueue> {
@@ -338,7 +272,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
       await this.#queues.delete(qid, this.#admin).catch(() => null);
     await tryAllInTurn([
       () => {
-        this.#withdrawMemory();
+        this.memory.close();
       },
       () => this.#lifecycle.shutDown(),
       () => this.#disable(),
@@ -372,23 +306,6 @@ export class NvmeController<Address extends string = string> implements DmaClien
       await this.#lifecycle.disable();
     }
   }
-
-  #withdraw(withdraw: (registers: Registers) => void): void {
-    if (this.#stopping) return; // which has withdrawn all of it
-    try {
-      withdraw(this.#registers);
-    } catch {
-      // Whoever is gone answers to nothing.
-    }
-  }
-
-  /** The controller's own memory answers to no address any more; §7.3.2 leaves it on in a reset. */
-  #withdrawMemory(): void {
-    if (this.#capabilities.hasCmbControl) hideCmb(this.#registers);
-    if (this.#capabilities.hasPmr) disablePmr(this.#registers);
-  }
-
-  readonly #barSize = (bar: number): number => this.#device.region(bar).size;
 
   #assertOpen(): void {
     if (this.#stopping) throw this.#error("CLOSED", "it was closed");

@@ -1,8 +1,8 @@
 import { P2pError } from "../errors.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import type { NvmeController } from "./controller.js";
-import type { NamespaceIdentity } from "./identify.js";
-import { checkPrp } from "./prp.js";
+import type { NamespaceIdentity } from "./admin/identify.js";
+import { checkPrp } from "./descriptors/prp.js";
 import { IoOpcode } from "./spec.js";
 
 /** A namespace: an array of blocks. `Address`: its controller's, see ForDevice. */

@@ -55,7 +55,7 @@ function disassemble(major: string, mode: string): Map<string, Instruction[]> | 
     [
       ...FLAGS,
       path("test/codegen/fixture.mjs"),
-      new URL("dist/nvme/queue-pair.js", root).href,
+      new URL("dist/nvme/queues/queue-pair.js", root).href,
       mode,
     ],
     { encoding: "utf8", maxBuffer: 1 << 26 },

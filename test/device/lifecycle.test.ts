@@ -3,7 +3,7 @@ import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import { NvmeController } from "#lib/nvme/controller.js";
-import { openQueuePair } from "#lib/nvme/queue-pair.js";
+import { openQueuePair } from "#lib/nvme/queues/queue-pair.js";
 import { AdminOpcode, IoOpcode, PAGE, QUEUE_PC } from "#lib/nvme/spec.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import type { Session } from "#lib/session.js";
@@ -146,17 +146,17 @@ describe("a session", () => {
     // The driver's queues are polled. This one takes the place of such a queue, with interrupts.
     const polled = await controller.createQueuePair({ depth: 4 });
     const { qid, depth } = polled;
-    await controller.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
-    await controller.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
+    await controller.admin.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
+    await controller.admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
     const memory = session.addressSpace.allocate(2 * PAGE);
     const cdw10 = ((depth - 1) << 16) | qid;
-    await controller.execute({
+    await controller.admin.execute({
       opcode: AdminOpcode.CREATE_IO_CQ,
       prp1: memory.iova + PAGE,
       cdw10,
       cdw11: (vector << 16) | INTERRUPTS_ENABLED | QUEUE_PC,
     });
-    await controller.execute({
+    await controller.admin.execute({
       opcode: AdminOpcode.CREATE_IO_SQ,
       prp1: memory.iova,
       cdw10,

@@ -100,7 +100,7 @@ describe("providers", () => {
 
   it("are no registers, and nothing that is not there", async () => {
     const { nvmeCmb, nvme1, card } = devices;
-    const cmb = (await session.controller(nvmeCmb)).cmb()!;
+    const cmb = (await session.controller(nvmeCmb)).memory.cmb()!;
     const { size } = session.pci.functions.find(({ address }) => address === card)!.bars[2]!;
     for (const [name, code, message] of [
       [`${nvme1}/bar0@0+4k`, "NOT_MAPPABLE", /registers and doorbells|MSI-X/],

@@ -68,9 +68,9 @@ describe("the CMB and the PMR of a loopback controller", () => {
 
   it("are found by nobody before they have been told where they are", async () => {
     const controller = await session.controller(NVME);
-    const enable = controller.enablePmr.bind(controller);
+    const enable = controller.memory.enablePmr.bind(controller.memory);
     let found: unknown = null;
-    controller.enablePmr = (base) => {
+    controller.memory.enablePmr = (base) => {
       try {
         session.findProvider([NVME], 4096);
       } catch (error) {

@@ -6,7 +6,7 @@ import { Histogram } from "#lib/copy/histogram.js";
 import { ControlBlock } from "#lib/copy/job.js";
 import type { BlockShape, CopyJob, SideJob } from "#lib/copy/job.js";
 import { P2pError } from "#lib/errors.js";
-import type { QueuePair } from "#lib/nvme/queue-pair.js";
+import type { QueuePair } from "#lib/nvme/queues/queue-pair.js";
 
 /** All lengths of the model are in units of 512 bytes. */
 const UNIT = 512;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { AddressSpace } from "#lib/dma/address-space.js";
 import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import { NvmeController } from "#lib/nvme/controller.js";
-import { openQueuePair, type QueuePairHandle } from "#lib/nvme/queue-pair.js";
+import { openQueuePair, type QueuePairHandle } from "#lib/nvme/queues/queue-pair.js";
 import type { PciFunction } from "#lib/pci/function.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { Platform } from "#lib/platform.js";
@@ -224,15 +224,15 @@ describe("An NVMe controller", () => {
   });
 
   it("has a memory buffer that its own and its peer's commands reach at the address it is given", async () => {
-    const cmb = controller.cmb()!;
+    const cmb = controller.memory.cmb()!;
     assert.deepEqual(
       [cmb.bar, cmb.size, cmb.takesReadData, cmb.givesWriteData],
       [2, 64 << 20, true, true],
     );
-    assert.equal(await controller.pmr(), null);
+    assert.equal(await controller.memory.pmr(), null);
     const other = await NvmeController.open(space, functions[1]!);
-    assert.equal(other.cmb(), null);
-    assert.throws(() => other.enableCmb(0x1000), { code: "NO_PROVIDER" });
+    assert.equal(other.memory.cmb(), null);
+    assert.throws(() => other.memory.enableCmb(0x1000), { code: "NO_PROVIDER" });
     await other.close();
   });
 });

@@ -1,4 +1,4 @@
-import { QueuePair, type QueuePairHandle } from "#lib/nvme/queue-pair.js";
+import { QueuePair, type QueuePairHandle } from "#lib/nvme/queues/queue-pair.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 
 export const QID = 3;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { NativeRegion } from "#lib/addon.js";
-import { decodeCmb, enableCmb, revealCmb } from "#lib/nvme/cmb.js";
-import { decodePmrcap, enablePmr, revealPmr } from "#lib/nvme/pmr.js";
+import { decodeCmb, enableCmb, revealCmb } from "#lib/nvme/memory/cmb.js";
+import { decodePmrcap, enablePmr, revealPmr } from "#lib/nvme/memory/pmr.js";
 import { Capabilities, Registers } from "#lib/nvme/registers.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { NativeDevice } from "#lib/addon.js";
-import type { Cmb } from "#lib/nvme/cmb.js";
+import type { Cmb } from "#lib/nvme/memory/cmb.js";
 import type { NvmeController } from "#lib/nvme/controller.js";
 import { wholeRange } from "#lib/p2pmem/provider-range.js";
 import type { PciFunction } from "#lib/pci/function.js";
@@ -143,7 +143,7 @@ describe("What peers must not be let at", () => {
     const fn = fpga();
     const cmb = { bar: 2, offset: MIB, size: MIB } as Cmb;
     const pmr = { bar: 4, offset: 0, size: 16 * MIB };
-    const controller = { cmb: () => cmb, pmr: () => Promise.resolve(pmr) };
+    const controller = { memory: { cmb: () => cmb, pmr: () => Promise.resolve(pmr) } };
     const reserved = await reservedRanges(
       fn,
       UNREAD,

@@ -1,12 +1,12 @@
-import type { NativeMemory } from "../addon.js";
-import type { AddressSpace } from "../dma/address-space.js";
-import type { DmaBuffer } from "../dma/dma-buffer.js";
-import { P2pError } from "../errors.js";
-import type { Bdf } from "../pci/bdf.js";
-import type { AdminQueue } from "./admin.js";
+import type { NativeMemory } from "../../addon.js";
+import type { AddressSpace } from "../../dma/address-space.js";
+import type { DmaBuffer } from "../../dma/dma-buffer.js";
+import { P2pError } from "../../errors.js";
+import type { Bdf } from "../../pci/bdf.js";
+import type { AdminCommands } from "../admin/admin-commands.js";
 import type { QueuePairHandle } from "./queue-pair.js";
-import type { Capabilities } from "./registers.js";
-import { AdminOpcode, CQE_BYTES, PAGE, QUEUE_PC, SQE_BYTES } from "./spec.js";
+import type { Capabilities } from "../registers.js";
+import { AdminOpcode, CQE_BYTES, PAGE, QUEUE_PC, SQE_BYTES } from "../spec.js";
 
 /** The queue pairs of one controller: identifiers, memory, doorbells. Queue 0 is the admin queue. */
 export class QueueSet {
@@ -68,7 +68,7 @@ export class QueueSet {
   }
 
   /** NVMe 1.4 §5.3, §5.4: the CQ first, as the SQ names it. Polled, so without interrupts. */
-  async create(depth: number, admin: AdminQueue): Promise<QueuePairHandle> {
+  async create(depth: number, admin: AdminCommands): Promise<QueuePairHandle> {
     const qid = this.#takeId();
     const { handle, iova } = this.allocate(qid, depth);
     const cdw10 = ((handle.depth - 1) << 16) | qid;
@@ -90,7 +90,7 @@ export class QueueSet {
   }
 
   /** §7.4.1: the SQ first, as a CQ that an SQ uses cannot go. */
-  async delete(qid: number, admin: AdminQueue): Promise<void> {
+  async delete(qid: number, admin: AdminCommands): Promise<void> {
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
     this.#free(qid);

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { P2pError } from "#lib/errors.js";
-import { checkPrp, PrpBuilder, prpListBytes } from "#lib/nvme/prp.js";
+import { checkPrp, PrpBuilder, prpListBytes } from "#lib/nvme/descriptors/prp.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
-import { rawVector } from "../../support/raw-vector.js";
+import { rawVector } from "../../../support/raw-vector.js";
 
 const CLIENT = parseBdf("0000:03:00.0");
 const PAGE = 4096;

@@ -1,9 +1,9 @@
 /** The persistent memory region (NVMe 1.4 §4.8, §3.1.23 to §3.1.28): a whole BAR of the controller. */
 import { setTimeout as delay } from "node:timers/promises";
-import { P2pError } from "../errors.js";
+import { P2pError } from "../../errors.js";
 import type { ControllerMemory } from "./cmb.js";
-import type { Registers } from "./registers.js";
-import { PMRCAP, PMRCTL, PMRMSC, PMRSTS, Register } from "./spec.js";
+import type { Registers } from "../registers.js";
+import { PMRCAP, PMRCTL, PMRMSC, PMRSTS, Register } from "../spec.js";
 
 export interface PmrCapabilities {
   readonly bar: number;

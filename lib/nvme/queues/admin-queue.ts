@@ -1,7 +1,7 @@
-import type { Bdf } from "../pci/bdf.js";
+import type { Bdf } from "../../pci/bdf.js";
 import type { AsyncQueue } from "./async-queue.js";
-import { statusError } from "./status.js";
-import { AdminOpcode } from "./spec.js";
+import { statusError } from "../status.js";
+import { AdminOpcode } from "../spec.js";
 
 /** Fields of an admin command (NVMe 1.4 §4.2); what is left out is 0. */
 export interface AdminCommand {

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
-import { decodeController, decodeNamespace, decodeNamespaceList } from "#lib/nvme/identify.js";
+import {
+  decodeController,
+  decodeNamespace,
+  decodeNamespaceList,
+} from "#lib/nvme/admin/identify.js";
 
 const page = (): DataView => new DataView(new ArrayBuffer(4096));
 

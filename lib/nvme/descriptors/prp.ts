@@ -4,9 +4,9 @@
  * pages. The last slot of a list page holds a data page if that is the last one, and only otherwise
  * a pointer to the next list page.
  */
-import { P2pError } from "../errors.js";
-import type { DmaVector } from "../sgl/dma-vector.js";
-import { PAGE, PRP_BYTES } from "./spec.js";
+import { P2pError } from "../../errors.js";
+import type { DmaVector } from "../../sgl/dma-vector.js";
+import { PAGE, PRP_BYTES } from "../spec.js";
 
 const HIGH = 2 ** 32;
 const SLOTS = PAGE / PRP_BYTES;

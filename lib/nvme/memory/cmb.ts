@@ -3,9 +3,9 @@
  * controller. Since 1.4 it is hidden until the host asks for it, and answers to addresses that the
  * host chooses; before, it was simply there at its bus address.
  */
-import { P2pError } from "../errors.js";
-import type { Capabilities, Registers } from "./registers.js";
-import { CMBMSC, CMBSTS, Register } from "./spec.js";
+import { P2pError } from "../../errors.js";
+import type { Capabilities, Registers } from "../registers.js";
+import { CMBMSC, CMBSTS, Register } from "../spec.js";
 
 /** A range of a BAR that a controller offers as memory. */
 export interface ControllerMemory {

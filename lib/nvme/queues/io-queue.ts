@@ -1,10 +1,10 @@
-import type { DmaBuffer } from "../dma/dma-buffer.js";
-import type { Bdf } from "../pci/bdf.js";
-import type { DmaVector } from "../sgl/dma-vector.js";
+import type { DmaBuffer } from "../../dma/dma-buffer.js";
+import type { Bdf } from "../../pci/bdf.js";
+import type { DmaVector } from "../../sgl/dma-vector.js";
 import type { AsyncQueue, Waiter } from "./async-queue.js";
-import { PrpBuilder, prpListBytes } from "./prp.js";
-import { MAX_BLOCKS } from "./spec.js";
-import { statusError } from "./status.js";
+import { PrpBuilder, prpListBytes } from "../descriptors/prp.js";
+import { MAX_BLOCKS } from "../spec.js";
+import { statusError } from "../status.js";
 
 /** An NVM command, or as many as its length takes. */
 export interface IoRequest {

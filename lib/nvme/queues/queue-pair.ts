@@ -7,9 +7,9 @@
  * follows it. ECMAScript promises nothing of the kind for plain stores, so test/codegen reads what
  * V8 makes of this file. Atomics would be wrong: a locked exchange on a write-only register.
  */
-import { addon } from "../addon.js";
-import { P2pError } from "../errors.js";
-import type { Bdf } from "../pci/bdf.js";
+import { addon } from "../../addon.js";
+import { P2pError } from "../../errors.js";
+import type { Bdf } from "../../pci/bdf.js";
 
 /** All that a thread needs to drive a queue pair; survives postMessage. */
 export interface QueuePairHandle {

@@ -1,4 +1,4 @@
-import { P2pError } from "../errors.js";
+import { P2pError } from "../../errors.js";
 import type { QueuePair } from "./queue-pair.js";
 
 /** Told exactly once how a command ended. */

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import { P2pError } from "#lib/errors.js";
-import { AdminQueue } from "#lib/nvme/admin.js";
-import { AsyncQueue } from "#lib/nvme/async-queue.js";
-import { IoQueue, type IoRequest } from "#lib/nvme/io-queue.js";
+import { AdminQueue } from "#lib/nvme/queues/admin-queue.js";
+import { AsyncQueue } from "#lib/nvme/queues/async-queue.js";
+import { IoQueue, type IoRequest } from "#lib/nvme/queues/io-queue.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import type { Perishable } from "#lib/sgl/memory.js";
-import { DEVICE, FakeController } from "./fake-controller.js";
-import { rawVector } from "../../support/raw-vector.js";
+import { DEVICE, FakeController } from "../fake-controller.js";
+import { rawVector } from "../../../support/raw-vector.js";
 
 const PATIENT = 60_000; // milliseconds
 const BLOCK = 512;

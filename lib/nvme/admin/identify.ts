@@ -1,5 +1,5 @@
 /** The data structures that Identify returns (NVMe 1.4 §5.15.2). */
-import { IdentifyController, IdentifyNamespace, ONCS, PAGE } from "./spec.js";
+import { IdentifyController, IdentifyNamespace, ONCS, PAGE } from "../spec.js";
 
 export interface ControllerIdentity {
   vendorId: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { QueuePair } from "#lib/nvme/queue-pair.js";
-import { DEVICE, FakeController as Controller, QID } from "./fake-controller.js";
+import type { QueuePair } from "#lib/nvme/queues/queue-pair.js";
+import { DEVICE, FakeController as Controller, QID } from "../fake-controller.js";
 
 const submit = (queue: QueuePair, cookie: number): void =>
   queue.submit(2, 1, 0, 8, 0x1000, 0, 0, 0, cookie);

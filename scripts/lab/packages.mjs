@@ -31,6 +31,9 @@ const NEEDED = [
   // For the tests inside it: volumes and file systems on the disks.
   ["dmsetup", () => findProgram("dmsetup")],
   ["e2fsprogs", () => findProgram("mkfs.ext4")],
+  // What p2pmem is held against: the kernel's driver, and what reads it.
+  ["fio", () => findProgram("fio")],
+  ["nvme-cli", () => findProgram("nvme")],
 ];
 
 /** The packages that are still missing, by their Debian names. */

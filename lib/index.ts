@@ -16,7 +16,7 @@ export type { ProviderSpec } from "./p2pmem/provider-name.js";
 export { copyResult } from "./copy/result.js";
 export type { CopyMeasurement, CopyResult } from "./copy/result.js";
 export type { Traffic } from "./copy/traffic.js";
-export { Histogram } from "./copy/histogram.js";
+export { Histogram } from "./reactor/histogram.js";
 export { checkStamps, stampSource, verifyCopy } from "./copy/verify.js";
 export { provePath } from "./copy/proof/path.js";
 export type { PathProof, PathProofRequest, PathVerdict } from "./copy/proof/path.js";

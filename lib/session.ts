@@ -1,7 +1,7 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { choosePlatform } from "./choose-platform.js";
 import type { ChosenPlatform, PlatformOptions } from "./choose-platform.js";
-import { Reactor } from "./copy/reactor.js";
+import { Reactor } from "./reactor/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
 import { NvmeController } from "./nvme/controller.js";

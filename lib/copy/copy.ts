@@ -1,5 +1,6 @@
 import { P2pError } from "../errors.js";
 import { statusError } from "../nvme/status.js";
+import type { CpuTime, RunnerUrl } from "../reactor/reactor.js";
 import type { Session } from "../session.js";
 import { checkPlan } from "./check.js";
 import type { CheckedPlan } from "./check.js";
@@ -12,6 +13,8 @@ import { deriveTraffic, TrafficMeter, type Legs } from "./traffic.js";
 
 /** How often a run's owner hears of its progress, and the devices are asked whether they live. */
 const WATCH_MS = 100;
+
+const RUNNER: RunnerUrl<CopyJob, CopyOutcome> = new URL("./run-job.js", import.meta.url);
 
 /**
  * Copies as the plan says, in a thread of its own, and measures.
@@ -43,7 +46,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       signal.throwIfAborted();
       const job = await setup.openJob(plan, ranges, buffers);
       const traffic = new TrafficMeter(session.platform);
-      const { outcome, lost, thrown } = await supervise(
+      const { outcome, cpu, lost, thrown } = await supervise(
         session,
         plan,
         ranges,
@@ -67,11 +70,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
         coveredBytes: Math.min(outcome.bytes, ranges.length),
         runtimeNs: outcome.runtimeNs,
         latency: setup.latency,
-        cpu: {
-          userNs: outcome.userNs,
-          systemNs: outcome.systemNs,
-          busyNs: outcome.busyNs,
-        },
+        cpu: { ...cpu, busyNs: outcome.busyNs },
         traffic: traffic.counted ?? deriveTraffic(session.pci, legsOf(plan), outcome.bytes),
         iodepth: job.slots,
         notes: ranges.slots.notes,
@@ -98,7 +97,12 @@ async function supervise(
   { control }: CopySetup,
   job: CopyJob,
   signal: AbortSignal,
-): Promise<{ outcome: CopyOutcome; lost: Error | null; thrown: { error: unknown } | null }> {
+): Promise<{
+  outcome: CopyOutcome;
+  cpu: CpuTime;
+  lost: Error | null;
+  thrown: { error: unknown } | null;
+}> {
   const total = plan.runtime === undefined ? ranges.length : null;
   let lost: Error | null = null;
   let thrown: { error: unknown } | null = null;
@@ -128,7 +132,8 @@ async function supervise(
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
   try {
-    return { outcome: await session.withReactor((reactor) => reactor.run(job)), lost, thrown };
+    const ran = await session.withReactor((reactor) => reactor.run(RUNNER, job));
+    return { ...ran, lost, thrown };
   } finally {
     clearInterval(watch);
     signal.removeEventListener("abort", stop);

@@ -1,7 +1,8 @@
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import type { Handoff } from "./handoff.js";
-import { Histogram } from "./histogram.js";
-import { ControlBlock } from "./job.js";
+import { now } from "../reactor/clock.js";
+import { ControlBlock } from "../reactor/control-block.js";
+import { Histogram } from "../reactor/histogram.js";
 import type { BlockShape, CopyFailure, CopyJob, CopyOutcome, SideJob } from "./job.js";
 
 /** No completion for so long means that the device will not answer any more. */
@@ -85,7 +86,7 @@ export class CopyEngine {
    * Runs to the end, the deadline, the stop flag or the first failure, and until nothing is in
    * flight, unless a device does not answer.
    */
-  run(): Omit<CopyOutcome, "userNs" | "systemNs"> {
+  run(): CopyOutcome {
     const began = now();
     this.#deadline = began + this.#runtimeNs;
     this.#lastSeen = began;
@@ -301,11 +302,4 @@ class Shape {
     this.prps = job.prps;
     this.commands = Math.ceil(job.blocks / commandBlocks);
   }
-}
-
-/** Nanoseconds, from where doubles still count them exactly. The cheapest clock there is. */
-const origin = process.hrtime()[0];
-function now(): number {
-  const time = process.hrtime();
-  return (time[0] - origin) * 1e9 + time[1];
 }

@@ -1,5 +1,5 @@
 import { formatEndpoint } from "./endpoint.js";
-import type { Histogram } from "./histogram.js";
+import type { Histogram } from "../reactor/histogram.js";
 import type { CopyPath, CopyPlan } from "./plan.js";
 import type { Traffic } from "./traffic.js";
 import type { Verification } from "./verify.js";

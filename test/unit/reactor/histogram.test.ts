@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { build } from "hdr-histogram-js";
-import { Histogram } from "#lib/copy/histogram.js";
+import { Histogram } from "#lib/reactor/histogram.js";
 
 const PERCENTILES = [0, 1, 50, 90, 99, 99.9, 99.99, 100];
 

@@ -1,8 +1,23 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { P2pError } from "../errors.js";
-import type { CopyJob, CopyOutcome } from "./job.js";
-import type { ReactorAnswer } from "./reactor-thread.js";
+import type { ReactorAnswer, ReactorRequest } from "./thread.js";
+
+/** Runs a job to its end without a turn of the event loop, and gives its outcome; both cloneable. */
+export type JobRunner<Job, Outcome> = (job: Job) => Outcome;
+
+/** The URL of a module that exports such a `run`. */
+export interface RunnerUrl<Job, Outcome> {
+  readonly href: string;
+  /** Never there: it is what ties the types to the URL. */
+  readonly __run?: JobRunner<Job, Outcome>;
+}
+
+/** Of the thread that ran a job, nanoseconds. */
+export interface CpuTime {
+  userNs: number;
+  systemNs: number;
+}
 
 /**
  * A thread of its own that polls: it drives the queues of one job at a time and sees no event loop
@@ -12,7 +27,7 @@ export class Reactor {
   readonly #worker: Worker;
 
   constructor() {
-    this.#worker = new Worker(new URL("./reactor-thread.js", import.meta.url), {
+    this.#worker = new Worker(new URL("./thread.js", import.meta.url), {
       name: "p2pmem reactor",
       // Those of the program are not for this file: with --eval or --input-type it would not start.
       execArgv: [],
@@ -21,8 +36,11 @@ export class Reactor {
     this.#worker.unref();
   }
 
-  /** Errors: whatever opening the job's queues and memory gave; INTERNAL if the thread died. */
-  async run(job: CopyJob): Promise<CopyOutcome> {
+  /** Errors: what the runner threw; INTERNAL if the thread died. */
+  async run<Job, Outcome>(
+    runner: RunnerUrl<Job, Outcome>,
+    job: Job,
+  ): Promise<{ outcome: Outcome; cpu: CpuTime }> {
     const died = new AbortController();
     const onExit = (code: number): void => {
       died.abort(new P2pError("INTERNAL", `the reactor's thread ended with code ${code}`));
@@ -30,13 +48,13 @@ export class Reactor {
     this.#worker.once("exit", onExit);
     this.#worker.ref();
     try {
-      this.#worker.postMessage(job);
+      this.#worker.postMessage({ runner: runner.href, job } satisfies ReactorRequest);
       const [answer] = (await once(this.#worker, "message", { signal: died.signal }).catch(
         (error: unknown) => {
           throw died.signal.aborted ? died.signal.reason : error;
         },
       )) as [ReactorAnswer];
-      if ("outcome" in answer) return answer.outcome;
+      if ("outcome" in answer) return answer as { outcome: Outcome; cpu: CpuTime };
       const { code, message, hint, stack } = answer.error;
       throw Object.assign(
         new P2pError(code, message, hint === undefined ? {} : { hint }),

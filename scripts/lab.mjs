@@ -22,7 +22,7 @@ code. The guest's files are the host's own; what it writes there is gone with it
   --machine NAME   another machine than the default: ${Object.keys(MACHINES).slice(1).join(", ")}
                    (what they are is said in scripts/lab/machine.mjs)
   --shell          an interactive shell instead of COMMAND
-  --dir DIR        keep the disks (nvme-cmb.img, nvme1.img, nvme2.img) and out/ in DIR
+  --dir DIR        keep the disks (nvme-cmb.img, nvme1.img, nvme2.img, …) and out/ in DIR
   --timeout SEC    end the run after SEC seconds with exit code 124 (default 600)
   --dmesg FILE     write the guest's kernel log to FILE at the end
   --install        only install and cache what the lab needs

@@ -8,10 +8,20 @@
  * switch; NVME2 has a root port of its own, so a copy to it crosses the root complex.
  */
 export const DEVICES = {
-  NVME_CMB: { path: "10.0/00.0/00.0/00.0", port: "down0", image: "nvme-cmb.img" },
-  NVME1: { path: "10.0/00.0/01.0/00.0", port: "down1", image: "nvme1.img" },
-  CARD: { path: "10.0/00.0/02.0/00.0", port: "down2" },
-  NVME2: { path: "11.0/00.0", port: "root1", image: "nvme2.img" },
+  NVME_CMB: { path: "10.0/00.0/00.0/00.0", port: "down0", namespaces: ["nvme-cmb"] },
+  NVME1: {
+    path: "10.0/00.0/01.0/00.0",
+    port: "down1",
+    namespaces: ["nvme1", "nvme1-4k", "nvme1-metadata"],
+  },
+  CARD: { path: "10.0/00.0/02.0/00.0", port: "down2", namespaces: [] },
+  NVME2: { path: "11.0/00.0", port: "root1", namespaces: ["nvme2"] },
+};
+
+/** Formats of the namespaces that do not have plain blocks of 512 bytes. */
+const FORMATS = {
+  "nvme1-4k": ",logical_block_size=4096,physical_block_size=4096",
+  "nvme1-metadata": ",ms=8",
 };
 
 const PORTS = [
@@ -23,6 +33,7 @@ const PORTS = [
   "xio3130-downstream,id=down2,bus=up0,addr=02.0,chassis=2,slot=3",
 ];
 
+const DEFAULT = { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: "max", parameters: [] };
 const P2PDMA = {
   memory: { NVME_CMB: "cmb", NVME1: "cmb", NVME2: "cmb" },
   // By name: with KVM "max" is the host's processor, which may be one that forwards.
@@ -33,14 +44,16 @@ const P2PDMA = {
 const NO_ROOT_PORT_REDIRECT = "pci=disable_acs_redir=pci:1b36:000c";
 
 /**
- * Variants of the machine, for --machine. `p2pdma`: what kernel drivers make of such devices. Each NVMe
+ * Variants of the machine, for --machine. `legacy-cmb`: the CMB is one of before NVMe 1.4, which answers
+ * at its bus address and no other. `p2pdma`: what kernel drivers make of such devices. Each NVMe
  * controller has a CMB, and there are two more, functions of one device below the switch, on a port that
  * redirects: QEMU's root port, which it takes there, since the switch's own ports have no ACS. The IOMMU
  * lets kernel drivers' requests pass, as it must for QEMU to find the peer. `p2pdma-direct`: no port
  * redirects. `p2pdma-amd`: a processor whose root complex is known to forward.
  */
 export const MACHINES = {
-  default: { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: "max", parameters: [] },
+  default: DEFAULT,
+  "legacy-cmb": { ...DEFAULT, memory: { ...DEFAULT.memory, NVME_CMB: "legacyCmb" } },
   p2pdma: P2PDMA,
   "p2pdma-direct": { ...P2PDMA, parameters: [...P2PDMA.parameters, NO_ROOT_PORT_REDIRECT] },
   "p2pdma-amd": { ...P2PDMA, cpu: "max,vendor=AuthenticAMD,family=23" },
@@ -59,37 +72,47 @@ const PAIR = [
   "edu,bus=pcie.0,addr=12.1",
 ];
 
-const PAIR_IMAGES = ["nvme-pair0.img", "nvme-pair1.img"];
+const PAIR_NAMESPACES = ["nvme-pair0", "nvme-pair1"];
 
 /** QEMU takes a comma inside a value doubled. */
 const value = (text) => text.replaceAll(",", ",,");
 
-const MEMORY = { cmb: `,cmb_size_mb=${CMB_MIB}`, pmr: ",pmrdev=pmr" };
+const MEMORY = {
+  cmb: `,cmb_size_mb=${CMB_MIB}`,
+  legacyCmb: `,cmb_size_mb=${CMB_MIB},legacy-cmb=on`,
+  pmr: ",pmrdev=pmr",
+};
 
-/** A controller with one namespace; `place` is QEMU's for a PCI function, `memory` its CMB or PMR. */
-function nvme(id, image, place, memory) {
+const imageOf = (namespace) => `${namespace}.img`;
+
+/** A controller and its namespaces; `place` is QEMU's for a PCI function, `memory` its CMB or PMR. */
+function nvme(id, images, namespaces, place, memory) {
   return [
-    // The image outlives the machine, not the host: flushing it to the disk would only cost time.
-    ...["-drive", `file=${value(image)},format=raw,if=none,id=${id}-disk,cache=unsafe`],
     ...["-device", `nvme,id=${id},serial=p2pmem-${id},${place}${MEMORY[memory] ?? ""}`],
-    // A namespace of its own: the controller's older drive= property leaves Copy without limits.
-    ...["-device", `nvme-ns,drive=${id}-disk,bus=${id},nsid=1`],
+    ...namespaces.flatMap((name, index) => [
+      "-drive",
+      // The images outlive the machine, not the host: flushing them to the disk would only cost time.
+      `file=${value(`${images}/${imageOf(name)}`)},format=raw,if=none,id=${name},cache=unsafe`,
+      "-device",
+      // Devices of their own: the controller's older drive= property leaves Copy without limits.
+      `nvme-ns,drive=${name},bus=${id},nsid=${index + 1}${FORMATS[name] ?? ""}`,
+    ]),
   ];
 }
 
 /** The controllers of the variant `machine`, in the order in which Linux finds them. */
 function controllers({ memory, hasNvmePair }, images) {
   const named = ["NVME_CMB", "NVME1", "NVME2"].flatMap((name) => {
-    const { port, image } = DEVICES[name];
+    const { port, namespaces } = DEVICES[name];
     const id = name.replace("NVME_", "").toLowerCase();
-    return nvme(id, `${images}/${image}`, `bus=${port},addr=00.0`, memory[name]);
+    return nvme(id, images, namespaces, `bus=${port},addr=00.0`, memory[name]);
   });
   if (!hasNvmePair) return named;
   return [
     ...named,
     ...["-device", "pcie-root-port,id=root2,bus=up0,addr=03.0,chassis=2,slot=4"],
-    ...PAIR_IMAGES.flatMap((image, fn) =>
-      nvme(`pair${fn}`, `${images}/${image}`, `bus=root2,addr=00.${fn},multifunction=on`, "cmb"),
+    ...PAIR_NAMESPACES.flatMap((name, fn) =>
+      nvme(`pair${fn}`, images, [name], `bus=root2,addr=00.${fn},multifunction=on`, "cmb"),
     ),
   ];
 }
@@ -153,6 +176,6 @@ export function machineArguments({
 
 /** The image files of the NVMe namespaces of a variant. */
 export function imagesOf(machine) {
-  const images = Object.values(DEVICES).flatMap(({ image }) => image ?? []);
-  return MACHINES[machine].hasNvmePair ? [...images, ...PAIR_IMAGES] : images;
+  const named = Object.values(DEVICES).flatMap(({ namespaces }) => namespaces);
+  return (MACHINES[machine].hasNvmePair ? [...named, ...PAIR_NAMESPACES] : named).map(imageOf);
 }

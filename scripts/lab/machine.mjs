@@ -147,13 +147,17 @@ export function platformArguments({ accel, kernel, initramfs, parameters, cpu = 
   ];
 }
 
-/** The whole machine, as its variant `machine`. `console` is QEMU's chardev for the serial console. */
+/**
+ * The whole machine, as its variant `machine`. `console` is QEMU's chardev for the serial console,
+ * `monitor` the path of its QMP socket.
+ */
 export function machineArguments({
   machine,
   images,
   shareDirectory,
   outDirectory,
   console,
+  monitor,
   ...platform
 }) {
   const { cpu, parameters } = MACHINES[machine];
@@ -161,6 +165,7 @@ export function machineArguments({
   return [
     ...platformArguments({ ...platform, cpu, parameters: [...parameters, ...places] }),
     ...["-chardev", console, "-serial", "chardev:console"],
+    ...["-qmp", `unix:${value(monitor)},server=on,wait=off`],
     ...PORTS.flatMap((port) => ["-device", port]),
     ...["-object", "rng-builtin,id=rng0"],
     ...PAIR.flatMap((fn) => ["-device", fn]),

@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 
 import { findProgram } from "./command.mjs";
 import { imagesOf, machineArguments } from "./machine.mjs";
+import { MonitorRequests } from "./qmp.mjs";
 
 /** The lab itself failed: QEMU ended or the guest panicked before the command returned. */
 export const EXIT_LAB = 125;
@@ -40,7 +41,7 @@ const KEPT_BACK = /^(P2PMEM_LAB(_|$)|NODE_EXTRA_CA_CERTS$)/;
 const quote = (word) => `'${word.replaceAll("'", "'\\''")}'`;
 
 /** The script that the guest runs: environment, directory, and the command, word for word. */
-function guestScript(directory, command) {
+function guestScript({ directory, command, machine }) {
   const passed = Object.entries(process.env).filter(
     ([name]) => PASSED_ON.test(name) && !KEPT_BACK.test(name),
   );
@@ -53,6 +54,7 @@ function guestScript(directory, command) {
     TERM: process.env.TERM ?? "dumb",
     PATH: `/run/p2pmem-lab/share/bin:${process.env.PATH}`,
     P2PMEM_LAB: "1",
+    P2PMEM_LAB_MACHINE: machine,
     P2PMEM_LAB_OUT: "/run/p2pmem-lab/out",
     // The guest has no network: npm would wait for a registry that it cannot reach.
     npm_config_offline: "true",
@@ -147,6 +149,7 @@ export async function run(options, parts) {
   const work = mkdtempSync(join(tmpdir(), "p2pmem-lab-"));
   const inWork = (name) => join(work, name);
   let qemu;
+  let monitor;
   let timer;
   let ticker;
   let outcome; // what ended the run, if it was not the command's own end
@@ -169,7 +172,7 @@ export async function run(options, parts) {
     for (const path of [images, shareDirectory, outDirectory]) mkdirSync(path, { recursive: true });
     createImages(images, imagesOf(options.machine));
     const inShare = (name) => join(shareDirectory, name);
-    writeFileSync(inShare("command"), guestScript(options.directory, options.command));
+    writeFileSync(inShare("command"), guestScript(options));
     placePrograms(options.directory, inShare("bin"));
     if (parts.kernel.modules !== undefined) writeFileSync(inShare("modules"), parts.kernel.modules);
     if (options.shell) {
@@ -188,6 +191,7 @@ export async function run(options, parts) {
       shareDirectory,
       outDirectory,
       console,
+      monitor: inWork("qmp"),
     });
     const log = openSync(inWork("qemu"), "w");
     const terminal = options.shell ? "inherit" : "ignore";
@@ -203,9 +207,13 @@ export async function run(options, parts) {
       new Tail(inShare("stdout"), process.stdout),
       new Tail(inShare("stderr"), process.stderr),
     ];
+    // What an earlier run with this --dir has left is not this guest's.
+    rmSync(join(outDirectory, "qmp"), { recursive: true, force: true });
+    monitor = new MonitorRequests(join(outDirectory, "qmp"), inWork("qmp"));
     let statusSeen = false;
     ticker = setInterval(() => {
       for (const tail of tails) tail.poll();
+      monitor.poll();
       if (!statusSeen && existsSync(inShare("status"))) {
         statusSeen = true;
         clearTimeout(timer);
@@ -237,6 +245,7 @@ export async function run(options, parts) {
   } finally {
     clearTimeout(timer);
     clearInterval(ticker);
+    monitor?.close();
     for (const [signal, handler] of handlers) process.off(signal, handler);
     rmSync(work, { recursive: true, force: true });
   }

@@ -1,4 +1,5 @@
 /** The devices that the device suite runs on: the loopback machine's, or in the lab the real ones. */
+import { fileURLToPath } from "node:url";
 import type { CopyPlan } from "#lib/copy/plan.js";
 import { parseEndpoint } from "#lib/copy/endpoint.js";
 import { PCI_CLASS_MEMORY_OTHER } from "#lib/pci/spec.js";
@@ -10,19 +11,21 @@ import type { DmaVector } from "#lib/sgl/dma-vector.js";
 /** Kernel VFIO, under software emulation: the same tests with less data. */
 export const isLab = process.env.P2PMEM_LAB === "1";
 
+const MACHINE = fileURLToPath(new URL("../../test/device/machine.yaml", import.meta.url));
+
 export interface Devices {
   /** An NVMe controller with a CMB. */
   nvmeCmb: string;
-  /** One below the same switch. */
+  /** One below the same switch, with a second namespace, of 4096-byte blocks. */
   nvme1: string;
-  /** One on a root port of its own. */
+  /** One with a PMR, on a root port of its own. */
   nvme2: string;
   /** A card whose BAR 2 is memory, below the switch. */
   card: string;
 }
 
 export function openSession(): Promise<Session> {
-  return Session.open({ platform: isLab ? "vfio" : "loopback" });
+  return Session.open(isLab ? { platform: "vfio" } : { platform: "loopback", machine: MACHINE });
 }
 
 export function devicesOf(session: Session): Devices {
@@ -49,11 +52,16 @@ export function planOf(src: string, dst: string, rest: Partial<CopyPlan> = {}): 
   };
 }
 
-/** The first namespace, opened for writing. */
-export async function namespaceOf(session: Session, device: string): Promise<NvmeNamespace> {
+/** A namespace, opened for writing. */
+export async function namespaceOf(
+  session: Session,
+  device: string,
+  nsid = 1,
+): Promise<NvmeNamespace> {
   const { namespaces } = await session.controller(device);
-  namespaces[0]!.permitWrites();
-  return namespaces[0]!;
+  const namespace = namespaces.find((candidate) => candidate.nsid === nsid)!;
+  namespace.permitWrites();
+  return namespace;
 }
 
 /** Maps a list for a namespace's controller, for as long as `use` takes. */

@@ -28,9 +28,9 @@ const queuePair = new QueuePair(
     cqOffset: SQ_BYTES,
     sqDoorbellOffset: 0,
     cqDoorbellOffset: 4,
+    shadow: null,
   },
-  queues,
-  doorbells,
+  { submission: queues, completion: queues, doorbells, shadow: null },
 );
 
 let lap = 0;

@@ -14,9 +14,9 @@ import { controllerError, Lifecycle } from "./lifecycle.js";
 import { NvmeNamespace } from "./namespace.js";
 import { OwnMemory } from "./memory/own-memory.js";
 import { openQueuePair, type QueuePairHandle } from "./queues/queue-pair.js";
-import { QueueSet } from "./queues/queue-set.js";
+import { QueueSet, type QueuePairOptions } from "./queues/queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
-import { PAGE, Register } from "./spec.js";
+import { PAGE } from "./spec.js";
 
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
@@ -28,8 +28,6 @@ export interface NvmeControllerOptions {
 const ADMIN_DEPTH = 32;
 /** Depth of the queue behind NvmeNamespace.read() and its like. */
 const IO_DEPTH = 64;
-/** I/O queue pairs to ask for. One for the awaiting calls, the rest for reactors. */
-const WANTED_QUEUES = 31;
 /** Where the controller sets no limit to a transfer, the driver's lists do. Bytes. */
 const MAX_TRANSFER = 4 << 20;
 /** A command that takes longer than this is not coming back, milliseconds. */
@@ -107,15 +105,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     this.#lifecycle = new Lifecycle(this.#registers, this.#capabilities);
     this.memory = new OwnMemory(fn, device, this.#registers, this.#capabilities);
     this.#assertSupported();
-    const wanted = 2 * (1 + WANTED_QUEUES) * this.#capabilities.doorbellStride;
-    const extent = bar0.mappable.find(
-      ({ offset, length }) =>
-        offset <= Register.SQ0TDBL && offset + length >= Register.SQ0TDBL + PAGE,
-    );
-    if (!extent) throw this.#error("UNSUPPORTED", "its doorbells cannot be mapped");
-    const room = extent.offset + extent.length - Register.SQ0TDBL;
-    const doorbells = bar0.map(Register.SQ0TDBL, Math.min(Math.ceil(wanted / PAGE) * PAGE, room));
-    this.#queues = new QueueSet(space, fn.address, this.#capabilities, doorbells);
+    this.#queues = new QueueSet(space, fn.address, this.#capabilities, bar0);
   }
 
   get identity(): ControllerIdentity {
@@ -138,13 +128,17 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   /**
-   * Creates an I/O queue pair; openQueuePair() takes the handle, on any thread. The depth comes out
-   * as a power of two, at most what the controller has.
-   * Errors: NO_QUEUE, NVME_STATUS, CLOSED, and those of AddressSpace.allocate().
+   * Creates an I/O queue pair; openQueuePair() takes the handle, on any thread.
+   * Errors: NO_QUEUE, UNALIGNED, NVME_STATUS, CLOSED, and those of AddressSpace.allocate().
    */
-  createQueuePair({ depth }: { depth: number }): Promise<QueuePairHandle> {
+  createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
     this.#assertOpen();
-    return this.#queues.create(depth, this.#admin);
+    return this.#queues.create(options, this.#admin);
+  }
+
+  /** Bytes of the submission queue that createQueuePair() makes for this depth. */
+  submissionQueueBytes(depth: number): number {
+    return this.#queues.submissionBytes(depth);
   }
 
   /** Deletes the queues; what was in flight is lost. Errors: NVME_STATUS, CLOSED. */
@@ -210,16 +204,13 @@ export class NvmeController<Address extends string = string> implements DmaClien
     // What a driver before us lent must answer to none of the addresses that we use.
     this.memory.hide();
     this.#device.setBusMaster(true);
-    const { handle, iova } = this.#queues.allocate(0, ADMIN_DEPTH);
-    await this.#lifecycle.enable({
-      depth: handle.depth,
-      submission: iova + handle.sqOffset,
-      completion: iova + handle.cqOffset,
-    });
+    const { handle, submission, completion } = this.#queues.allocate(0, { depth: ADMIN_DEPTH });
+    await this.#lifecycle.enable({ depth: handle.depth, submission, completion });
     this.#adminQueue = this.#openAsync(handle);
     this.#admin = new AdminCommands(new AdminQueue(this.#adminQueue, this.address), this.#space);
     this.#identity = await this.#admin.identifyController(this.#capabilities.minPageSize);
-    this.#queues.grant(await this.#admin.setNumberOfQueues(WANTED_QUEUES));
+    this.#queues.grant(await this.#admin.setNumberOfQueues(this.#queues.wanted));
+    if (this.#identity.hasShadowDoorbells) await this.#queues.useShadowDoorbells(this.#admin);
     const namespaces = [];
     for (const nsid of await this.#admin.activeNamespaces()) {
       const identity = await this.#admin.identifyNamespace(nsid);

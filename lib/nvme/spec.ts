@@ -77,6 +77,7 @@ export const AdminOpcode = {
   CREATE_IO_CQ: 0x05,
   IDENTIFY: 0x06,
   SET_FEATURES: 0x09,
+  DOORBELL_BUFFER_CONFIG: 0x7c,
 } as const;
 
 /** §6 NVM command opcodes. */
@@ -84,6 +85,9 @@ export const IoOpcode = { FLUSH: 0x00, WRITE: 0x01, READ: 0x02, COMPARE: 0x05 } 
 
 /** §5.3.1, §5.4.1: CDW11.PC, the queue is physically contiguous. */
 export const QUEUE_PC = 1 << 0;
+/** §5.3.1, of completion queues: CDW11.IEN, interrupts enabled; the vector's place. */
+export const QUEUE_IEN = 1 << 1;
+export const QUEUE_IV_SHIFT = 16;
 
 /** §5.15.1 Controller or Namespace Structure. */
 export const Cns = { NAMESPACE: 0x00, CONTROLLER: 0x01, ACTIVE_NAMESPACES: 0x02 } as const;
@@ -91,6 +95,8 @@ export const IDENTIFY_BYTES = 4096;
 
 /** §5.21.1.7 Feature identifier. */
 export const Feature = { NUMBER_OF_QUEUES: 0x07 } as const;
+/** §5.21.1.7: the most that may be asked for, as 65,536 is none. */
+export const MAX_IO_QUEUES = 65535;
 
 /** §6.9: NLB is 16 bits, 0's based. */
 export const MAX_BLOCKS = 65536;
@@ -106,6 +112,7 @@ export const IdentifyController = {
   FR_BYTES: 8,
   MDTS: 77,
   CNTLID: 78,
+  OACS: 256,
   SQES: 512,
   CQES: 513,
   NN: 516,
@@ -114,6 +121,9 @@ export const IdentifyController = {
   SUBNQN: 768,
   SUBNQN_BYTES: 256,
 } as const;
+
+/** Optional Admin Command Support. */
+export const OACS = { DOORBELL_BUFFER_CONFIG: 1 << 8 } as const;
 
 /** Optional NVM Command Support. */
 export const ONCS = { COMPARE: 1 << 0 } as const;

@@ -21,8 +21,14 @@ const handle = {
   cqOffset: CQ_OFFSET,
   sqDoorbellOffset: 8,
   cqDoorbellOffset: 12,
+  shadow: null,
 };
-const queue = new QueuePair(handle, queues, doorbells);
+const queue = new QueuePair(handle, {
+  submission: queues,
+  completion: queues,
+  doorbells,
+  shadow: null,
+});
 const completions = new Int32Array(queues.buffer, CQ_OFFSET, DEPTH * 4);
 
 let completed = 0;

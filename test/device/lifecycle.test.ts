@@ -164,8 +164,9 @@ describe("a session", () => {
     });
     const queue = openQueuePair({
       ...polled,
-      memoryId: memory.memory.id,
+      sqMemoryId: memory.memory.id,
       sqOffset: 0,
+      cqMemoryId: memory.memory.id,
       cqOffset: PAGE,
     });
     queue.submit(IoOpcode.FLUSH, 1, 0, 1, 0, 0, 0, 0, 42);

@@ -1,5 +1,5 @@
 /** The data structures that Identify returns (NVMe 1.4 §5.15.2). */
-import { IdentifyController, IdentifyNamespace, ONCS, PAGE } from "../spec.js";
+import { IdentifyController, IdentifyNamespace, OACS, ONCS, PAGE } from "../spec.js";
 
 export interface ControllerIdentity {
   vendorId: number;
@@ -14,6 +14,8 @@ export interface ControllerIdentity {
   completionEntry: { required: number; max: number };
   namespaceCount: number;
   hasCompare: boolean;
+  /** It takes shadow doorbells. */
+  hasShadowDoorbells: boolean;
   /** There is a volatile write cache: written data is safe only after a flush. */
   hasVolatileWriteCache: boolean;
   /** NVMe qualified name of the subsystem; empty where the controller is older than 1.2.1. */
@@ -43,6 +45,7 @@ export function decodeController(data: DataView, minPageSize = PAGE): Controller
     submissionEntry: entrySize(data.getUint8(at.SQES)),
     completionEntry: entrySize(data.getUint8(at.CQES)),
     namespaceCount: data.getUint32(at.NN, true),
+    hasShadowDoorbells: (data.getUint16(at.OACS, true) & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
     hasCompare: (data.getUint16(at.ONCS, true) & ONCS.COMPARE) !== 0,
     hasVolatileWriteCache: (data.getUint8(at.VWC) & 1) !== 0,
     subsystemName: ascii(data, at.SUBNQN, at.SUBNQN_BYTES),

@@ -7,8 +7,9 @@ import { AdminOpcode } from "../spec.js";
 export interface AdminCommand {
   opcode: number;
   nsid?: number;
-  /** PRP 1, a DMA address. */
+  /** PRP entries, DMA addresses. */
   prp1?: number;
+  prp2?: number;
   cdw10?: number;
   cdw11?: number;
 }
@@ -42,12 +43,14 @@ export class AdminQueue {
         },
         failed: reject,
       });
-      const { opcode, nsid = 0, prp1 = 0, cdw10 = 0, cdw11 = 0 } = command;
+      const { opcode, nsid = 0, prp1 = 0, prp2 = 0, cdw10 = 0, cdw11 = 0 } = command;
       const entry = this.#entry.fill(0);
       entry[0] = opcode;
       entry[1] = nsid;
       entry[6] = prp1 | 0;
       entry[7] = (prp1 / 2 ** 32) | 0;
+      entry[8] = prp2 | 0;
+      entry[9] = (prp2 / 2 ** 32) | 0;
       entry[10] = cdw10;
       entry[11] = cdw11;
       this.#queue.queue.submitEntry(entry, slot);

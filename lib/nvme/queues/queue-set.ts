@@ -1,34 +1,65 @@
-import type { NativeMemory } from "../../addon.js";
+import type { NativeRegion } from "../../addon.js";
 import type { AddressSpace } from "../../dma/address-space.js";
 import type { DmaBuffer } from "../../dma/dma-buffer.js";
 import { P2pError } from "../../errors.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { AdminCommands } from "../admin/admin-commands.js";
-import type { QueuePairHandle } from "./queue-pair.js";
 import type { Capabilities } from "../registers.js";
-import { AdminOpcode, CQE_BYTES, PAGE, QUEUE_PC, SQE_BYTES } from "../spec.js";
+import {
+  AdminOpcode,
+  CQE_BYTES,
+  MAX_IO_QUEUES,
+  PAGE,
+  QUEUE_IEN,
+  QUEUE_IV_SHIFT,
+  QUEUE_PC,
+  SQE_BYTES,
+} from "../spec.js";
+import { Doorbells } from "./doorbells.js";
+import type { QueuePairHandle } from "./queue-pair.js";
+import { ShadowDoorbells } from "./shadow-doorbells.js";
+
+/** Where a submission queue lies that is not in host memory; the caller owns it. */
+export interface SubmissionMemory {
+  /** The mapped memory, and the queue's byte offset in it. */
+  readonly memoryId: number;
+  readonly offset: number;
+  /** Where the controller finds it, page aligned. */
+  readonly iova: number;
+}
+
+export interface QueuePairOptions {
+  /** Entries; comes out as a power of two, at most what the controller has. */
+  depth: number;
+  /** Default: host memory. As many bytes as QueueSet.submissionBytes() says. */
+  submissionMemory?: SubmissionMemory;
+}
+
+/** A queue pair, and its memory as the controller sees it. */
+export interface QueuePairMemory {
+  readonly handle: QueuePairHandle;
+  /** DMA addresses of both queues. */
+  readonly submission: number;
+  readonly completion: number;
+}
 
 /** The queue pairs of one controller: identifiers, memory, doorbells. Queue 0 is the admin queue. */
 export class QueueSet {
   readonly #space: AddressSpace;
   readonly #device: Bdf;
   readonly #capabilities: Capabilities;
-  readonly #doorbells: NativeMemory;
+  readonly #doorbells: Doorbells;
+  #shadow: ShadowDoorbells | null = null;
   /** Queue memory by qid. */
   readonly #memory = new Map<number, DmaBuffer>();
   #granted = 0;
 
-  /** `doorbells`: the registers from SQ0TDBL on. The set owns them. */
-  constructor(
-    space: AddressSpace,
-    device: Bdf,
-    capabilities: Capabilities,
-    doorbells: NativeMemory,
-  ) {
+  /** Errors: UNSUPPORTED, if the doorbells cannot be mapped. */
+  constructor(space: AddressSpace, device: Bdf, capabilities: Capabilities, bar0: NativeRegion) {
     this.#space = space;
     this.#device = device;
     this.#capabilities = capabilities;
-    this.#doorbells = doorbells;
+    this.#doorbells = new Doorbells(bar0, capabilities, device);
   }
 
   /** Most entries of a queue, a power of two. */
@@ -41,52 +72,86 @@ export class QueueSet {
     return [...this.#memory.keys()].filter((qid) => qid !== 0);
   }
 
-  /** The controller allows `count` I/O queue pairs; fewer are usable if fewer doorbells are mapped. */
+  /** I/O queue pairs to ask the controller for: as many as its BAR has doorbells for. */
+  get wanted(): number {
+    return Math.min(this.#doorbells.pairs - 1, MAX_IO_QUEUES);
+  }
+
+  /** The controller allows `count` I/O queue pairs. Before the first of them is created. */
   grant(count: number): void {
-    const mapped = Math.floor(this.#doorbells.size / (2 * this.#capabilities.doorbellStride)) - 1;
-    this.#granted = Math.min(count, mapped);
+    this.#granted = Math.min(count, this.wanted);
+    this.#doorbells.extend(1 + this.#granted);
+  }
+
+  /**
+   * Has I/O queues use shadow doorbells, for a controller that offers them: when it is enabled, and
+   * again after each reset. The admin queue stays with its registers, as with Linux and SPDK: not
+   * every controller looks at its shadow. Errors: those of admin commands; a controller that then
+   * does not take them at first is used without.
+   */
+  async useShadowDoorbells(admin: AdminCommands): Promise<void> {
+    if (ShadowDoorbells.maxQueuePairs(this.#capabilities) < 2) return;
+    const shadow = this.#shadow ?? new ShadowDoorbells(this.#space, this.#capabilities);
+    const isFirst = this.#shadow === null;
+    this.#shadow = shadow;
+    try {
+      await shadow.configure(admin);
+    } catch (error) {
+      if (!isFirst || (error as P2pError).code !== "NVME_STATUS") throw error;
+      this.#shadow = null;
+      shadow.close();
+    }
+  }
+
+  /** Bytes of a submission queue that is asked for with this depth. */
+  submissionBytes(depth: number): number {
+    return this.#depthFor(depth) * SQE_BYTES;
   }
 
   /** Memory for a queue pair, of which the controller knows nothing yet. */
-  allocate(qid: number, wantedDepth: number): { handle: QueuePairHandle; iova: number } {
-    const depth = Math.min(2 ** Math.max(1, Math.ceil(Math.log2(wantedDepth))), this.maxDepth);
-    const cqOffset = Math.ceil((depth * SQE_BYTES) / PAGE) * PAGE;
+  allocate(qid: number, { depth: wanted, submissionMemory }: QueuePairOptions): QueuePairMemory {
+    const depth = this.#depthFor(wanted);
+    const cqOffset = submissionMemory ? 0 : Math.ceil((depth * SQE_BYTES) / PAGE) * PAGE;
     const buffer = this.#space.allocate(cqOffset + depth * CQE_BYTES);
     this.#memory.set(qid, buffer);
+    const { memoryId, offset, iova } = submissionMemory ?? {
+      memoryId: buffer.memory.id,
+      offset: 0,
+      iova: buffer.iova,
+    };
     const handle = {
       device: this.#device,
       qid,
       depth,
-      memoryId: buffer.memory.id,
-      sqOffset: 0,
+      sqMemoryId: memoryId,
+      sqOffset: offset,
+      cqMemoryId: buffer.memory.id,
       cqOffset,
-      doorbellMemoryId: this.#doorbells.id,
+      doorbellMemoryId: this.#doorbells.memory.id,
       sqDoorbellOffset: this.#capabilities.sqDoorbell(qid),
       cqDoorbellOffset: this.#capabilities.cqDoorbell(qid),
+      shadow: (qid !== 0 && this.#shadow?.prepare(qid)) || null,
+      vector: null,
     };
-    return { handle, iova: buffer.iova };
+    return { handle, submission: iova, completion: buffer.iova + cqOffset };
   }
 
-  /** NVMe 1.4 §5.3, §5.4: the CQ first, as the SQ names it. Polled, so without interrupts. */
-  async create(depth: number, admin: AdminCommands): Promise<QueuePairHandle> {
+  /** Errors: NO_QUEUE, UNALIGNED, NVME_STATUS and others of admin commands and of allocating. */
+  async create(options: QueuePairOptions, admin: AdminCommands): Promise<QueuePairHandle> {
+    const { submissionMemory } = options;
+    if (submissionMemory && submissionMemory.iova % PAGE !== 0)
+      throw new P2pError("UNALIGNED", "a submission queue starts on a page boundary", {
+        device: this.#device,
+      });
     const qid = this.#takeId();
-    const { handle, iova } = this.allocate(qid, depth);
-    const cdw10 = ((handle.depth - 1) << 16) | qid;
-    const cq = { prp1: iova + handle.cqOffset, cdw10, cdw11: QUEUE_PC };
-    const sq = { prp1: iova + handle.sqOffset, cdw10, cdw11: (qid << 16) | QUEUE_PC };
+    const pair = this.allocate(qid, options);
     try {
-      await admin.execute({ opcode: AdminOpcode.CREATE_IO_CQ, ...cq });
-      try {
-        await admin.execute({ opcode: AdminOpcode.CREATE_IO_SQ, ...sq });
-      } catch (error) {
-        await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
-        throw error;
-      }
+      await this.#announce(pair, admin);
     } catch (error) {
       this.#free(qid);
       throw error;
     }
-    return handle;
+    return pair.handle;
   }
 
   /** §7.4.1: the SQ first, as a CQ that an SQ uses cannot go. */
@@ -99,18 +164,49 @@ export class QueueSet {
   /** Frees all. The controller must be disabled, and may not master the bus any more. */
   close(): void {
     for (const qid of [...this.#memory.keys()]) this.#free(qid);
+    this.#shadow?.close();
     this.#doorbells.close();
   }
 
+  /** NVMe 1.4 §5.3, §5.4: the CQ first, as the SQ names it. */
+  async #announce(
+    { handle, submission, completion }: QueuePairMemory,
+    admin: AdminCommands,
+  ): Promise<void> {
+    const { qid, depth, vector } = handle;
+    const cdw10 = ((depth - 1) << 16) | qid;
+    const interrupt = vector === null ? 0 : (vector << QUEUE_IV_SHIFT) | QUEUE_IEN;
+    await admin.execute({
+      opcode: AdminOpcode.CREATE_IO_CQ,
+      prp1: completion,
+      cdw10,
+      cdw11: interrupt | QUEUE_PC,
+    });
+    try {
+      await admin.execute({
+        opcode: AdminOpcode.CREATE_IO_SQ,
+        prp1: submission,
+        cdw10,
+        cdw11: (qid << 16) | QUEUE_PC,
+      });
+    } catch (error) {
+      await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
+      throw error;
+    }
+  }
+
+  #depthFor(wanted: number): number {
+    return Math.min(2 ** Math.max(1, Math.ceil(Math.log2(wanted))), this.maxDepth);
+  }
+
   #takeId(): number {
-    for (let qid = 1; qid <= this.#granted; qid++) if (!this.#memory.has(qid)) return qid;
-    throw new P2pError(
-      "NO_QUEUE",
-      `${this.#device} has all ${this.#granted} I/O queue pairs in use`,
-      {
-        device: this.#device,
-      },
-    );
+    const limit = this.#shadow
+      ? Math.min(this.#granted, ShadowDoorbells.maxQueuePairs(this.#capabilities) - 1)
+      : this.#granted;
+    for (let qid = 1; qid <= limit; qid++) if (!this.#memory.has(qid)) return qid;
+    throw new P2pError("NO_QUEUE", `${this.#device} has all ${limit} I/O queue pairs in use`, {
+      device: this.#device,
+    });
   }
 
   #free(qid: number): void {

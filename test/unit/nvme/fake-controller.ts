@@ -12,36 +12,53 @@ export class FakeController {
   readonly sq: Int32Array;
   readonly cq: Int32Array;
   readonly registers: Int32Array;
+  /** Shadows of the SQ tail and CQ head doorbells, then their EventIdx entries. */
+  readonly shadows = new Int32Array(4);
   closes = 0;
   sqHead = 0;
   #cqTail = 0;
   #phase = 1;
 
+  readonly #close = (): void => {
+    this.closes++;
+  };
+
   constructor(depth: number) {
     this.depth = depth;
-    const close = (): void => {
-      this.closes++;
-    };
-    this.queues = { buffer: new ArrayBuffer(depth * 80), close };
-    this.doorbells = { buffer: new ArrayBuffer(64), close };
+    this.queues = { buffer: new ArrayBuffer(depth * 80), close: this.#close };
+    this.doorbells = { buffer: new ArrayBuffer(64), close: this.#close };
     this.sq = new Int32Array(this.queues.buffer, 0, depth * 16);
     this.cq = new Int32Array(this.queues.buffer, depth * 64, depth * 4);
     this.registers = new Int32Array(this.doorbells.buffer);
   }
 
-  open(): QueuePair {
-    const handle: QueuePairHandle = {
+  handle({ shadowed = false } = {}): QueuePairHandle {
+    const shadow = { memoryId: 0, sqOffset: 0, cqOffset: 4, sqEventOffset: 8, cqEventOffset: 12 };
+    return {
       device: DEVICE,
       qid: QID,
       depth: this.depth,
-      memoryId: 0,
+      sqMemoryId: 0,
       sqOffset: 0,
+      cqMemoryId: 0,
       cqOffset: this.depth * 64,
       doorbellMemoryId: 0,
       sqDoorbellOffset: 24,
       cqDoorbellOffset: 28,
+      shadow: shadowed ? shadow : null,
+      vector: null,
     };
-    return new QueuePair(handle, this.queues, this.doorbells);
+  }
+
+  open(options: { shadowed?: boolean } = {}): QueuePair {
+    const { queues, doorbells, shadows } = this;
+    const handle = this.handle(options);
+    return new QueuePair(handle, {
+      submission: queues,
+      completion: queues,
+      doorbells,
+      shadow: handle.shadow && { buffer: shadows.buffer, close: this.#close },
+    });
   }
 
   get sqTail(): number {

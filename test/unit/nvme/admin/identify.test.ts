@@ -37,6 +37,7 @@ describe("Identify", () => {
       completionEntry: { required: 4, max: 5 },
       namespaceCount: 256,
       hasCompare: true,
+      hasShadowDoorbells: false,
       hasVolatileWriteCache: true,
       subsystemName: "nqn.2019-08.org.qemu:SN-1",
     });

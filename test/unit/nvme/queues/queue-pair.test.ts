@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { QueuePair } from "#lib/nvme/queues/queue-pair.js";
+import { QueuePair } from "#lib/nvme/queues/queue-pair.js";
 import { DEVICE, FakeController as Controller, QID } from "../fake-controller.js";
 
 const submit = (queue: QueuePair, cookie: number): void =>
@@ -150,6 +150,115 @@ describe("A queue pair", () => {
       assert.equal(queue.next(), -1);
       assert.equal(queue.fault, first);
     });
+
+  it("survives whatever a device may write, and gives each cookie back at most once", () => {
+    const word = fc.oneof(fc.integer(), fc.nat(0xf), fc.constant(-1), fc.constant(QID << 16));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(2, 4, 16),
+        fc.nat(15),
+        fc.array(fc.tuple(word, word, word, word), { minLength: 1, maxLength: 40 }),
+        (depth, submits, entries) => {
+          const controller = new Controller(depth);
+          const queue = controller.open();
+          const inFlight = new Set<number>();
+          for (const [n, entry] of entries.entries()) {
+            for (let i = 0; i < Math.min(submits, queue.free); i++) {
+              submit(queue, 100 * n + i);
+              inFlight.add(100 * n + i);
+            }
+            queue.ring();
+            controller.cq.set(entry, (n % depth) * 4);
+            for (let cookie = queue.next(); cookie >= 0; cookie = queue.next()) {
+              assert.ok(inFlight.delete(cookie), `${cookie} came back, but is not in flight`);
+              assert.ok(queue.status >= 0 && queue.status <= 0x7fff);
+              queue.acknowledge();
+            }
+            assert.equal(queue.inFlight, inFlight.size);
+            assert.equal(queue.free, depth - 1 - inFlight.size);
+            assert.ok(controller.sqTail >= 0 && controller.sqTail < depth);
+            assert.ok(controller.cqHead >= 0 && controller.cqHead < depth);
+          }
+        },
+      ),
+    );
+  });
+
+  it("names the command identifier of what is in flight, for Abort", () => {
+    const controller = new Controller(8);
+    const queue = controller.open();
+    for (const cookie of [70, 71, 72]) submit(queue, cookie);
+    queue.ring();
+    const ids = controller.fetch();
+    assert.deepEqual(
+      [70, 71, 72].map((cookie) => queue.commandIdOf(cookie)),
+      ids,
+    );
+    controller.complete(ids[1]!);
+    queue.next();
+    assert.deepEqual(
+      [queue.commandIdOf(71), queue.commandIdOf(73), queue.commandIdOf(-1)],
+      [-1, -1, -1],
+    );
+  });
+
+  it("is as new after reset(), once the completion queue is zeroed", () => {
+    const controller = new Controller(4);
+    const queue = controller.open();
+    for (let cookie = 0; cookie < 6; cookie++) {
+      submit(queue, cookie);
+      queue.ring();
+      controller.complete(controller.fetch()[0]!);
+      queue.next();
+    }
+    submit(queue, 6);
+    controller.complete(0x7fff);
+    assert.equal(queue.next(), -1);
+    const next = new Controller(4);
+    controller.cq.fill(0);
+    controller.registers.fill(0);
+    queue.reset();
+    assert.deepEqual([queue.fault, queue.status, queue.free, queue.inFlight], [null, 0, 3, 0]);
+    assert.equal(queue.next(), -1);
+    assert.equal(queue.commandIdOf(6), -1);
+    const fresh = next.open();
+    for (const one of [queue, fresh]) {
+      submit(one, 9);
+      one.ring();
+    }
+    assert.deepEqual([...controller.sq.subarray(0, 16)], [...next.sq.subarray(0, 16)]);
+    assert.equal(controller.sqTail, 1);
+    controller.cq.set(next.cq);
+    controller.cq.set([0, 0, (QID << 16) | 1, (controller.sq[0]! >>> 16) | (1 << 16)]);
+    assert.equal(queue.next(), 9);
+  });
+
+  it("keeps the submission queue in memory of its own, which it never reads", () => {
+    const controller = new Controller(4);
+    const own = new ArrayBuffer(4096 + 4 * 64);
+    const queue = new QueuePair(
+      {
+        ...controller.handle(),
+        sqOffset: 4096,
+      },
+      {
+        submission: { buffer: own, close: () => undefined },
+        completion: controller.queues,
+        doorbells: controller.doorbells,
+        shadow: null,
+      },
+    );
+    const words = new Int32Array(own, 4096);
+    for (let n = 0; n < 10; n++) {
+      words.fill(-1); // as a BAR that is not to be read may answer
+      submit(queue, n);
+      queue.ring();
+      assert.equal(words[(n % 4) * 16]! & 0xffff, 2);
+      controller.complete(words[(n % 4) * 16]! >>> 16, { sqHead: (n + 1) % 4 });
+      assert.equal(queue.next(), n);
+    }
+    assert.ok(controller.sq.every((word) => word === 0));
+  });
 
   it("has a depth that is a power of two", () => {
     for (const depth of [0, 1, 3, 48, 131072])

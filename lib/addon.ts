@@ -176,17 +176,39 @@ export interface NativeTraffic {
  */
 export interface NativeFault {
   /**
-   * The commands that it is about; `now` is for `fatal`, `remove`, `vanish` and `event` alone, and
-   * for devices without commands. Default: `any`.
+   * The commands that it is about; `now` is for what befalls the device itself, and for devices
+   * without commands. Default: `any`.
    */
   on?:
-    "read" | "write" | "flush" | "compare" | "copy" | "identify" | "admin" | "io" | "any" | "now";
+    | "read"
+    | "write"
+    | "flush"
+    | "compare"
+    | "copy"
+    | "identify"
+    | "abort"
+    | "create"
+    | "delete"
+    | "admin"
+    | "io"
+    | "any"
+    | "now";
   /** How many such commands pass before. Default: 0. */
   after?: number;
   /** How many it meets then. Default: 1. */
   count?: number;
   effect?:
-    "hang" | "drop-dma" | "wrong-cid" | "duplicate" | "bad-sq-head" | "fatal" | "remove" | "vanish";
+    | "hang"
+    | "drop-dma"
+    | "wrong-cid"
+    | "duplicate"
+    | "bad-sq-head"
+    | "bad-phase"
+    | "fatal"
+    | "no-disable"
+    | "no-reset"
+    | "remove"
+    | "vanish";
   /** Milliseconds by which the command comes late. */
   delay?: number;
   /** Status code type and status code that the command fails with. */

@@ -23,8 +23,9 @@ constexpr uint64_t kLargestTransfer = 128 << 20;
 constexpr uint64_t kLongestDelay = 3600'000;  // milliseconds
 
 // In the order of Fault::Trigger.
-constexpr const char* kTriggers[] = {"read",     "write", "flush", "compare", "copy",
-                                     "identify", "admin", "io",    "any",     "now"};
+constexpr const char* kTriggers[] = {"read",     "write", "flush",  "compare", "copy",
+                                     "identify", "abort", "create", "delete",  "admin",
+                                     "io",       "any",   "now"};
 
 struct NamedEffect {
   const char* name;
@@ -36,7 +37,10 @@ constexpr NamedEffect kEffects[] = {{"hang", Fault::Effect::hang},
                                     {"wrong-cid", Fault::Effect::wrongCid},
                                     {"duplicate", Fault::Effect::duplicate},
                                     {"bad-sq-head", Fault::Effect::badSqHead},
+                                    {"bad-phase", Fault::Effect::badPhase},
                                     {"fatal", Fault::Effect::fatal},
+                                    {"no-disable", Fault::Effect::noDisable},
+                                    {"no-reset", Fault::Effect::noReset},
                                     {"remove", Fault::Effect::remove},
                                     {"vanish", Fault::Effect::vanish}};
 

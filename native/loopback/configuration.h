@@ -17,7 +17,21 @@ struct NamespaceConfiguration {
 
 /// What a device does wrong on demand (docs/machine-file.md, "Faults").
 struct Fault {
-  enum class Trigger { read, write, flush, compare, copy, identify, admin, io, any, now };
+  enum class Trigger {
+    read,
+    write,
+    flush,
+    compare,
+    copy,
+    identify,
+    abort,
+    createQueue,
+    deleteQueue,
+    admin,
+    io,
+    any,
+    now
+  };
   enum class Effect {
     hang,
     delay,
@@ -26,7 +40,10 @@ struct Fault {
     wrongCid,
     duplicate,
     badSqHead,
+    badPhase,
     fatal,
+    noDisable,
+    noReset,
     remove,
     vanish,
     event

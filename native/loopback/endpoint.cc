@@ -46,15 +46,34 @@ void Endpoint::reset() {
   config.set(pci::kCommand, 2, removed ? 0 : pci::kCommandMemory);
 }
 
+bool Endpoint::tryReset() {
+  if (!refusesReset) {
+    reset();
+    return true;
+  }
+  config.set(pci::kCommand, 2, config.read(pci::kCommand, 2) & ~pci::kCommandBusMaster);
+  return false;
+}
+
 Status Endpoint::inject(const Fault& fault) {
-  const bool isKnown =
-      fault.effect == Fault::Effect::remove || fault.effect == Fault::Effect::vanish;
-  if (!isKnown || fault.on != Fault::Trigger::now)
-    return Error{.code = "BAD_MACHINE",
-                 .message = address + " takes no commands: it can be removed or vanish, now",
-                 .device = address};
-  fault.effect == Fault::Effect::remove ? remove() : hideBars();
-  return {};
+  if (fault.on == Fault::Trigger::now) switch (fault.effect) {
+      case Fault::Effect::remove:
+        remove();
+        return {};
+      case Fault::Effect::vanish:
+        hideBars();
+        return {};
+      case Fault::Effect::noReset:
+        refusesReset = true;
+        return {};
+      default:
+        break;
+    }
+  return Error{.code = "BAD_MACHINE",
+               .message = address +
+                          " takes no commands: now, it can be removed, vanish, or refuse "
+                          "to be reset",
+               .device = address};
 }
 
 void Endpoint::remove() {

@@ -39,6 +39,9 @@ class Endpoint : public PciFunction {
 
   /// Back to the state after power-on, but for the contents of memory and media.
   virtual void reset();
+  /// A reset that others ask for: of the function, or because its owner changes. False where it
+  /// does not let itself be reset; then it masters the bus no more, and that is all.
+  bool tryReset();
 
   /// True while it may have work without a register being written: the device thread polls it.
   virtual bool isActive() const { return false; }
@@ -50,7 +53,7 @@ class Endpoint : public PciFunction {
   /// Has the device do wrong, at once or when the fault says. Errors: BAD_MACHINE where it cannot.
   virtual Status inject(const Fault& fault);
   /// What has not happened yet will not.
-  virtual void clearFaults() {}
+  virtual void clearFaults() { refusesReset = false; }
 
   /// True once after software wrote Initiate Function Level Reset, which reads back as 0.
   bool takeFunctionLevelReset();
@@ -66,6 +69,7 @@ class Endpoint : public PciFunction {
   uint64_t generation = 0;
 
   std::array<InternalRange, 2> internal;
+  bool refusesReset = false;  // by a fault
 
  protected:
   explicit Endpoint(PciIdentity identity);

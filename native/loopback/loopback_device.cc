@@ -30,9 +30,12 @@ Status LoopbackDevice::reset() {
     return Error{.code = "IO",
                  .message = "cannot reset " + address() + ": it is not there any more",
                  .device = address()};
-  endpoint_.reset();
+  const bool done = endpoint_.tryReset();
   machine_->invalidate();
-  return {};
+  if (done) return {};
+  return Error{.code = "IO",
+               .message = "cannot reset " + address() + ": it does not come back",
+               .device = address()};
 }
 
 Status LoopbackDevice::setInterrupt(uint32_t vector, int eventFd) {

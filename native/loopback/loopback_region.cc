@@ -109,7 +109,7 @@ Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
 
 void LoopbackRegion::writeConfig(uint64_t offset, uint32_t width, uint64_t value) {
   endpoint_.config.write(static_cast<uint32_t>(offset), width, value);
-  if (endpoint_.takeFunctionLevelReset()) endpoint_.reset();
+  if (endpoint_.takeFunctionLevelReset()) (void)endpoint_.tryReset();
   machine_->invalidate();  // memory decode or bus mastering may have changed
 }
 

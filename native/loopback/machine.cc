@@ -127,7 +127,7 @@ Status Machine::checkOwnership(const Endpoint& endpoint, const IommuDomain& doma
 Result<uint64_t> Machine::claim(Endpoint& endpoint, const std::shared_ptr<IommuDomain>& domain) {
   if (Status status = checkOwnership(endpoint, *domain); !status.ok()) return status.take();
   if (Status status = endpoint.prepare(); !status.ok()) return status.take();
-  endpoint.reset();
+  (void)endpoint.tryReset();
   endpoint.domain = domain;
   endpoint.owner = ++owners_;
   invalidate();
@@ -137,7 +137,7 @@ Result<uint64_t> Machine::claim(Endpoint& endpoint, const std::shared_ptr<IommuD
 void Machine::release(Endpoint& endpoint) {
   for (uint32_t vector = 0; vector < endpoint.msixVectors(); vector++)
     endpoint.setInterrupt(vector, UniqueFd());
-  endpoint.reset();
+  (void)endpoint.tryReset();
   endpoint.domain.reset();
   endpoint.owner = 0;
   invalidate();

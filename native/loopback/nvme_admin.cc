@@ -222,6 +222,7 @@ nvme::CommandStatus NvmeAdmin::abort(const nvme::Command& command, uint32_t& res
   // outstanding Asynchronous Event Requests, and what a fault holds up.
   const uint16_t queue = low(command.dw[10]);
   const uint16_t cid = high(command.dw[10]);
+  if (parts_.held.aborts() >= kNvmeAbortLimit) return nvme::kAbortLimitExceeded;
   result = 1;  // not aborted
   if ((queue == 0 && parts_.events.abortRequest(cid)) || parts_.held.abort(queue, cid)) result = 0;
   return nvme::kSuccess;

@@ -115,7 +115,7 @@ void NvmeController::reset() {
   pmr_.reset();
   cc_ = csts_ = aqa_ = interruptMask_ = 0;
   asq_ = acq_ = 0;
-  starting_ = stopping_ = false;
+  starting_ = stopping_ = isUnstoppable_ = false;
 }
 
 uint32_t NvmeController::read32(uint64_t offset) const {
@@ -217,11 +217,11 @@ void NvmeController::write32(uint64_t offset, uint32_t value) {
 void NvmeController::writeCc(uint32_t value) {
   const uint32_t before = cc_;
   cc_ = value & 0x00fffff1;
-  if (!(before & nvme::kCcEn) && (value & nvme::kCcEn)) {
+  if (!(before & nvme::kCcEn) && (value & nvme::kCcEn) && !(csts_ & nvme::kCstsRdy)) {
     csts_ &= ~nvme::kCstsShstMask;
     starting_ = true;
   }
-  if ((before & nvme::kCcEn) && !(value & nvme::kCcEn)) {
+  if ((before & nvme::kCcEn) && !(value & nvme::kCcEn) && !isUnstoppable_) {
     // A controller reset (§7.3.2): queues go, AQA, ASQ, ACQ and CMBMSC stay.
     queues_.clear();
     held_.clear();
@@ -317,9 +317,11 @@ std::optional<nvme::CommandStatus> NvmeController::execute(SubmissionQueue& queu
   if (command.opcode() == nvme::kDeleteIoSq && !held_.empty()) {
     // What was fetched from that queue is completed first, as far as there is room (§5.6).
     const auto id = static_cast<uint16_t>(command.dw[10]);
-    held_.endQueue(id);
-    deliverHeld();
-    held_.forgetQueue(id);
+    if (id != 0 && queues_.exists(id)) {
+      held_.endQueue(id);
+      deliverHeld();
+      held_.forgetQueue(id);
+    }
   }
   return admin_.execute(command, cc_, result);
 }

@@ -30,12 +30,13 @@ class NvmeController final : public Endpoint {
   void writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) override;
   void reset() override;
   bool isActive() const override {
-    return !removed && ((cc_ & nvme::kCcEn) || starting_ || stopping_ || pmr_.isSwitching());
+    return !removed && ((cc_ & nvme::kCcEn) || (csts_ & nvme::kCstsRdy) || starting_ || stopping_ ||
+                        pmr_.isSwitching());
   }
   bool poll() override;
   void idle() override;
   Status inject(const Fault& fault) override;
-  void clearFaults() override { faults_.clear(); }
+  void clearFaults() override;
 
  private:
   NvmeController(const NvmeConfiguration& configuration, uint16_t number, MachineContext context);
@@ -84,8 +85,9 @@ class NvmeController final : public Endpoint {
   uint64_t asq_ = 0;
   uint64_t acq_ = 0;
   uint32_t interruptMask_ = 0;
-  bool starting_ = false;  // CC.EN was set, CSTS.RDY is to follow
-  bool stopping_ = false;  // CC.SHN was set, CSTS.SHST is to follow
+  bool starting_ = false;       // CC.EN was set, CSTS.RDY is to follow
+  bool stopping_ = false;       // CC.SHN was set, CSTS.SHST is to follow
+  bool isUnstoppable_ = false;  // by a fault: CC.EN has no effect
 };
 
 }  // namespace p2pmem::loopback

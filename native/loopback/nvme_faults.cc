@@ -23,6 +23,12 @@ bool matches(Fault::Trigger on, bool admin, uint8_t opcode) {
       return !admin && opcode == nvme::kCopy;
     case Trigger::identify:
       return admin && opcode == nvme::kIdentify;
+    case Trigger::abort:
+      return admin && opcode == nvme::kAbort;
+    case Trigger::createQueue:
+      return admin && (opcode == nvme::kCreateIoSq || opcode == nvme::kCreateIoCq);
+    case Trigger::deleteQueue:
+      return admin && (opcode == nvme::kDeleteIoSq || opcode == nvme::kDeleteIoCq);
     case Trigger::admin:
       return admin;
     case Trigger::io:
@@ -67,13 +73,22 @@ void NvmeHeldCommands::forgetQueue(uint16_t queue) {
   std::erase_if(entries_, [&](const Entry& entry) { return entry.queue == queue; });
 }
 
-std::vector<NvmeHeldCommands::Entry> NvmeHeldCommands::takeDue() {
+size_t NvmeHeldCommands::aborts() const {
+  return static_cast<size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [](const Entry& entry) {
+        return entry.queue == 0 && entry.command.opcode() == nvme::kAbort;
+      }));
+}
+
+std::optional<NvmeHeldCommands::Entry> NvmeHeldCommands::takeDue() {
   const Clock::time_point now = Clock::now();
-  const auto isDue = [&](const Entry& entry) { return entry.ended || entry.due <= now; };
-  std::vector<Entry> due;
-  std::copy_if(entries_.begin(), entries_.end(), std::back_inserter(due), isDue);
-  std::erase_if(entries_, isDue);
-  return due;
+  const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+    return entry.ended || entry.due <= now;
+  });
+  if (found == entries_.end()) return std::nullopt;
+  const Entry entry = *found;
+  entries_.erase(found);
+  return entry;
 }
 
 }  // namespace p2pmem::loopback

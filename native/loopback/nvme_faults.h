@@ -56,8 +56,11 @@ class NvmeHeldCommands {
   void endQueue(uint16_t queue);
   /// Its submission queue is gone: what is left here ends without a completion.
   void forgetQueue(uint16_t queue);
-  /// Takes out those that are to be completed now.
-  std::vector<Entry> takeDue();
+  /// Takes out one that is to be completed now. One at a time: carrying it out may end others.
+  std::optional<Entry> takeDue();
+  size_t size() const { return entries_.size(); }
+  /// How many of them are Abort commands.
+  size_t aborts() const;
 
  private:
   std::vector<Entry> entries_;

@@ -51,7 +51,7 @@ IdentifyPage identifyController(const NvmeFacts& facts, size_t namespaces) {
   put<uint32_t>(page, 80, facts.version);                                // VER
   if (facts.version >= nvme::kVersion14) put<uint8_t>(page, 111, 1);     // CNTRLTYPE: I/O
   put<uint16_t>(page, 256, facts.shadowDoorbells ? 1 << 8 : 0);          // OACS
-  put<uint8_t>(page, 258, 3);                                            // ACL
+  put<uint8_t>(page, 258, kNvmeAbortLimit - 1);                          // ACL
   put<uint8_t>(page, 259, NvmeEvents::kRequestLimit - 1);                // AERL
   put<uint8_t>(page, 260, 1 << 1 | 1);                          // FRMW: one slot, read only
   put<uint8_t>(page, 261, 1 << 2);                              // LPA: log page offset

@@ -16,6 +16,8 @@ using IdentifyPage = std::array<uint8_t, 4096>;
 
 constexpr const char* kNvmeModel = "p2pmem loopback NVMe";
 constexpr const char* kNvmeFirmware = "1.0";
+/// Abort commands that may be outstanding: ACL + 1.
+constexpr size_t kNvmeAbortLimit = 4;
 
 struct NvmeFacts {
   PciIdentity identity;

@@ -19,14 +19,21 @@ Status NvmeController::inject(const Fault& fault) {
     case Fault::Effect::fatal:
     case Fault::Effect::remove:
     case Fault::Effect::vanish:
+    case Fault::Effect::noDisable:
+    case Fault::Effect::noReset:
     case Fault::Effect::event:
       commit(fault);
       return {};
     default:
       return Error{.code = "BAD_MACHINE",
-                   .message = "only fatal, remove, vanish and an event can happen now",
+                   .message = "that fault is a command's, it cannot happen now",
                    .device = address};
   }
+}
+
+void NvmeController::clearFaults() {
+  Endpoint::clearFaults();
+  faults_.clear();
 }
 
 void NvmeController::commit(const Fault& fault) {
@@ -39,6 +46,12 @@ void NvmeController::commit(const Fault& fault) {
       break;
     case Fault::Effect::vanish:
       hideBars();
+      break;
+    case Fault::Effect::noDisable:
+      isUnstoppable_ = true;
+      break;
+    case Fault::Effect::noReset:
+      refusesReset = true;
       break;
     default:
       if (admin_.features().wantsEvent(fault.event)) events_.raise(fault.event);
@@ -74,8 +87,11 @@ void NvmeController::strike(SubmissionQueue& queue, const nvme::Command& command
     case Fault::Effect::wrongCid:
     case Fault::Effect::duplicate:
     case Fault::Effect::badSqHead:
+    case Fault::Effect::badPhase:
       completeWrongly(queue, command, fault.effect);
       break;
+    case Fault::Effect::noDisable:
+    case Fault::Effect::noReset:
     case Fault::Effect::event:
       commit(fault);
       run(queue, command);
@@ -94,24 +110,28 @@ void NvmeController::completeWrongly(SubmissionQueue& queue, const nvme::Command
   if (effect == Fault::Effect::wrongCid) entry.cid ^= kCidFlip;
   if (effect == Fault::Effect::badSqHead) entry.sqHead = kWrongSqHead;
   post(queue, entry);
-  if (effect == Fault::Effect::duplicate && !NvmeQueues::isFull(*queue.completion))
-    post(queue, entry);
+  // What the host has not seen yet is not overwritten, not even wrongly.
+  if (NvmeQueues::isFull(*queue.completion)) return;
+  if (effect == Fault::Effect::duplicate) post(queue, entry);
+  if (effect == Fault::Effect::badPhase && !queues_.invertPhase(*queue.completion)) fail();
 }
 
 bool NvmeController::deliverHeld() {
   bool worked = false;
-  for (const NvmeHeldCommands::Entry& entry : held_.takeDue()) {
-    SubmissionQueue* queue = queues_.submission(entry.queue);
-    if (!queue) continue;  // another of these commands has just deleted it
+  // What finds no room goes to the end again, and is not met twice.
+  for (size_t left = held_.size(); left > 0; left--) {
+    const auto entry = held_.takeDue();
+    if (!entry) break;
+    SubmissionQueue* queue = queues_.submission(entry->queue);
     if (NvmeQueues::isFull(*queue->completion)) {
-      held_.hold(entry);
+      held_.hold(*entry);
       continue;
     }
     worked = true;
-    if (entry.ended)
-      complete(*queue, entry.command, *entry.ended, 0);
+    if (entry->ended)
+      complete(*queue, entry->command, *entry->ended, 0);
     else
-      run(*queue, entry.command);
+      run(*queue, entry->command);
     interrupt(*queue->completion);
   }
   return worked;

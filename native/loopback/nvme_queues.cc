@@ -143,4 +143,15 @@ bool NvmeQueues::post(SubmissionQueue& queue, const CompletionEntry& entry) {
   return true;
 }
 
+bool NvmeQueues::invertPhase(const CompletionQueue& completion) {
+  uint8_t* memory = requester_.control(completion.base + uint64_t{completion.tail} * nvme::kCqeSize,
+                                       nvme::kCqeSize, true);
+  if (!memory) return false;
+  constexpr uint32_t kPhase = 1 << 16;
+  auto& last = reinterpret_cast<uint32_t*>(memory)[3];
+  std::atomic_ref(last).store((last & ~kPhase) | (completion.phase ? kPhase : 0),
+                              std::memory_order_release);
+  return true;
+}
+
 }  // namespace p2pmem::loopback

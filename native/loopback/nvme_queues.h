@@ -67,6 +67,9 @@ class NvmeQueues {
   bool hasIoQueues() const;
   /// Those that exist, the admin queue first, in the order they are served.
   const std::vector<SubmissionQueue*>& active() const { return active_; }
+  bool exists(uint16_t submission) const {
+    return submission < pairs_ && submissions_[submission] != nullptr;
+  }
   /// Null if it does not exist; `id` is below pairs().
   SubmissionQueue* submission(uint16_t id) { return submissions_[id].get(); }
   CompletionQueue& adminCompletion() { return *completions_[0]; }
@@ -97,6 +100,8 @@ class NvmeQueues {
   bool fetch(SubmissionQueue& queue, nvme::Command& command);
   /// False: the queue's memory cannot be reached.
   bool post(SubmissionQueue& queue, const CompletionEntry& entry);
+  /// The next entry gets the phase of one that was posted, and nothing else of it. As post().
+  bool invertPhase(const CompletionQueue& completion);
 
  private:
   uint32_t offsetOf(uint16_t id, bool completion) const {

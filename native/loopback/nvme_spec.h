@@ -156,6 +156,7 @@ constexpr CommandStatus kLbaOutOfRange = status(0, 0x80) | kDnr;
 constexpr CommandStatus kCompletionQueueInvalid = status(1, 0x00) | kDnr;
 constexpr CommandStatus kInvalidQueueIdentifier = status(1, 0x01) | kDnr;
 constexpr CommandStatus kInvalidQueueSize = status(1, 0x02) | kDnr;
+constexpr CommandStatus kAbortLimitExceeded = status(1, 0x03);
 constexpr CommandStatus kAsyncEventLimitExceeded = status(1, 0x05) | kDnr;
 constexpr CommandStatus kInvalidInterruptVector = status(1, 0x08) | kDnr;
 constexpr CommandStatus kInvalidLogPage = status(1, 0x09) | kDnr;

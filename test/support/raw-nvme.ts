@@ -302,14 +302,18 @@ export class RawNvme {
 
   /** Sets up the admin queue and enables the controller. */
   enable(depth = 32): this {
+    this.enableWithoutWaiting(depth);
+    waitFor("CSTS.RDY", () => (this.csts() & RDY) !== 0);
+    return this;
+  }
+
+  enableWithoutWaiting(depth = 32): void {
     this.device.setBusMaster(true);
     this.admin = this.queue(0, depth);
     this.bar0.write32(Register.AQA, (depth - 1) | ((depth - 1) << 16));
     this.bar0.write64(Register.ASQ, BigInt(this.admin.sq.iova));
     this.bar0.write64(Register.ACQ, BigInt(this.admin.cq.iova));
     this.bar0.write32(Register.CC, CC_ENABLE);
-    waitFor("CSTS.RDY", () => (this.csts() & RDY) !== 0);
-    return this;
   }
 
   /** Creates an I/O queue pair; fails where the controller refuses. */

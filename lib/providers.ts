@@ -1,10 +1,16 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
-import type { ControllerMemory } from "./nvme/memory/cmb.js";
 import type { NvmeController } from "./nvme/controller.js";
+import type { Pmr } from "./nvme/memory/pmr.js";
 import { POOL_PAGE } from "./p2pmem/pool.js";
 import type { Provider } from "./p2pmem/provider.js";
-import { isPersistent, partOf, PMR_UNNAMED, wholeRange } from "./p2pmem/provider-range.js";
+import {
+  dataRefusal,
+  isPersistent,
+  partOf,
+  PMR_UNNAMED,
+  wholeRange,
+} from "./p2pmem/provider-range.js";
 import type {
   ProviderKind,
   ProviderRange,
@@ -20,19 +26,21 @@ import { PCI_CONFIG_BYTES } from "./pci/spec.js";
  * The memory that a device can provide, what it is best used for first: the CMB and the PMR of an
  * NVMe controller, and every prefetchable BAR, largest first. Only such a BAR is memory for certain:
  * reads from it have no side effects and writes may be merged (PCI 3.0 §6.2.5.1), which no registers
- * allow.
+ * allow. A PMR that does not work is left out, unless it is what was `named`.
  *
- * `controller`: the same device's, where it is an NVMe controller.
+ * `controller`: the same device's, where it is an NVMe controller. Errors: DEVICE_GONE; PMR_NOT_READY
+ * and PMR_FAILED of one that was named.
  */
 export async function providerRanges(
   fn: PciFunction,
   controller: NvmeController | null,
+  named: ProviderKind | null = null,
 ): Promise<ProviderRange[]> {
   const ranges: ProviderRange[] = [];
   const cmb = controller?.memory.cmb();
-  if (cmb && isForTransfers(cmb)) ranges.push(wholeRange("cmb", cmb));
-  const pmr = await controller?.memory.pmr();
-  if (pmr && isForTransfers(pmr)) ranges.push(wholeRange("pmr", pmr));
+  if (cmb) ranges.push(wholeRange("cmb", cmb, cmb.abilities));
+  const pmr = await pmrOf(controller, named === "pmr");
+  if (pmr) ranges.push(wholeRange("pmr", pmr, pmr.abilities));
   const special = new Set([cmb?.bar, pmr?.bar, fn.msix?.table.bar, fn.msix?.pending.bar]);
   const bars = fn.bars
     .filter(isWholePages)
@@ -42,16 +50,24 @@ export async function providerRanges(
   return [...ranges, ...bars];
 }
 
-/** What a copy does: a command reads blocks into it, and one writes blocks from it. */
-function isForTransfers({ takesReadData, givesWriteData }: ControllerMemory): boolean {
-  return takesReadData && givesWriteData;
+async function pmrOf(controller: NvmeController | null, isNamed: boolean): Promise<Pmr | null> {
+  if (controller === null) return null;
+  try {
+    return await controller.memory.pmr();
+  } catch (error) {
+    const isIll = error instanceof P2pError && ILL.has(error.code);
+    if (isIll && !isNamed) return null;
+    throw error;
+  }
 }
 
+const ILL = new Set(["PMR_NOT_READY", "PMR_FAILED"]);
+
 /**
- * One of them by its name, or the first; or a part of one. Never a PMR that was not named: what it
- * holds is meant to last (NVMe 1.4 §4.8), and a provider's memory is overwritten. A part may be named
- * of any memory BAR: that of an FPGA need not be prefetchable, and the user knows what is there.
- * Errors: NO_PROVIDER, which says what there is; BAD_RANGE.
+ * One of them by its name, or the first that is for data; or a part of one. Never a PMR that was not
+ * named: what it holds is meant to last (NVMe 1.4 §4.8), and a provider's memory is overwritten. A
+ * part may be named of any memory BAR: that of an FPGA need not be prefetchable, and the user knows
+ * what is there. Errors: NO_PROVIDER, which says what there is; BAD_RANGE.
  */
 export function chooseRange(
   fn: PciFunction,
@@ -60,16 +76,16 @@ export function chooseRange(
   part: RangePart | null,
 ): ProviderRange {
   const known = ranges.find((range) =>
-    kind === null ? !isPersistent(range) : range.kind === kind,
+    kind === null ? !isPersistent(range) && dataRefusal(range) === null : range.kind === kind,
   );
   if (part === null && known !== undefined) return known;
   const bar = fn.bars.find((bar) => bar !== null && `bar${bar.index}` === kind) ?? null;
   const whole = known ?? (bar && wholeBar(bar));
   if (part !== null && whole !== null) return partOf(fn, whole, part);
-  const isOnlyPersistent = kind === null && ranges.length > 0;
+  const hasPmr = kind === null && ranges.some(isPersistent);
   throw new P2pError("NO_PROVIDER", `${fn.address} provides no ${kind ?? "memory"}`, {
     device: fn.address,
-    hint: isOnlyPersistent
+    hint: hasPmr
       ? `it has ${PMR_UNNAMED}: name it, ${fn.address}/pmr, if it may be overwritten`
       : hintFor(kind, bar, ranges),
   });
@@ -80,7 +96,12 @@ function hintFor(
   bar: Bar | null,
   ranges: readonly ProviderRange[],
 ): string {
-  const known = ranges.map((range) => range.kind).join(", ");
+  const known = ranges
+    .map((range) => {
+      const refusal = kind === null ? dataRefusal(range) : null;
+      return refusal === null ? range.kind : `${range.kind}, but ${refusal}`;
+    })
+    .join(", ");
   if (bar)
     return `it has ${known || "none"} for certain; if this is memory, say where: ${kind}@OFFSET+LENGTH`;
   return known ? `it has ${known}` : "it has no memory to offer; p2pmem list shows who has";
@@ -105,14 +126,16 @@ export async function reservedRanges(
   reserved.push({ ...bar0, what: "registers and doorbells of an NVMe controller" });
   const cmb = controller.memory.cmb();
   if (cmb) reserved.push({ ...cmb, what: "the controller memory buffer, which is /cmb" });
-  const pmr = await controller.memory.pmr();
+  const pmr = await pmrOf(controller, false);
   if (pmr) reserved.push({ ...pmr, what: "the persistent memory region, which is /pmr" });
   return reserved;
 }
 
 /**
  * Tells a controller where peers and commands find its CMB or PMR. It answers to the addresses of
- * all of it, so a part needs the others' to be nobody else's: they are where it lies at its bus address.
+ * all of it, and keeps its DMA to them to itself, so they must be nobody else's. Those of a provider
+ * that is all of it are not: what is mapped elsewhere got other IOVAs. Those around a part of it are
+ * not either where it lies at its bus address, since the IOVA allocator keeps clear of all BARs.
  * Errors: CMB_REFUSED, PMR_REFUSED, DEVICE_GONE.
  */
 export async function lendMemory(controller: NvmeController, provider: Provider): Promise<void> {
@@ -138,6 +161,16 @@ export async function lendMemory(controller: NvmeController, provider: Provider)
 export function withdrawMemory(controller: NvmeController, kind: ProviderKind): void {
   if (kind === "cmb") controller.memory.withdrawCmb();
   else if (kind === "pmr") controller.memory.withdrawPmr();
+}
+
+/** ProviderOwner.barrier(): a read pushes what was posted before it, but a PMR may want another one. */
+export function passBarrier(
+  controller: NvmeController | null,
+  kind: ProviderKind,
+  readOne: () => void,
+): void {
+  if (controller !== null && kind === "pmr") controller.memory.pmrBarrier(readOne);
+  else readOne();
 }
 
 /** No page is mapped for a peer that holds a stranger's registers behind a smaller BAR. */

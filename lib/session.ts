@@ -19,6 +19,7 @@ import type { Platform } from "./platform.js";
 import {
   chooseRange,
   lendMemory,
+  passBarrier,
   providerRanges,
   reservedRanges,
   withdrawMemory,
@@ -120,7 +121,8 @@ export class Session implements AsyncDisposable {
     this.#assertOpen();
     const { device, memory, part } = parseProvider(text);
     const fn = this.pci.get(device);
-    const range = chooseRange(fn, await this.providerRanges(device), memory, part);
+    const controller = fn.isNvme ? await this.controller(device) : null;
+    const range = chooseRange(fn, await providerRanges(fn, controller, memory), memory, part);
     const name = `${device}/${range.label}`;
     const provider = await remember(this.#providers, name, () => this.#open(fn, range, name));
     provider.assertUsable();
@@ -206,6 +208,9 @@ export class Session implements AsyncDisposable {
       assertAlive: () => {
         if (controller) controller.assertAlive();
         else this.#assertPresent(fn.address, device);
+      },
+      barrier: (readOne) => {
+        passBarrier(controller, range.kind, readOne);
       },
       withdraw: () => {
         if (controller && !this.#registry.hasOther(provider))

@@ -3,7 +3,7 @@ import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import { byDistance, noProvider, reach, roomOf, type FindOptions } from "../p2pmem/find.js";
-import { isPersistent, PMR_UNNAMED } from "../p2pmem/provider-range.js";
+import { dataRefusal, isPersistent, PMR_UNNAMED } from "../p2pmem/provider-range.js";
 import type { PciFunction } from "../pci/function.js";
 import { peerPath } from "../pci/peer-path.js";
 import { slotStride } from "../copy/slots.js";
@@ -66,6 +66,11 @@ export async function chooseProvider(
       const name = `${fn.address}/${range.label}`;
       if (isPersistent(range)) {
         refusals.push(`${name}: it is ${PMR_UNNAMED}`);
+        continue;
+      }
+      const refusal = dataRefusal(range);
+      if (refusal !== null) {
+        refusals.push(`${name}: ${refusal}`);
         continue;
       }
       let room = range.size;

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { P2pError } from "../errors.js";
+import { isPersistent } from "../p2pmem/provider-range.js";
 import type { PciFunction } from "../pci/function.js";
 import type { Session } from "../session.js";
 import { EXIT } from "./failure.js";
@@ -18,7 +19,9 @@ export function addListCommand(program: Command): void {
     .addHelpText(
       "after",
       `
-Controllers that are not bound to vfio-pci are shown with their driver, and left alone.
+Controllers that are not bound to vfio-pci are shown with their driver, and left alone. Of a CMB or
+PMR "holds" says what its controller lets lie there: submission queues (SQS), completion queues (CQS),
+PRP lists and SGLs (LISTS), data of reads (RDS) and of writes (WDS); copies need both of these.
 
 Examples:
   p2pmem list
@@ -91,10 +94,12 @@ async function describeProviders(session: Session, fn: PciFunction): Promise<Pro
   if (fn.isBridge || !fn.isOwnedByVfio) return [];
   try {
     const ranges = await session.providerRanges(fn.address);
-    return ranges.map(({ kind, size }) => ({
-      name: `${fn.address}/${kind}`,
+    return ranges.map((range) => ({
+      name: `${fn.address}/${range.kind}`,
       device: fn.address,
-      bytes: size,
+      bytes: range.size,
+      abilities: range.abilities,
+      persistent: isPersistent(range),
     }));
   } catch (error) {
     // A controller that does not open says why among the controllers.

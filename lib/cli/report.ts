@@ -37,6 +37,10 @@ export interface ProviderReport {
   name: string;
   device: Bdf;
   bytes: number;
+  /** See ProviderRange.abilities. */
+  abilities: readonly string[] | null;
+  /** It keeps what it holds without power: a PMR. */
+  persistent: boolean;
 }
 
 /** What is to be said of the results, each note once. */

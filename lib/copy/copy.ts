@@ -25,6 +25,7 @@ const RUNNER: RunnerUrl<CopyJob, CopyOutcome> = new URL("./run-job.js", import.m
  * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
  * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION; TIMEOUT;
  * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED, where the provider has gone meanwhile;
+ * PMR_FAILED, where it is a PMR that has lost writes;
  * INTERRUPTED by the plan's signal. After an error the destination holds a part of the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
@@ -61,6 +62,8 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       if (lost !== null && !drained) throw lost;
       if (plan.path !== "host") plan.provider?.assertUsable();
       if (outcome.failure !== null) throw failureOf(plan, outcome.failure);
+      // A PMR says only now whether it has lost some of what went through it.
+      if (plan.path !== "host") plan.provider?.barrier();
       signal.throwIfAborted();
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
       if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();

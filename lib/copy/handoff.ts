@@ -39,7 +39,9 @@ class HostHandoff implements Handoff {
  * Peer to peer. The completion in host memory says that the source has sent its data, not that the
  * data has reached the peer: the two went different ways, and may wait in a switch. A read from the
  * peer's memory cannot pass posted writes on its way there (PCIe base §2.4.1), so when it has
- * returned they have landed. One read for a batch, since it waits for a round trip.
+ * returned they have landed. One read for a batch, since it waits for a round trip. That holds for a
+ * PMR whose PMRWBM does not name a read as its barrier, too: the barrier is about what is persistent,
+ * and no read passes a write to the same place on its way out of the PMR (NVMe 1.4 §3.1.26, RBB).
  */
 class PeerHandoff implements Handoff {
   readonly #addon: NativeAddon = addon();

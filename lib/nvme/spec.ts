@@ -25,6 +25,9 @@ export const Register = {
   SQ0TDBL: 0x1000,
 } as const;
 
+/** §3.1.2 Version, of 1.2.0. */
+export const VERSION_1_2 = 0x0001_0200;
+
 /** §3.1.5 Controller Configuration. */
 export const CC = {
   EN: 1 << 0,
@@ -45,16 +48,30 @@ export const CSTS = {
   SHST_COMPLETE: 2 << 2,
 } as const;
 
+/** §3.1.11 CMBLOC: the bits from 3 on. What one names need not lie together; else it must (§4.7). */
+export const CMBLOC_FREEDOMS = ["CQMMS", "CQPDS", "CDPMLS", "CDPCILS", "CDMMMS", "CQDA"] as const;
+/** §3.1.12 CMBSZ: the bits from 0 on. */
+export const CMBSZ_ABILITIES = ["SQS", "CQS", "LISTS", "RDS", "WDS"] as const;
 /** §3.1.16 Controller Memory Buffer Memory Space Control, low half. */
 export const CMBMSC = { CRE: 1 << 0, CMSE: 1 << 1 } as const;
 /** §3.1.17 Controller Memory Buffer Status. */
 export const CMBSTS = { CBAI: 1 << 0 } as const;
 /** §3.1.23 Persistent Memory Region Capabilities. */
-export const PMRCAP = { RDS: 1 << 3, WDS: 1 << 4, CMSS: 1 << 24 } as const;
+export const PMRCAP = {
+  RDS: 1 << 3,
+  WDS: 1 << 4,
+  /** PMRWBM bit 0: when a read of any place in it has returned, all earlier writes are safe. */
+  BARRIER_BY_READ: 1 << 10,
+  /** PMRWBM bit 1: the same for a read of PMRSTS. */
+  BARRIER_BY_STATUS: 1 << 11,
+  CMSS: 1 << 24,
+} as const;
 /** §3.1.24 Persistent Memory Region Control. */
 export const PMRCTL = { EN: 1 << 0 } as const;
 /** §3.1.25 Persistent Memory Region Status. */
-export const PMRSTS = { ERR_MASK: 0xff, NRDY: 1 << 8, CBAI: 1 << 12 } as const;
+export const PMRSTS = { ERR_MASK: 0xff, NRDY: 1 << 8, HSTS_SHIFT: 9, CBAI: 1 << 12 } as const;
+/** PMRSTS.HSTS; further values are reserved. */
+export const PMR_HEALTH = ["normal", "restore error", "read only", "unreliable"] as const;
 /** §3.1.28 Persistent Memory Region Memory Space Control, low half. */
 export const PMRMSC = { CMSE: 1 << 1 } as const;
 

@@ -11,7 +11,10 @@ export interface FindOptions {
 }
 
 /** What find() looks at. */
-export type Candidate = Pick<Provider, "name" | "isPublished" | "revoked" | "pathTo"> & {
+export type Candidate = Pick<
+  Provider,
+  "name" | "isPublished" | "revoked" | "dataRefusal" | "pathTo"
+> & {
   readonly pool: Pick<Provider["pool"], "largestFree">;
 };
 
@@ -84,9 +87,9 @@ export function noProvider(
   });
 }
 
-function stateOf({ isPublished, revoked }: Candidate): string | null {
+function stateOf({ isPublished, revoked, dataRefusal }: Candidate): string | null {
   if (revoked !== null) return revoked.message;
-  return isPublished ? null : "it is not published";
+  return isPublished ? dataRefusal : "it is not published";
 }
 
 /** The generator mulberry32: the same numbers, 0 to 1, for the same seed. */

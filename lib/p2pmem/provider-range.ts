@@ -12,6 +12,11 @@ export interface ProviderRange extends BarRange {
   readonly kind: ProviderKind;
   /** Its name on the device: the kind, and of a part of it the place: `bar2@1m+16m`. */
   readonly label: string;
+  /**
+   * Of a CMB or PMR, the bits that say what it may be used for: SQS, CQS, LISTS, RDS, WDS (NVMe 1.4
+   * §3.1.12, §3.1.23). Null for other memory, which holds any data.
+   */
+  readonly abilities: readonly string[] | null;
 }
 
 /** Part of a memory, in bytes from its start. */
@@ -34,9 +39,25 @@ export function isPersistent({ kind }: Pick<ProviderRange, "kind">): boolean {
   return kind === "pmr";
 }
 
+/**
+ * Why data that passes from device to device must not rest there; null where it may. RDS and WDS speak
+ * of the controller's own commands, but memory that is not for data promises nothing to peers
+ * either: the kernel, too, lets p2pdma have a CMB only with both (linux/drivers/nvme/host/pci.c,
+ * nvme_map_cmb).
+ */
+export function dataRefusal({ kind, abilities }: ProviderRange): string | null {
+  const lacks = ["RDS", "WDS"].filter((bit) => abilities?.includes(bit) === false);
+  if (lacks.length === 0) return null;
+  return `it is not for data: its controller offers it without ${lacks.join(" and ")} (${kind === "pmr" ? "PMRCAP" : "CMBSZ"})`;
+}
+
 /** All of a memory. */
-export function wholeRange(kind: ProviderKind, { bar, offset, size }: BarRange): ProviderRange {
-  return { kind, bar, offset, size, label: kind };
+export function wholeRange(
+  kind: ProviderKind,
+  { bar, offset, size }: BarRange,
+  abilities: readonly string[] | null = null,
+): ProviderRange {
+  return { kind, bar, offset, size, label: kind, abilities };
 }
 
 /** Part of a memory. Errors: BAD_RANGE. */

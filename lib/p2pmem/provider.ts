@@ -1,4 +1,4 @@
-import type { NativeDevice, NativeMemory } from "../addon.js";
+import { addon, type NativeDevice, type NativeMemory } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { Iova } from "../dma/iova.js";
 import type { PeerMapping } from "../dma/peer-mapping.js";
@@ -11,12 +11,17 @@ import type { PeerMemory } from "../sgl/memory.js";
 import { ScatterList } from "../sgl/scatterlist.js";
 import { formatSize } from "../units.js";
 import { Pool, POOL_PAGE, type Allocation } from "./pool.js";
-import type { ProviderRange } from "./provider-range.js";
+import { dataRefusal, type ProviderRange } from "./provider-range.js";
 
 /** What a provider needs of whoever opened it. */
 export interface ProviderOwner {
   /** Throws where the provider's device has gone or was reset. */
   assertAlive(): void;
+  /**
+   * Returns when what was written to its memory before is safe there. `readOne` reads anywhere in
+   * it. Errors: what the device says of writes that it has lost.
+   */
+  barrier(readOne: () => void): void;
   /** About to unmap its memory: the device must answer to these addresses no more. */
   withdraw(): void;
   /** It has unmapped its memory, after revoke(), close() or release(). */
@@ -113,6 +118,11 @@ export class Provider implements PeerMemory, AsyncDisposable {
     return this.#revoked;
   }
 
+  /** Why data must not rest there (see dataRefusal()); null where it may. */
+  get dataRefusal(): string | null {
+    return dataRefusal(this.range);
+  }
+
   /** Lets it be found, and gives memory again. Errors: REVOKED. Idempotent. */
   publish(): void {
     this.assertUsable();
@@ -150,6 +160,16 @@ export class Provider implements PeerMemory, AsyncDisposable {
     }
   }
 
+  /**
+   * When this returns, all that was written to it has landed: what this process stored, and what
+   * devices wrote by commands that are complete. In a PMR it is persistent then (NVMe 1.4 §3.1.23,
+   * PMRWBM). Errors: REVOKED; PMR_FAILED, where a PMR has lost writes; DEVICE_GONE.
+   */
+  barrier(): void {
+    this.assertUsable();
+    this.#owner.barrier(() => addon().read32(this.memory, 0));
+  }
+
   /** All that the topology says of a client and this provider. Errors: UNKNOWN_DEVICE. */
   pathTo(client: Bdf): PeerPath {
     let path = this.#paths.get(client);
@@ -162,12 +182,18 @@ export class Provider implements PeerMemory, AsyncDisposable {
   }
 
   /**
-   * How `client` reaches it. `UNKNOWN`, where registers could not be read, is no refusal: the
-   * address is right on either route, and on real hardware a path is proved before its first use.
-   * Errors: NOT_SUPPORTED with the reason, REVOKED, UNKNOWN_DEVICE.
+   * How the data of `client` reaches it. `UNKNOWN`, where registers could not be read, is no refusal:
+   * the address is right on either route, and on real hardware a path is proved before its first use.
+   * Errors: NO_ABILITY, where it is a controller's memory that is not for data; NOT_SUPPORTED with
+   * the reason; REVOKED, UNKNOWN_DEVICE.
    */
   mapTypeFor(client: Bdf): MapType {
     this.assertUsable();
+    if (this.dataRefusal !== null)
+      throw new P2pError("NO_ABILITY", `${this.name}: ${this.dataRefusal}`, {
+        device: this.fn.address,
+        hint: "use another provider; p2pmem list shows what each may hold",
+      });
     const { vfio, route } = this.pathTo(client);
     if (vfio.mapType === "NOT_SUPPORTED")
       throw new P2pError("NOT_SUPPORTED", `${client} does not reach ${this.name}: ${vfio.reason}`, {

@@ -298,7 +298,7 @@ describe("a copy whose device vanishes", () => {
       const fn = session.pci.get(parseBdf(CARD));
       // Nobody watches the card: the copy finds out by itself.
       const nothing = (): void => undefined;
-      const owner = { assertAlive: nothing, withdraw: nothing, closed: nothing };
+      const owner = { assertAlive: nothing, barrier: nothing, withdraw: nothing, closed: nothing };
       const provider = new Provider(session.addressSpace, device, fn, range, owner);
       try {
         await assertGone(device, { path, provider });

@@ -101,5 +101,13 @@ export const deviceReport = z.strictObject({
         .nullable(),
     }),
   ),
-  providers: z.array(z.strictObject({ name: z.string(), device: z.string(), bytes: count })),
+  providers: z.array(
+    z.strictObject({
+      name: z.string(),
+      device: z.string(),
+      bytes: count,
+      abilities: z.array(z.enum(["SQS", "CQS", "LISTS", "RDS", "WDS"])).nullable(),
+      persistent: z.boolean(),
+    }),
+  ),
 });

@@ -59,21 +59,27 @@ export function devicesCsv({ controllers, providers }: DeviceReport): string {
       "firmware",
       "mdts_bytes",
       "error",
+      "abilities",
+      "persistent",
     ],
     ...controllers.flatMap((controller) => {
       const { driver, iommu_group, model, serial, firmware, mdts_bytes, error } = controller;
       const rest = [driver, iommu_group, model, serial, firmware, mdts_bytes, error?.code];
       if (controller.namespaces.length === 0)
-        return [["controller", controller.address, null, null, ...rest]];
+        return [["controller", controller.address, null, null, ...rest, null, null]];
       return controller.namespaces.map(({ nsid, bytes, block_bytes }) => [
         "namespace",
         `${controller.address}/${nsid}`,
         bytes,
         block_bytes,
         ...rest,
+        ...[null, null],
       ]);
     }),
-    ...providers.map(({ name, bytes }) => ["provider", name, bytes, ...Array<null>(8).fill(null)]),
+    ...providers.map(({ name, bytes, abilities, persistent }) => [
+      ...["provider", name, bytes, ...Array<null>(8).fill(null)],
+      ...[abilities?.join(" "), String(persistent)],
+    ]),
   ]);
 }
 

@@ -115,6 +115,12 @@ const NAMESPACE_COLUMNS: Column<NamespaceRow>[] = [
 const PROVIDER_COLUMNS: Column<ProviderReport>[] = [
   { title: "provider", align: "left", value: ({ name }) => name },
   { title: "size", align: "right", value: ({ bytes }) => formatSize(bytes) },
+  { title: "holds", align: "left", value: ({ abilities }) => abilities?.join(" ") ?? "data" },
+  {
+    title: "keeps it",
+    align: "left",
+    value: ({ persistent }) => (persistent ? "persistent" : "-"),
+  },
 ];
 
 function namespacesOf(controllers: readonly ControllerReport[]): NamespaceRow[] {

@@ -2,9 +2,10 @@ import type { NativeDevice } from "../../addon.js";
 import type { PciFunction } from "../../pci/function.js";
 import { controllerError } from "../lifecycle.js";
 import type { Capabilities, Registers } from "../registers.js";
-import { enableCmb, hideCmb, revealCmb, withdrawCmb } from "./cmb.js";
-import type { Cmb, ControllerMemory } from "./cmb.js";
-import { disablePmr, enablePmr, revealPmr, withdrawPmr } from "./pmr.js";
+import { enableCmb, hideCmb, revealCmb, showCmb } from "./cmb.js";
+import type { Cmb } from "./cmb.js";
+import { disablePmr, enablePmr, pmrBarrier, revealPmr, switchOnPmr, withdrawPmr } from "./pmr.js";
+import type { Pmr } from "./pmr.js";
 
 /** The memory that a controller has itself: its CMB and its PMR. */
 export class OwnMemory {
@@ -14,7 +15,10 @@ export class OwnMemory {
   readonly #capabilities: Capabilities;
   /** Undefined until asked for. */
   #cmb: Cmb | null | undefined;
-  #pmr: ControllerMemory | null | undefined;
+  #pmr: Pmr | null | undefined;
+  /** Where they answer; null while they do not. */
+  #cmbBase: number | null = null;
+  #pmrBase: number | null = null;
   #isWithdrawn = false;
 
   constructor(
@@ -39,23 +43,23 @@ export class OwnMemory {
   /** Lets the CMB be used at `base`: the IOVA at which its range is mapped. Errors: CMB_REFUSED. */
   enableCmb(base: number): void {
     const cmb = this.cmb();
-    if (!cmb)
-      throw controllerError(
-        this.#function.address,
-        "NO_PROVIDER",
-        "it has no controller memory buffer",
-      );
+    if (!cmb) throw this.#hasNo("controller memory buffer");
     const busAddress = (this.#function.bars[cmb.bar]?.address ?? 0) + cmb.offset;
     enableCmb(this.#registers, this.#capabilities, cmb, base, busAddress);
+    this.#cmbBase = base;
   }
 
   /** The CMB answers to no address any more, until enableCmb(). */
   withdrawCmb(): void {
-    if (this.#capabilities.hasCmbControl) this.#withdraw(withdrawCmb);
+    this.#cmbBase = null;
+    if (this.#capabilities.hasCmbControl) this.#withdraw(showCmb);
   }
 
-  /** Where the persistent memory region is; null if there is none. Errors: PMR_NOT_READY. */
-  async pmr(): Promise<ControllerMemory | null> {
+  /**
+   * Where the persistent memory region is; null if there is none.
+   * Errors: PMR_NOT_READY, PMR_FAILED.
+   */
+  async pmr(): Promise<Pmr | null> {
     if (this.#pmr === undefined)
       this.#pmr = this.#capabilities.hasPmr
         ? await revealPmr(this.#registers, this.#barSize)
@@ -63,20 +67,46 @@ export class OwnMemory {
     return this.#pmr;
   }
 
-  /** Lets the PMR be used at `base`. Errors: PMR_REFUSED. */
+  /** Lets the PMR, which pmr() has switched on, be used at `base`. Errors: PMR_REFUSED. */
   enablePmr(base: number): void {
-    enablePmr(this.#registers, base);
+    if (!this.#pmr) throw this.#hasNo("persistent memory region that is on");
+    enablePmr(this.#registers, this.#pmr.capabilities, base);
+    this.#pmrBase = base;
   }
 
   /** The PMR answers to no address any more, until enablePmr(). */
   withdrawPmr(): void {
+    this.#pmrBase = null;
     if (this.#capabilities.hasPmr) this.#withdraw(withdrawPmr);
   }
 
-  /** All of it answers to no address any more; a controller reset leaves it on (§7.3.2). */
+  /**
+   * When this returns, what was written to the PMR before is safe there. `readOne` reads anywhere in
+   * it. Errors: PMR_FAILED, if some of it is not; DEVICE_GONE.
+   */
+  pmrBarrier(readOne: () => void): void {
+    if (!this.#pmr) throw this.#hasNo("persistent memory region that is on");
+    pmrBarrier(this.#registers, this.#pmr.capabilities, readOne);
+  }
+
+  /**
+   * All of it answers to no address any more; a controller reset leaves it on (§7.3.2). What it had
+   * is remembered, for restore().
+   */
   hide(): void {
     if (this.#capabilities.hasCmbControl) hideCmb(this.#registers);
     if (this.#capabilities.hasPmr) disablePmr(this.#registers);
+  }
+
+  /**
+   * After a reset, and hide(): shown, switched on and answering again as before it, at the same
+   * addresses. What the CMB held is lost. Errors: those of enableCmb(), pmr() and enablePmr().
+   */
+  async restore(): Promise<void> {
+    if (this.#cmb && this.#capabilities.hasCmbControl) showCmb(this.#registers);
+    if (this.#cmbBase !== null) this.enableCmb(this.#cmbBase);
+    if (this.#pmr) await switchOnPmr(this.#registers, this.#pmr.capabilities);
+    if (this.#pmrBase !== null) this.enablePmr(this.#pmrBase);
   }
 
   /** Hides it for good. Errors: DEVICE_GONE. */
@@ -93,6 +123,10 @@ export class OwnMemory {
     } catch {
       // Whoever is gone answers to nothing.
     }
+  }
+
+  #hasNo(what: string): Error {
+    return controllerError(this.#function.address, "NO_PROVIDER", `it has no ${what}`);
   }
 
   readonly #barSize = (bar: number): number => this.#device.region(bar).size;

@@ -78,7 +78,15 @@ const devices: DeviceReport = {
       error: { code: "NOT_BOUND", message: "it belongs to nvme", hint: "bind it" },
     },
   ],
-  providers: [{ name: "0000:03:00.0/cmb", device: parseBdf("0000:03:00.0"), bytes: 2 ** 26 }],
+  providers: [
+    {
+      name: "0000:03:00.0/cmb",
+      device: parseBdf("0000:03:00.0"),
+      bytes: 2 ** 26,
+      abilities: ["RDS", "WDS"],
+      persistent: false,
+    },
+  ],
 };
 
 /** A reader of RFC 4180 that knows quotes, so that the writer is not checked by itself. */
@@ -147,7 +155,9 @@ describe("results as CSV", () => {
     );
     for (const row of rows) assert.equal(row.length, rows[0]!.length);
     assert.equal(rows[1]![rows[0]!.indexOf("model")], 'A "fast" one, new');
-    assert.equal(rows[3]!.at(-1), "NOT_BOUND");
+    const cell = (row: number, name: string) => rows[row]![rows[0]!.indexOf(name)];
+    assert.equal(cell(3, "error"), "NOT_BOUND");
+    assert.deepEqual([cell(4, "abilities"), cell(4, "persistent")], ["RDS WDS", "false"]);
   });
 });
 

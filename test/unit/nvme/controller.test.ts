@@ -226,8 +226,8 @@ describe("An NVMe controller", () => {
   it("has a memory buffer that its own and its peer's commands reach at the address it is given", async () => {
     const cmb = controller.memory.cmb()!;
     assert.deepEqual(
-      [cmb.bar, cmb.size, cmb.takesReadData, cmb.givesWriteData],
-      [2, 64 << 20, true, true],
+      [cmb.bar, cmb.size, cmb.abilities],
+      [2, 64 << 20, ["SQS", "CQS", "LISTS", "RDS", "WDS"]],
     );
     assert.equal(await controller.memory.pmr(), null);
     const other = await NvmeController.open(space, functions[1]!);

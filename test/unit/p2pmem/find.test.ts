@@ -16,6 +16,7 @@ interface Facts {
   largestFree: number;
   isPublished: boolean;
   isRevoked: boolean;
+  dataRefusal?: string;
 }
 
 function candidate(facts: Facts): Candidate {
@@ -25,6 +26,7 @@ function candidate(facts: Facts): Candidate {
     isPublished,
     revoked: isRevoked ? new P2pError("REVOKED", `${name} was revoked: a test`) : null,
     pool: { largestFree },
+    dataRefusal: facts.dataRefusal ?? null,
     pathTo: (client) => {
       const at = CLIENTS.indexOf(client);
       const mapType = facts.mapTypes[at]!;
@@ -66,6 +68,7 @@ describe("findProvider", () => {
       plain("full", 2, { largestFree: 4096 }),
       plain("hidden", 2, { isPublished: false }),
       plain("gone", 2, { isRevoked: true, isPublished: false }),
+      plain("queues", 2, { dataRefusal: "it is not for data" }),
     ];
     assert.throws(
       () => findProvider(all, [NVME0, NVME1], 8192),
@@ -77,7 +80,8 @@ describe("findProvider", () => {
           "nobody has 8 KiB of memory that 0000:03:00.0 and 0000:04:00.0 can reach: " +
             "far: 0000:04:00.0 is too far from far; " +
             "full: it has 4 KiB free in one piece, not 8 KiB; " +
-            "hidden: it is not published; gone: gone was revoked: a test",
+            "hidden: it is not published; gone: gone was revoked: a test; " +
+            "queues: it is not for data",
         );
         return true;
       },

@@ -17,6 +17,7 @@ describe("A part of a provider's memory", () => {
     assert.deepEqual(partOf(fn, cmb, { offset: MIB, length: 16 * MIB }), {
       ...{ kind: "cmb", bar: 2, offset: 9 * MIB, size: 16 * MIB },
       label: "cmb@1m+16m",
+      abilities: null,
     });
     assert.equal(partOf(fn, cmb, { offset: 63 * MIB }).label, "cmb@63m+1m");
     assert.equal(partOf(fn, cmb, { offset: 0, length: 4 * KIB }).label, "cmb@0+4k");

@@ -40,15 +40,20 @@ function setUp(acs = 0) {
   } as unknown as NativeDevice;
   const registry = new ProviderRegistry();
   /** `withdrawnWhile`: how much was mapped when the device was told to answer no more. */
-  const state: { lost: P2pError | null; withdrawnWhile: number[] } = {
+  const state: { lost: P2pError | null; withdrawnWhile: number[]; barriers: number } = {
     lost: null,
     withdrawnWhile: [],
+    barriers: 0,
   };
   const open = (): Provider => {
     const range = wholeRange("bar2", { bar: 2, offset: 0, size: PAGES * PAGE });
     const provider: Provider = new Provider(space, device, tree.get(CARD), range, {
       assertAlive: () => {
         if (state.lost) throw state.lost;
+      },
+      barrier: (readOne) => {
+        state.barriers++;
+        readOne();
       },
       withdraw: () => state.withdrawnWhile.push(platform.mapped.size),
       closed: () => registry.delete(provider),

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { NativeDevice } from "#lib/addon.js";
+import { P2pError } from "#lib/errors.js";
 import type { Cmb } from "#lib/nvme/memory/cmb.js";
 import type { NvmeController } from "#lib/nvme/controller.js";
-import { wholeRange } from "#lib/p2pmem/provider-range.js";
+import { dataRefusal, wholeRange } from "#lib/p2pmem/provider-range.js";
 import type { PciFunction } from "#lib/pci/function.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { chooseRange, providerRanges, reservedRanges } from "#lib/providers.js";
@@ -117,6 +118,51 @@ describe("A PMR, which keeps what it holds", () => {
     assert.throws(() => chooseRange(fn, [pmr], null, null), {
       ...{ code: "NO_PROVIDER", hint: new RegExp(`^it has a PMR, .* name it, ${fn.address}/pmr,`) },
     });
+  });
+});
+
+describe("A CMB that is not for all", () => {
+  const bar2 = wholeRange("bar2", { bar: 2, offset: 0, size: MIB });
+  const cmbWith = (...abilities: string[]) =>
+    wholeRange("cmb", { bar: 2, offset: 0, size: MIB }, abilities);
+
+  it("is for data only with RDS and WDS; other memory always is", () => {
+    assert.equal(dataRefusal(bar2), null);
+    assert.equal(dataRefusal(cmbWith("RDS", "WDS")), null);
+    assert.match(dataRefusal(cmbWith("SQS", "RDS"))!, /without WDS \(CMBSZ\)$/);
+    assert.match(dataRefusal(cmbWith("SQS", "WDS"))!, /without RDS \(CMBSZ\)$/);
+    assert.match(dataRefusal(cmbWith("SQS"))!, /without RDS and WDS/);
+    assert.match(dataRefusal({ ...cmbWith("RDS"), kind: "pmr" })!, /without WDS \(PMRCAP\)$/);
+  });
+
+  it("is what its name says, and what just the device's name says only if it is for data", () => {
+    const fn = fpga();
+    const queues = cmbWith("SQS", "LISTS");
+    assert.equal(chooseRange(fn, [queues, bar2], "cmb", null), queues);
+    assert.equal(chooseRange(fn, [queues, bar2], null, null), bar2);
+    assert.throws(() => chooseRange(fn, [queues], null, null), {
+      code: "NO_PROVIDER",
+      hint: "it has cmb, but it is not for data: its controller offers it without RDS and WDS (CMBSZ)",
+    });
+  });
+});
+
+describe("A PMR that does not work", () => {
+  const failed = (code: string) =>
+    ({
+      memory: { cmb: () => null, pmr: () => Promise.reject(new P2pError(code, "a test")) },
+    }) as unknown as NvmeController;
+
+  it("keeps the device's other memory from nobody, and is what went wrong for who names it", async () => {
+    for (const code of ["PMR_NOT_READY", "PMR_FAILED"]) {
+      const ranges = await providerRanges(fpga(), failed(code));
+      assert.deepEqual(
+        ranges.map(({ label }) => label),
+        ["bar4", "bar2"],
+      );
+      await assert.rejects(providerRanges(fpga(), failed(code), "pmr"), { code });
+    }
+    await assert.rejects(providerRanges(fpga(), failed("DEVICE_GONE")), { code: "DEVICE_GONE" });
   });
 });
 

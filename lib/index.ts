@@ -3,6 +3,7 @@
  * machine. Begin with {@link Session.open} and {@link copy}; the rest are the parts they are made of.
  */
 export { Session } from "./session.js";
+export type { SessionOptions } from "./session.js";
 export type { PlatformOptions } from "./choose-platform.js";
 
 export { copy } from "./copy/by-name.js";
@@ -25,6 +26,7 @@ export type { NativeDmaFault as DmaFault } from "./addon.js";
 export type { Verification } from "./copy/verify.js";
 
 export { NvmeController } from "./nvme/controller.js";
+export type { RecoveryOutcome } from "./nvme/recovery.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
 export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";

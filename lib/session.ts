@@ -12,6 +12,7 @@ import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.j
 import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
+import { onDeviceError } from "./pci/device-error.js";
 import type { PciFunction } from "./pci/function.js";
 import { PCI_CLASS_REVISION, PCI_NO_ANSWER } from "./pci/spec.js";
 import type { PciTree } from "./pci/tree.js";
@@ -27,6 +28,11 @@ import {
 import { remember } from "./remember.js";
 import type { KnownAddress } from "./sgl/dma-client.js";
 import { tryAllInTurn } from "./try-all.js";
+
+export interface SessionOptions extends PlatformOptions {
+  /** How long an NVMe command may take, seconds; what happens then says NvmeController.recover(). Default: 30. */
+  timeout?: number;
+}
 
 /**
  * One job: a machine, one address space for all devices of the job, and what was opened of them. A
@@ -49,20 +55,30 @@ export class Session implements AsyncDisposable {
   readonly #idleReactors: Reactor[] = [];
   readonly #operations = new Set<Promise<unknown>>();
   readonly #retired: (() => void)[] = [];
+  /** Devices that the kernel asked for, until they are closed. */
+  readonly #returning = new Map<Bdf, Promise<void>>();
   readonly #closing = new AbortController();
+  readonly #timeout: number | undefined;
   #closed: Promise<void> | undefined;
 
   /**
    * Chooses the machine and reads its PCI tree; no device is touched.
    * Errors: UNKNOWN_DEVICE, BAD_ENDPOINT, BAD_ARGUMENT, BAD_MACHINE_FILE, ADDON_MISSING.
    */
-  static open(options: PlatformOptions = {}): Promise<Session> {
+  static open(options: SessionOptions = {}): Promise<Session> {
     return new Promise((resolve) => {
-      resolve(new Session(choosePlatform(options)));
+      const { timeout } = options;
+      if (timeout !== undefined && !(timeout > 0 && Number.isFinite(timeout)))
+        throw new P2pError("BAD_ARGUMENT", "the timeout must be a number of seconds above 0");
+      resolve(new Session(choosePlatform(options), timeout));
     });
   }
 
-  private constructor({ platform, pci, reason }: ChosenPlatform) {
+  private constructor(
+    { platform, pci, reason }: ChosenPlatform,
+    timeout: SessionOptions["timeout"],
+  ) {
+    this.#timeout = timeout;
     this.platform = platform;
     this.description = `${platform.description}, ${reason}`;
     this.pci = pci;
@@ -91,13 +107,18 @@ export class Session implements AsyncDisposable {
       });
     const options = {
       allowWrite: this.platform.kind === "loopback",
-      onLost: (error: P2pError) => {
+      ...(this.#timeout === undefined ? {} : { timeout: 1000 * this.#timeout }),
+      onInterrupted: (error: P2pError) => {
         this.#registry.revokeDevice(fn.address, error);
       },
     };
-    return remember(this.#controllers, fn.address, () =>
-      NvmeController.open(this.addressSpace, fn, options),
-    );
+    return remember(this.#controllers, fn.address, async () => {
+      const controller = await NvmeController.open(this.addressSpace, fn, options);
+      controller.device.onRequest(() => {
+        this.#giveBack(fn.address, controller);
+      });
+      return controller;
+    });
   }
 
   /**
@@ -250,7 +271,46 @@ export class Session implements AsyncDisposable {
     if (known !== undefined) return known;
     const device = this.addressSpace.openDevice(address);
     this.#devices.set(address, device);
+    device.onRequest(() => {
+      this.#giveBack(address, null);
+    });
+    onDeviceError(device, (error) => {
+      this.#registry.revokeDevice(address, error);
+    });
     return device;
+  }
+
+  /**
+   * The kernel wants a device (unbind, hot-unplug), and waits until it is closed: what runs on it
+   * ends, what it provides is revoked, and once its holders have let go it is closed. All others
+   * stay. The kernel asks again and again; once is enough.
+   */
+  #giveBack(address: Bdf, controller: NvmeController | null): void {
+    if (this.#returning.has(address)) return;
+    const error = new P2pError("DEVICE_REQUESTED", `the kernel wants ${address} back`, {
+      device: address,
+      hint: "it is being unbound or unplugged; what ran on it has ended",
+    });
+    const returning = tryAllInTurn([
+      () => {
+        controller?.abandon(error);
+        this.#registry.revokeDevice(address, error);
+      },
+      () => controller?.stop(),
+      ...[...this.#registry]
+        .filter(({ fn }) => fn.address === address)
+        .map((provider) => () => provider.revoke(error)),
+      () => {
+        this.#controllers.delete(address);
+        this.#devices.delete(address);
+      },
+      () => (controller ? controller.close() : this.#addressSpace?.closeDevice(address)),
+    ]).finally(() => {
+      this.#returning.delete(address);
+    });
+    this.#returning.set(address, returning);
+    // What goes wrong shows in the kernel, which goes on waiting, and when the session is closed.
+    returning.catch(() => undefined);
   }
 
   async #close(): Promise<void> {
@@ -266,6 +326,7 @@ export class Session implements AsyncDisposable {
         provider.release();
       }),
       ...this.#retired,
+      ...[...this.#returning.values()].map((returning) => () => returning),
       ...controllers.map((controller) => () => controller.close()),
       ...[...this.#devices.keys()].map((address) => () => {
         this.#addressSpace?.closeDevice(address);

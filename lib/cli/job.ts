@@ -38,6 +38,7 @@ export async function runJob<T>(
       devices,
       looksOnly: options.looksOnly ?? false,
       ...(options.machine === undefined ? {} : { machine: options.machine }),
+      ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     });
     let result: T;
     try {

@@ -13,6 +13,8 @@ export interface GlobalOptions {
   outputFormat: OutputFormat;
   output?: string;
   allowWrite?: boolean;
+  /** Seconds. */
+  timeout?: number;
 }
 
 export function addGlobalOptions(program: Command): void {
@@ -41,7 +43,14 @@ export function addGlobalOptions(program: Command): void {
         parseFileName,
       ),
     )
-    .option("--allow-write", "write to named namespaces of real devices");
+    .option("--allow-write", "write to named namespaces of real devices")
+    .addOption(
+      valueOption(
+        "--timeout <seconds>",
+        "how long a command of an NVMe controller may take (default: 30)",
+        parseSeconds,
+      ),
+    );
 }
 
 /** An option with a value, whose failures name it. */

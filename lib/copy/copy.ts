@@ -117,8 +117,8 @@ async function supervise(
       control.stop();
     }
     try {
-      ranges.source.controller.assertAlive();
-      ranges.destination.controller.assertAlive();
+      ranges.source.controller.assertAlive(job.read.queue.qid);
+      ranges.destination.controller.assertAlive(job.write.queue.qid);
     } catch (error) {
       lost ??= error as Error;
       control.giveUp();

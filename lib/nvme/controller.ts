@@ -2,36 +2,41 @@ import type { NativeDevice } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
+import { onDeviceError } from "../pci/device-error.js";
 import type { PciFunction } from "../pci/function.js";
 import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import { AdminQueue } from "./queues/admin-queue.js";
-import { AsyncQueue } from "./queues/async-queue.js";
-import { AdminCommands } from "./admin/admin-commands.js";
+import type { AdminCommands } from "./admin/admin-commands.js";
 import type { ControllerIdentity } from "./admin/identify.js";
-import { IoQueue } from "./queues/io-queue.js";
-import { controllerError, Lifecycle } from "./lifecycle.js";
-import { NvmeNamespace } from "./namespace.js";
+import { deviceChanged, Hardware } from "./hardware.js";
+import { controllerError } from "./lifecycle.js";
 import { OwnMemory } from "./memory/own-memory.js";
+import { NvmeNamespace } from "./namespace.js";
+import { AsyncQueue } from "./queues/async-queue.js";
+import { IoQueue } from "./queues/io-queue.js";
 import { openQueuePair, type QueuePairHandle } from "./queues/queue-pair.js";
-import { QueueSet, type QueuePairOptions } from "./queues/queue-set.js";
-import { Capabilities, Registers } from "./registers.js";
+import type { QueuePairOptions } from "./queues/queue-set.js";
+import { Recovery, type RecoveryOutcome } from "./recovery.js";
 import { PAGE } from "./spec.js";
 
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
   allowWrite?: boolean;
-  /** Told once, when nothing will complete any more: DEVICE_GONE, CONTROLLER_RESET, CONTROLLER_FATAL. */
-  onLost?: (error: P2pError) => void;
+  /** How long a command may take, milliseconds. Default: 30 s. */
+  timeout?: number;
+  /**
+   * Told when all that is in flight ends, and what the controller lends is not to be relied on any
+   * more: DEVICE_GONE, DEVICE_ERROR, CONTROLLER_FATAL; CONTROLLER_RESET, after which it may go on.
+   */
+  onInterrupted?: (error: P2pError) => void;
 }
 
-const ADMIN_DEPTH = 32;
 /** Depth of the queue behind NvmeNamespace.read() and its like. */
 const IO_DEPTH = 64;
 /** Where the controller sets no limit to a transfer, the driver's lists do. Bytes. */
 const MAX_TRANSFER = 4 << 20;
-/** A command that takes longer than this is not coming back, milliseconds. */
-const COMMAND_TIMEOUT = 30_000;
+/** How long a command may take, milliseconds: as Linux has it (nvme_core.io_timeout). */
+export const COMMAND_TIMEOUT = 30_000;
 
 /** An NVMe controller that this process drives (NVMe 1.4). `Address`: see ForDevice. */
 export class NvmeController<Address extends string = string> implements DmaClient<Address> {
@@ -41,18 +46,12 @@ export class NvmeController<Address extends string = string> implements DmaClien
   readonly dmaLimits: DmaLimits = {};
   /** Its CMB and its PMR. */
   readonly memory: OwnMemory;
+  /** How long a command may take, milliseconds. */
+  readonly timeout: number;
   readonly #space: AddressSpace;
-  readonly #device: NativeDevice;
-  readonly #registers: Registers;
-  readonly #capabilities: Capabilities;
-  readonly #lifecycle: Lifecycle;
+  readonly #hardware: Hardware;
+  readonly #recovery: Recovery;
   readonly #allowWrite: boolean;
-  /** Null once told. */
-  #onLost: ((error: P2pError) => void) | null;
-  readonly #queues: QueueSet;
-  #admin!: AdminCommands;
-  #adminQueue: AsyncQueue | null = null;
-  #identity!: ControllerIdentity;
   #namespaces: readonly NvmeNamespace<Address>[] = [];
   #ioQueue: Promise<IoQueue> | null = null;
   /** The same, once it is there. */
@@ -92,24 +91,25 @@ export class NvmeController<Address extends string = string> implements DmaClien
     space: AddressSpace,
     fn: PciFunction,
     device: NativeDevice,
-    { allowWrite = false, onLost }: NvmeControllerOptions,
+    options: NvmeControllerOptions,
   ) {
+    const { allowWrite = false, timeout = COMMAND_TIMEOUT, onInterrupted } = options;
     this.address = fn.address;
+    this.timeout = timeout;
     this.#space = space;
-    this.#device = device;
     this.#allowWrite = allowWrite;
-    this.#onLost = onLost ?? null;
-    const bar0 = device.region(0);
-    this.#registers = new Registers(bar0, fn.address);
-    this.#capabilities = Capabilities.read(this.#registers);
-    this.#lifecycle = new Lifecycle(this.#registers, this.#capabilities);
-    this.memory = new OwnMemory(fn, device, this.#registers, this.#capabilities);
-    this.#assertSupported();
-    this.#queues = new QueueSet(space, fn.address, this.#capabilities, bar0);
+    this.#hardware = new Hardware(space, fn, device);
+    const { registers, capabilities } = this.#hardware;
+    this.memory = new OwnMemory(fn, device, registers, capabilities);
+    this.#recovery = new Recovery(this.#hardware, {
+      timeout,
+      startAgain: () => this.#startAgain(),
+      onInterrupted: (error) => onInterrupted?.(error),
+    });
   }
 
   get identity(): ControllerIdentity {
-    return this.#identity;
+    return this.#hardware.identity;
   }
 
   /** The active ones, by ascending id. */
@@ -119,12 +119,12 @@ export class NvmeController<Address extends string = string> implements DmaClien
 
   /** Most bytes that one command may move: MDTS, or the driver's limit. */
   get maxTransfer(): number {
-    return Math.min(this.#identity.maxTransfer, MAX_TRANSFER);
+    return Math.min(this.identity.maxTransfer, MAX_TRANSFER);
   }
 
   /** Most entries of a queue, a power of two. */
   get maxQueueDepth(): number {
-    return this.#queues.maxDepth;
+    return this.#hardware.queues.maxDepth;
   }
 
   /**
@@ -133,37 +133,88 @@ export class NvmeController<Address extends string = string> implements DmaClien
    */
   createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
     this.#assertOpen();
-    return this.#queues.create(options, this.#admin);
+    return this.#hardware.queues.create(options, this.admin);
   }
 
   /** Bytes of the submission queue that createQueuePair() makes for this depth. */
   submissionQueueBytes(depth: number): number {
-    return this.#queues.submissionBytes(depth);
-  }
-
-  /** Deletes the queues; what was in flight is lost. Errors: NVME_STATUS, CLOSED. */
-  async deleteQueuePair(qid: number): Promise<void> {
-    this.#assertOpen();
-    await this.#queues.delete(qid, this.#admin);
+    return this.#hardware.queues.submissionBytes(depth);
   }
 
   /**
-   * Throws where nothing that was submitted will complete any more.
-   * Errors: DEVICE_GONE, CONTROLLER_FATAL, CONTROLLER_RESET.
+   * Deletes the queues and frees their memory; what was in flight there is lost. Of a queue pair that
+   * the controller knows no more, see assertAlive(), only the memory is there to free, and so it is
+   * while the controller is closed. Errors: NVME_STATUS and others of admin commands.
    */
-  assertAlive(): void {
-    try {
-      this.#lifecycle.assertRunning();
-    } catch (error) {
-      this.#onLost?.(error as P2pError);
-      this.#onLost = null;
-      throw error;
-    }
+  async deleteQueuePair(qid: number): Promise<void> {
+    const { queues } = this.#hardware;
+    if (this.#stopping) await this.#stopping;
+    else if (!queues.lossOf(qid))
+      try {
+        await queues.delete(qid, this.admin);
+      } catch (error) {
+        // It may have taken a reset to get rid of it.
+        if (!queues.lossOf(qid)) throw error;
+      }
+    queues.free(qid);
+  }
+
+  /**
+   * Creates a queue pair again that a reset or its deletion ended, see assertAlive(): with the same
+   * identifier and the same, zeroed memory. Nobody may drive it meanwhile, and QueuePairs on it must
+   * be opened anew, or reset(). Errors: NO_QUEUE, CLOSED, those of admin commands.
+   */
+  async recreateQueuePair(qid: number): Promise<void> {
+    this.#assertOpen();
+    if (this.#hardware.queues.lossOf(qid)) await this.#hardware.queues.recreate(qid, this.admin);
+  }
+
+  /**
+   * Throws where nothing completes any more that was submitted to a queue pair (without one: to any
+   * queue). Of a queue pair that goes on until deleteQueuePair() or recreateQueuePair(), even if the
+   * controller works again. Errors: DEVICE_GONE, DEVICE_ERROR, DEVICE_REQUESTED, CONTROLLER_FATAL,
+   * CONTROLLER_RESET; ABORTED, where the queue pair was deleted.
+   */
+  assertAlive(qid?: number): void {
+    this.#recovery.assertAlive(qid);
+  }
+
+  /**
+   * Ends a command that does not complete, whatever that takes: Abort, deletion of its queue, a
+   * reset. Resolves when the controller reaches the command's memory no more. `aborted`: it completes
+   * by itself on its queue, as all others do. `queue-deleted` and `reset`: nothing of that queue
+   * completes any more, see assertAlive(); what the controller had completed before is in its
+   * completion queue. If an aborted command does not complete, call it again: Abort is not.
+   *
+   * `commandId`: -1 where the queue as a whole is not to be trusted. `isOver`: asked meanwhile
+   * whether the command has completed after all.
+   *
+   * Errors: why the controller is lost, and cut off from memory: DEVICE_GONE and others.
+   */
+  recover(qid: number, commandId: number, isOver?: () => boolean): Promise<RecoveryOutcome> {
+    return this.#recovery.recover(qid, commandId, isOver);
+  }
+
+  /**
+   * Resets the controller and starts it again, also after it was lost, once the device is back. All
+   * that is in flight fails with CONTROLLER_RESET. Namespaces can be used again at once; other
+   * queue pairs when their owners ask for that: recreateQueuePair(). Memory that it lent answers
+   * again at its old addresses, but what that held is not to be relied on.
+   * Errors: as of open(); DEVICE_CHANGED, if it is not the same controller any more; CLOSED.
+   */
+  reset(): Promise<void> {
+    this.#assertOpen();
+    return this.#recovery.reset();
+  }
+
+  /** Takes it out of use until reset(): all that is in flight fails with `error`. Idempotent. */
+  abandon(error: P2pError): void {
+    this.#recovery.lose(error);
   }
 
   /** Identify and the like. */
   get admin(): AdminCommands {
-    return this.#admin;
+    return this.#hardware.admin;
   }
 
   /** The queue behind NvmeNamespace.read() and its like, made when first needed. */
@@ -177,7 +228,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
 
   /** The PCI function underneath, for mapping its BARs. */
   get device(): NativeDevice {
-    return this.#device;
+    return this.#hardware.device;
   }
 
   /**
@@ -200,23 +251,34 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   async #start(): Promise<void> {
-    await this.#disable();
     // What a driver before us lent must answer to none of the addresses that we use.
-    this.memory.hide();
-    this.#device.setBusMaster(true);
-    const { handle, submission, completion } = this.#queues.allocate(0, { depth: ADMIN_DEPTH });
-    await this.#lifecycle.enable({ depth: handle.depth, submission, completion });
-    this.#adminQueue = this.#openAsync(handle);
-    this.#admin = new AdminCommands(new AdminQueue(this.#adminQueue, this.address), this.#space);
-    this.#identity = await this.#admin.identifyController(this.#capabilities.minPageSize);
-    this.#queues.grant(await this.#admin.setNumberOfQueues(this.#queues.wanted));
-    if (this.#identity.hasShadowDoorbells) await this.#queues.useShadowDoorbells(this.#admin);
-    const namespaces = [];
-    for (const nsid of await this.#admin.activeNamespaces()) {
-      const identity = await this.#admin.identifyNamespace(nsid);
-      namespaces.push(new NvmeNamespace(this, nsid, identity, this.#allowWrite));
+    const prepare = (): void => {
+      this.memory.hide();
+    };
+    await this.#recovery.open(prepare, async () => {
+      await this.#hardware.configure();
+      const namespaces = [];
+      for (const nsid of await this.admin.activeNamespaces()) {
+        const identity = await this.admin.identifyNamespace(nsid);
+        namespaces.push(new NvmeNamespace(this, nsid, identity, this.#allowWrite));
+      }
+      this.#namespaces = namespaces;
+    });
+    onDeviceError(this.device, (error) => {
+      this.abandon(error);
+    });
+  }
+
+  /** After a reset. Whoever goes on must find the blocks that it knows. */
+  async #startAgain(): Promise<void> {
+    await this.#hardware.configure();
+    for (const namespace of this.#namespaces) {
+      const { nsid, blocks, blockSize, metadataSize } = namespace;
+      const now = await this.admin.identifyNamespace(nsid);
+      if (now.blocks < blocks || now.blockSize !== blockSize || now.metadataSize !== metadataSize)
+        throw deviceChanged(this.address, `its namespace ${nsid} is smaller or of another format`);
     }
-    this.#namespaces = namespaces;
+    await this.memory.restore();
   }
 
   async #makeIoQueue(): Promise<IoQueue> {
@@ -224,7 +286,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
     const lists = this.#space.allocate(Math.max(bytes, PAGE));
     try {
       const handle = await this.createQueuePair({ depth: IO_DEPTH });
-      const queue = this.#openAsync(handle);
+      const queue = new AsyncQueue(openQueuePair(handle), this.timeout, this.#recovery);
+      this.#recovery.adopt(handle.qid, queue);
       return (this.#openIoQueue = new IoQueue(queue, this.address, this.maxTransfer, lists));
     } catch (error) {
       lists.close();
@@ -232,54 +295,28 @@ export class NvmeController<Address extends string = string> implements DmaClien
     }
   }
 
-  #openAsync(handle: QueuePairHandle): AsyncQueue {
-    return new AsyncQueue(openQueuePair(handle), COMMAND_TIMEOUT, {
-      check: () => {
-        this.assertAlive();
-      },
-      giveUp: (error) => {
-        this.#giveUp(error);
-      },
-    });
-  }
-
-  /**
-   * A queue is lost. Whoever is told may free the memory that its commands used, so before that the
-   * controller is cut off from memory, and with it every queue it has.
-   */
-  #giveUp(error: Error): void {
-    try {
-      this.#device.setBusMaster(false);
-    } catch {
-      // It is gone, and reaches nothing.
-    }
-    this.#openIoQueue?.fail(error);
-    this.#adminQueue?.fail(error);
-  }
-
   async #stop(): Promise<void> {
-    await this.#ioQueue?.catch(() => null);
-    for (const qid of this.#queues.ioQueues)
-      await this.#queues.delete(qid, this.#admin).catch(() => null);
+    const closed = this.#error("CLOSED", "it was closed");
+    await this.#recovery.close(closed);
     await tryAllInTurn([
       () => {
         this.memory.close();
       },
-      () => this.#lifecycle.shutDown(),
-      () => this.#disable(),
+      () => this.#hardware.shutDown(),
+      () => this.#hardware.disable(),
     ]).catch(() => {
       // It is gone or does not obey: bus mastering goes off below.
     });
-    this.#giveUp(this.#error("CLOSED", "it was closed"));
+    this.#recovery.end(closed);
+    await this.#ioQueue?.catch(() => null);
   }
 
   async #close(): Promise<void> {
     await this.stop();
     tryAll([
       () => this.#openIoQueue?.close(),
-      () => this.#adminQueue?.queue.close(),
       () => {
-        this.#queues.close();
+        this.#hardware.close();
       },
       () => {
         this.#space.closeDevice(this.address);
@@ -287,29 +324,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
     ]);
   }
 
-  /** Errors: NOT_READY, where not even a reset of the device helps. */
-  async #disable(): Promise<void> {
-    try {
-      await this.#lifecycle.disable();
-    } catch (error) {
-      if (!this.#device.resettable) throw error;
-      this.#device.reset();
-      await this.#lifecycle.disable();
-    }
-  }
-
   #assertOpen(): void {
     if (this.#stopping) throw this.#error("CLOSED", "it was closed");
-  }
-
-  #assertSupported(): void {
-    if (!this.#capabilities.hasNvmCommandSet)
-      throw this.#error("UNSUPPORTED", "it has no NVM command set (CAP.CSS)");
-    if (this.#capabilities.minPageSize > PAGE)
-      throw this.#error(
-        "UNSUPPORTED",
-        `its smallest page has ${this.#capabilities.minPageSize} bytes, not 4096 (CAP.MPSMIN)`,
-      );
   }
 
   #error(code: string, why: string): P2pError {

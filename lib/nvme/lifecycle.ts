@@ -5,8 +5,17 @@ import type { Bdf } from "../pci/bdf.js";
 import type { Capabilities, Registers } from "./registers.js";
 import { CC, CQE_SHIFT, CSTS, Register, SQE_SHIFT } from "./spec.js";
 
-/** §7.6.2 leaves open how long a shutdown takes, milliseconds; Linux waits 5 s by default as well. */
-const SHUTDOWN_TIMEOUT = 5_000;
+/**
+ * Bounds for the wait for a shutdown, milliseconds: of controllers that do not say how long theirs
+ * takes (RTD3E, §5.15.2.2), or say too much. Linux has the same (nvme_init_identify()).
+ */
+const SHUTDOWN_TIMEOUT = { least: 5_000, most: 60_000 };
+
+/**
+ * For so long registers may read all ones while a controller is being reset, milliseconds: what PCI
+ * Express gives a device to come back after a reset (base specification §6.6.1).
+ */
+const RETURN_TIMEOUT = 1_000;
 
 /** An error of the controller at `device`. */
 export function controllerError(device: Bdf, code: string, why: string, hint?: string): P2pError {
@@ -58,12 +67,16 @@ export class Lifecycle {
     await this.#waitReady(false);
   }
 
-  /** Shutdown notification, §7.6.2: the controller makes safe what it has cached. */
-  async shutDown(): Promise<void> {
+  /**
+   * Shutdown notification, §7.6.2: the controller makes safe what it has cached. `entryTime`: how
+   * long it says that takes (RTD3E), milliseconds; 0 where it does not.
+   */
+  async shutDown(entryTime: number): Promise<void> {
     const cc = this.#registers.read(Register.CC);
-    if ((cc & CC.EN) === 0) return;
+    if ((cc & CC.EN) === 0 || (this.#registers.read(Register.CSTS) & CSTS.CFS) !== 0) return;
     this.#registers.write(Register.CC, (cc & ~CC.SHN_MASK) | CC.SHN_NORMAL);
-    const deadline = performance.now() + SHUTDOWN_TIMEOUT;
+    const { least, most } = SHUTDOWN_TIMEOUT;
+    const deadline = performance.now() + Math.min(Math.max(entryTime, least), most);
     while (
       (this.#registers.read(Register.CSTS) & CSTS.SHST_MASK) !== CSTS.SHST_COMPLETE &&
       performance.now() < deadline
@@ -82,8 +95,15 @@ export class Lifecycle {
       throw this.#error(
         "CONTROLLER_RESET",
         "it was reset, and its queues are gone",
-        "open it again",
+        "reset it by its driver: controller.reset(), or open it again",
       );
+  }
+
+  /** Waits until registers answer, for as long as a reset may keep them silent. Errors: DEVICE_GONE. */
+  async waitPresent(): Promise<void> {
+    const deadline = performance.now() + RETURN_TIMEOUT;
+    while (!this.#registers.isThere && performance.now() < deadline) await delay(1);
+    this.#registers.read(Register.CSTS);
   }
 
   async #waitReady(ready: boolean): Promise<void> {
@@ -91,6 +111,7 @@ export class Lifecycle {
     const { readyTimeout } = this.#capabilities;
     const deadline = performance.now() + readyTimeout;
     for (;;) {
+      await this.waitPresent();
       const csts = this.#registers.read(Register.CSTS);
       if (ready && (csts & CSTS.CFS) !== 0) throw this.#fatal();
       if ((csts & CSTS.RDY) === wanted) return;

@@ -33,6 +33,11 @@ export class Registers {
     return value;
   }
 
+  /** Whether somebody answers at all. */
+  get isThere(): boolean {
+    return this.#bar0.read32(Register.CSTS) !== ALL_ONES;
+  }
+
   write(offset: number, value: number): void {
     this.#bar0.write32(offset, value >>> 0);
   }

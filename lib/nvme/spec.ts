@@ -93,6 +93,7 @@ export const AdminOpcode = {
   DELETE_IO_CQ: 0x04,
   CREATE_IO_CQ: 0x05,
   IDENTIFY: 0x06,
+  ABORT: 0x08,
   SET_FEATURES: 0x09,
   DOORBELL_BUFFER_CONFIG: 0x7c,
 } as const;
@@ -129,7 +130,9 @@ export const IdentifyController = {
   FR_BYTES: 8,
   MDTS: 77,
   CNTLID: 78,
+  RTD3E: 88,
   OACS: 256,
+  ACL: 258,
   SQES: 512,
   CQES: 513,
   NN: 516,

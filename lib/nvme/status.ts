@@ -7,6 +7,8 @@ const GENERIC = 0;
 const COMMAND_SPECIFIC = 1;
 const MEDIA = 2;
 const DATA_TRANSFER_ERROR = 0x04;
+const ABORT_REQUESTED = 0x07;
+const ABORTED_SQ_DELETION = 0x08;
 const COMPARE_FAILURE = 0x85;
 
 /** Names as the figures 126 to 128 have them, by status code type and status code. */
@@ -19,8 +21,8 @@ const NAMES: Readonly<Record<number, Readonly<Record<number, string>>>> = {
     [DATA_TRANSFER_ERROR]: "Data Transfer Error",
     0x05: "Commands Aborted due to Power Loss Notification",
     0x06: "Internal Error",
-    0x07: "Command Abort Requested",
-    0x08: "Command Aborted due to SQ Deletion",
+    [ABORT_REQUESTED]: "Command Abort Requested",
+    [ABORTED_SQ_DELETION]: "Command Aborted due to SQ Deletion",
     0x09: "Command Aborted due to Failed Fused Command",
     0x0a: "Command Aborted due to Missing Fused Command",
     0x0b: "Invalid Namespace or Format",
@@ -101,6 +103,15 @@ export function statusName(status: number): string {
   if (known !== undefined) return known;
   const kind = statusCodeType === 7 ? "vendor specific status" : "unknown status";
   return `${kind} (type ${statusCodeType}, code 0x${statusCode.toString(16)})`;
+}
+
+/** Whether a command ended since the host asked for that: by Abort, or by deleting its queue. */
+export function isAbortStatus(status: number): boolean {
+  const { statusCodeType, statusCode } = decodeStatus(status);
+  return (
+    statusCodeType === GENERIC &&
+    (statusCode === ABORT_REQUESTED || statusCode === ABORTED_SQ_DELETION)
+  );
 }
 
 /** Whether the controller could not reach the memory of a command, in contrast to its medium. */

@@ -13,12 +13,16 @@ import { ProofMemory } from "./memory.js";
 /** How long the kernel's log is given to tell of a fault that must have been, milliseconds. */
 const LOG_LAG_MS = 100;
 
-/** After these a controller completes nothing more. */
+/** After these a controller completes nothing more, or has to be looked at first. */
 const LOSS_CODES = new Set([
+  "ABORTED",
   "BAD_COMPLETION",
   "CONTROLLER_FATAL",
   "CONTROLLER_RESET",
+  "DEVICE_CHANGED",
+  "DEVICE_ERROR",
   "DEVICE_GONE",
+  "DEVICE_REQUESTED",
   "TIMEOUT",
 ]);
 

@@ -13,6 +13,10 @@ export interface ControllerIdentity {
   submissionEntry: { required: number; max: number };
   completionEntry: { required: number; max: number };
   namespaceCount: number;
+  /** ACL: Abort commands that may be outstanding. */
+  abortLimit: number;
+  /** RTD3E: how long a shutdown may take, milliseconds; 0 where the controller does not say. */
+  shutdownTime: number;
   hasCompare: boolean;
   /** It takes shadow doorbells. */
   hasShadowDoorbells: boolean;
@@ -45,6 +49,8 @@ export function decodeController(data: DataView, minPageSize = PAGE): Controller
     submissionEntry: entrySize(data.getUint8(at.SQES)),
     completionEntry: entrySize(data.getUint8(at.CQES)),
     namespaceCount: data.getUint32(at.NN, true),
+    abortLimit: data.getUint8(at.ACL) + 1,
+    shutdownTime: data.getUint32(at.RTD3E, true) / 1000, // from microseconds
     hasShadowDoorbells: (data.getUint16(at.OACS, true) & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
     hasCompare: (data.getUint16(at.ONCS, true) & ONCS.COMPARE) !== 0,
     hasVolatileWriteCache: (data.getUint8(at.VWC) & 1) !== 0,

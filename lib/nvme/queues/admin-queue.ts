@@ -36,10 +36,12 @@ export class AdminQueue {
   execute(command: AdminCommand): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#queue.assertUsable();
+      const what = `admin command ${nameOf(command)}`;
       const slot = this.#queue.claim({
+        what,
         completed: (status, result) => {
           if (status === 0) resolve(result);
-          else reject(statusError(status, `admin command ${nameOf(command)}`, this.#device));
+          else reject(statusError(status, what, this.#device));
         },
         failed: reject,
       });

@@ -1,24 +1,32 @@
 import { P2pError } from "../../errors.js";
+import { isAbortStatus } from "../status.js";
 import type { QueuePair } from "./queue-pair.js";
 
 /** Told exactly once how a command ended. */
 export interface Waiter {
+  /** Which command it is, for messages: `Read of blocks 0 to 7 of namespace 1`. */
+  readonly what: string;
   /** The command completed; `result` is dword 0 of its completion. */
   completed(status: number, result: number, slot: number): void;
-  /** The command will not complete any more. */
+  /** The command has ended without a result, and the controller reaches its memory no more. */
   failed(error: Error): void;
 }
 
 /** What a queue asks of its controller. */
 export interface QueueOwner {
-  /** Throws where the controller is gone or has failed. */
-  check(): void;
-  /** Nothing will complete any more: must see to it that fail() is called once that is safe. */
-  giveUp(error: Error): void;
+  /** False where the controller works no more: then it has failed the queue. */
+  check(): boolean;
+  /**
+   * A command is out for longer than it may be. `isOver` says whether it still is. Must see to it
+   * that it ends: by its completion, by end() or by fail().
+   */
+  overdue(queue: AsyncQueue, commandId: number, isOver: () => boolean): void;
+  /** The queue has a `fault`. Must see to it that end() or fail() is called once that is safe. */
+  distrust(queue: AsyncQueue, fault: P2pError): void;
 }
 
-/** How often a queue that waits asks whether the controller is still there, milliseconds. */
-const HEALTH_INTERVAL = 100;
+/** How often a queue that waits looks at its controller and at the age of its commands, milliseconds. */
+const LOOK_INTERVAL = 100;
 
 /**
  * A queue pair for code that awaits: one poll loop, which takes a turn of the event loop at a time
@@ -30,24 +38,31 @@ export class AsyncQueue {
   readonly #timeout: number;
   /** By slot, which is the cookie of its command. */
   readonly #waiters: (Waiter | null)[];
+  /** By slot: when its command will have taken too long. */
+  readonly #due: Float64Array;
+  /** Slots whose commands have taken too long. */
+  readonly #overdue = new Set<number>();
   readonly #freeSlots: number[];
   #broken: Error | null = null;
+  #suspended: Error | null = null;
+  #onChange: (() => void) | null = null;
   #isScheduled = false;
-  #lastProgress = 0;
-  #lastHealthCheck = 0;
+  #lastLook = 0;
 
-  /** `timeout`, milliseconds: with no completion for so long the queue is given up. */
+  /** `timeout`: how long a command may take, milliseconds. */
   constructor(queue: QueuePair, timeout: number, owner: QueueOwner) {
     this.queue = queue;
     this.#timeout = timeout;
     this.#owner = owner;
     const slots = queue.depth - 1;
     this.#waiters = new Array<Waiter | null>(slots).fill(null);
+    this.#due = new Float64Array(slots).fill(Infinity);
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
   }
 
+  /** False also while it is suspended. */
   get hasRoom(): boolean {
-    return this.#freeSlots.length > 0;
+    return this.#suspended === null && this.#freeSlots.length > 0;
   }
 
   get isIdle(): boolean {
@@ -59,6 +74,11 @@ export class AsyncQueue {
     return this.#broken;
   }
 
+  /** Calls `listener` when the queue was broken, or takes commands again after it was suspended. */
+  set onChange(listener: () => void) {
+    this.#onChange = listener;
+  }
+
   /** Throws what broke the queue, if anything did. */
   assertUsable(): void {
     if (this.#broken) throw this.#broken;
@@ -66,83 +86,148 @@ export class AsyncQueue {
 
   /**
    * Takes a slot, 0 to depth - 2, for a command whose cookie it must be. There must be room.
-   * Follow it with queue.submit() and, once for a batch, with start().
+   * Follow it with queue.submit() and, once for a batch, with start(). `timeout`, milliseconds:
+   * Infinity for a command that may take for ever. Errors: QUEUE_FULL; why it is suspended.
    */
-  claim(waiter: Waiter): number {
+  claim(waiter: Waiter, timeout = this.#timeout): number {
+    if (this.#suspended) throw this.#suspended;
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new P2pError("QUEUE_FULL", "every slot of the queue is taken");
     this.#waiters[slot] = waiter;
+    this.#due[slot] = performance.now() + timeout;
     return slot;
   }
 
   /** Rings the doorbell and sees to it that completions are polled for. */
   start(): void {
     this.queue.ring();
-    if (this.#isScheduled) return;
-    this.#lastProgress = performance.now();
-    this.#schedule();
+    if (!this.#isScheduled) this.#schedule();
   }
 
-  /** Fails all that is outstanding, and takes no more. The first error is the one that stays. */
+  /** Takes no commands and looks for no completions from now on; what is outstanding stays so. */
+  suspend(reason: Error): void {
+    this.#suspended = reason;
+  }
+
+  /**
+   * For a suspended queue, once the controller has forgotten it: what had completed before has its
+   * result, and the rest fails: commands that were overdue with TIMEOUT and what was done about it
+   * (`its queue was deleted`), the others with `bystanders`.
+   */
+  end(done: string, bystanders: P2pError): void {
+    this.#finish((waiter, isOverdue) => {
+      waiter.failed(isOverdue ? this.#timeoutError(waiter, done) : bystanders);
+    });
+  }
+
+  /** Takes commands again: the queues have been created anew, with zeroed memory. */
+  resume(): void {
+    this.queue.reset();
+    this.#suspended = null;
+    this.#broken = null;
+    this.#onChange?.();
+  }
+
+  /**
+   * Ends what is outstanding, as end() does, but all of it with `error`, and takes no more until
+   * resume(). The controller must not reach memory any more. The first error is the one that stays.
+   */
   fail(error: Error): void {
     if (this.#broken) return;
     this.#broken = error;
-    for (const [slot, waiter] of this.#waiters.entries()) {
-      if (!waiter) continue;
-      this.#release(slot);
+    this.#finish((waiter) => {
       waiter.failed(error);
-    }
+    });
+    this.#onChange?.();
   }
 
   #schedule(): void {
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      if (this.#broken) return;
+      if (!this.#isOpen()) return;
       this.#poll();
-      // A waiter may have failed the queue, or closed it.
-      // eslint-disable-next-line @typescript-eslint/no-unnecessary-condition
-      if (!this.#broken && !this.isIdle && !this.#isScheduled) this.#schedule();
+      // Those who were told may have suspended it, or have begun more.
+      if (this.#isOpen() && !this.isIdle && !this.#isScheduled) this.#schedule();
     });
   }
 
+  #isOpen(): boolean {
+    return this.#broken === null && this.#suspended === null;
+  }
+
   #poll(): void {
-    const finished: [Waiter, number, number, number][] = [];
+    for (const { waiter, status, result, slot, isOverdue } of this.#collect())
+      if (isOverdue && isAbortStatus(status))
+        waiter.failed(this.#timeoutError(waiter, "it was aborted"));
+      else waiter.completed(status, result, slot);
+    if (this.queue.fault) this.#owner.distrust(this, this.queue.fault);
+    else this.#watch(performance.now());
+  }
+
+  /** All that has completed: the queue is done with it before anyone is told. */
+  #collect(): Finished[] {
+    const finished: Finished[] = [];
     for (let slot = this.queue.next(); slot >= 0; slot = this.queue.next()) {
       const waiter = this.#waiters[slot];
       if (!waiter) continue;
-      this.#release(slot);
-      finished.push([waiter, this.queue.status, this.queue.result, slot]);
+      const isOverdue = this.#release(slot);
+      finished.push({
+        waiter,
+        status: this.queue.status,
+        result: this.queue.result,
+        slot,
+        isOverdue,
+      });
     }
-    const now = performance.now();
-    if (finished.length > 0) {
-      this.queue.acknowledge();
-      this.#lastProgress = now;
-    }
-    for (const [waiter, status, result, slot] of finished) waiter.completed(status, result, slot);
-    if (this.queue.fault) this.#owner.giveUp(this.queue.fault);
-    else if (finished.length === 0) this.#watch(now);
+    if (finished.length > 0) this.queue.acknowledge();
+    return finished;
   }
 
-  /** Nothing has completed: is there still someone to wait for? */
+  /** Ends everything. What the controller aborted as it forgot the queue has failed as the rest. */
+  #finish(fail: (waiter: Waiter, isOverdue: boolean) => void): void {
+    for (const { waiter, status, result, slot, isOverdue } of this.#collect())
+      if (isAbortStatus(status)) fail(waiter, isOverdue);
+      else waiter.completed(status, result, slot);
+    for (const [slot, waiter] of this.#waiters.entries())
+      if (waiter) fail(waiter, this.#release(slot));
+  }
+
+  /** Is there still someone to wait for, and has any command taken too long? */
   #watch(now: number): void {
-    if (now - this.#lastHealthCheck < HEALTH_INTERVAL) return;
-    this.#lastHealthCheck = now;
-    try {
-      this.#owner.check();
-      if (now - this.#lastProgress >= this.#timeout)
-        throw new P2pError(
-          "TIMEOUT",
-          `queue ${this.queue.qid} completed nothing for ${this.#timeout / 1000} s`,
-          { device: this.queue.device, hint: "close the controller: that resets it" },
-        );
-    } catch (error) {
-      this.#owner.giveUp(error as Error);
+    if (now - this.#lastLook < LOOK_INTERVAL) return;
+    this.#lastLook = now;
+    if (!this.#owner.check()) return;
+    for (const [slot, due] of this.#due.entries()) {
+      if (due > now) continue;
+      const waiter = this.#waiters[slot];
+      this.#due[slot] = Infinity;
+      this.#overdue.add(slot);
+      this.#owner.overdue(this, this.queue.commandIdOf(slot), () => this.#waiters[slot] !== waiter);
     }
   }
 
-  #release(slot: number): void {
-    this.#waiters[slot] = null;
-    this.#freeSlots.push(slot);
+  #timeoutError({ what }: Waiter, done: string): P2pError {
+    const seconds = this.#timeout / 1000;
+    return new P2pError("TIMEOUT", `${what} did not complete in ${seconds} s; ${done}`, {
+      device: this.queue.device,
+      hint: "the device is slow or hangs: look at its health, or allow more time (--timeout)",
+    });
   }
+
+  /** True where its command was overdue. */
+  #release(slot: number): boolean {
+    this.#waiters[slot] = null;
+    this.#due[slot] = Infinity;
+    this.#freeSlots.push(slot);
+    return this.#overdue.delete(slot);
+  }
+}
+
+interface Finished {
+  waiter: Waiter;
+  status: number;
+  result: number;
+  slot: number;
+  isOverdue: boolean;
 }

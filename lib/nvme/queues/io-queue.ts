@@ -40,6 +40,9 @@ export class IoQueue {
     this.#lists = lists;
     this.#listBytes = prpListBytes(maxTransfer);
     this.#prps = new PrpBuilder(lists);
+    queue.onChange = () => {
+      this.#pump();
+    };
   }
 
   static listMemoryBytes(depth: number, maxTransfer: number): number {
@@ -65,12 +68,6 @@ export class IoQueue {
     });
   }
 
-  /** Rejects what is outstanding or waiting, once each, and takes no more. */
-  fail(error: Error): void {
-    this.#queue.fail(error);
-    this.#pump();
-  }
-
   /** Detaches and frees. The controller must have forgotten the queue before. */
   close(): void {
     this.#queue.queue.close();
@@ -79,7 +76,7 @@ export class IoQueue {
 
   #pump(): void {
     const { broken } = this.#queue;
-    if (broken) for (const transfer of this.#backlog.splice(0)) transfer.failed(broken);
+    if (broken) for (const transfer of this.#backlog.splice(0)) transfer.abandon(broken);
     let submitted = false;
     while (this.#queue.hasRoom) {
       const transfer = this.#backlog[0];
@@ -114,7 +111,7 @@ export class IoQueue {
   }
 }
 
-/** One request on its way: settled once, when its last command is done or the queue is lost. */
+/** One request on its way: settled once, when its last command has ended. */
 class Transfer implements Waiter {
   readonly request: IoRequest;
   /** Blocks for which commands have been submitted. */
@@ -164,17 +161,25 @@ class Transfer implements Waiter {
   }
 
   completed(status: number): void {
-    this.#inFlight--;
-    if (status !== 0) this.#error ??= statusError(status, this.#describe(), this.#device);
-    this.#progress();
-    if (this.#inFlight === 0 && !this.hasMore) this.#settle();
+    if (status !== 0) this.#error ??= statusError(status, this.what, this.#device);
+    this.#endOne();
   }
 
-  /** Called for each of its commands; no device reaches memory any more. */
   failed(error: Error): void {
-    this.#error = error;
-    this.#settle();
+    this.#error ??= error;
+    this.#endOne();
+  }
+
+  /** No more of its commands will be submitted. */
+  abandon(error: Error): void {
+    this.#error ??= error;
+    if (this.#inFlight === 0) this.#settle();
+  }
+
+  #endOne(): void {
+    this.#inFlight--;
     this.#progress();
+    if (this.#inFlight === 0 && !this.hasMore) this.#settle();
   }
 
   #settle(): void {
@@ -189,7 +194,7 @@ class Transfer implements Waiter {
     else this.#resolve();
   }
 
-  #describe(): string {
+  get what(): string {
     const { name, nsid, lba, blocks, data } = this.request;
     if (!data) return `${name} of namespace ${nsid}`;
     return `${name} of blocks ${lba} to ${lba + blocks - 1} of namespace ${nsid}`;

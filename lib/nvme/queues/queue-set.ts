@@ -43,6 +43,12 @@ export interface QueuePairMemory {
   readonly completion: number;
 }
 
+/** What became of a queue pair that the controller knows no more. */
+export interface QueueLoss {
+  readonly by: "queue-deleted" | "reset";
+  readonly error: P2pError;
+}
+
 /** The queue pairs of one controller: identifiers, memory, doorbells. Queue 0 is the admin queue. */
 export class QueueSet {
   readonly #space: AddressSpace;
@@ -52,6 +58,9 @@ export class QueueSet {
   #shadow: ShadowDoorbells | null = null;
   /** Queue memory by qid. */
   readonly #memory = new Map<number, DmaBuffer>();
+  readonly #pairs = new Map<number, QueuePairMemory>();
+  /** Those that the controller has forgotten and whose owners have not let go. */
+  readonly #losses = new Map<number, QueueLoss>();
   #granted = 0;
 
   /** Errors: UNSUPPORTED, if the doorbells cannot be mapped. */
@@ -77,9 +86,12 @@ export class QueueSet {
     return Math.min(this.#doorbells.pairs - 1, MAX_IO_QUEUES);
   }
 
-  /** The controller allows `count` I/O queue pairs. Before the first of them is created. */
+  /**
+   * The controller allows `count` I/O queue pairs. Before the first of them is created, and again
+   * after each reset, when no more than at first are taken: the doorbells stay where they are.
+   */
   grant(count: number): void {
-    this.#granted = Math.min(count, this.wanted);
+    this.#granted = Math.min(count, this.#granted || this.wanted);
     this.#doorbells.extend(1 + this.#granted);
   }
 
@@ -133,7 +145,9 @@ export class QueueSet {
       shadow: (qid !== 0 && this.#shadow?.prepare(qid)) || null,
       vector: null,
     };
-    return { handle, submission: iova, completion: buffer.iova + cqOffset };
+    const pair = { handle, submission: iova, completion: buffer.iova + cqOffset };
+    this.#pairs.set(qid, pair);
+    return pair;
   }
 
   /** Errors: NO_QUEUE, UNALIGNED, NVME_STATUS and others of admin commands and of allocating. */
@@ -148,22 +162,62 @@ export class QueueSet {
     try {
       await this.#announce(pair, admin);
     } catch (error) {
-      this.#free(qid);
+      this.free(qid);
       throw error;
     }
     return pair.handle;
   }
 
-  /** §7.4.1: the SQ first, as a CQ that an SQ uses cannot go. */
+  /**
+   * Creates a queue pair again that the controller has forgotten, with the same identifier and the
+   * same memory. Nobody may drive it until it has called QueuePair.reset(), or opened it anew.
+   * Errors: NO_QUEUE and those of admin commands.
+   */
+  async recreate(qid: number, admin: AdminCommands): Promise<void> {
+    await this.#announce(this.renew(qid), admin);
+    this.#losses.delete(qid);
+  }
+
+  /** Zeroes its memory, as the phase of a new completion queue wants it. Errors: NO_QUEUE. */
+  renew(qid: number): QueuePairMemory {
+    const pair = this.#pairs.get(qid);
+    const memory = this.#memory.get(qid);
+    if (!pair || !memory)
+      throw new P2pError("NO_QUEUE", `${this.#device} has no queue pair ${qid}`, {
+        device: this.#device,
+      });
+    new Int32Array(memory.buffer).fill(0);
+    if (pair.handle.shadow) this.#shadow?.prepare(qid);
+    return pair;
+  }
+
+  /** Both queues go, their memory stays. §7.4.1: the SQ first, as a CQ that an SQ uses cannot go. */
   async delete(qid: number, admin: AdminCommands): Promise<void> {
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
-    this.#free(qid);
+  }
+
+  /** The controller has forgotten this queue pair; memory and identifier are its owner's to free. */
+  lose(qid: number, loss: QueueLoss): void {
+    if (this.#memory.has(qid) && !this.#losses.has(qid)) this.#losses.set(qid, loss);
+  }
+
+  /** Null while the controller knows it. */
+  lossOf(qid: number): QueueLoss | null {
+    return this.#losses.get(qid) ?? null;
+  }
+
+  /** The controller must know it no more. Idempotent. */
+  free(qid: number): void {
+    this.#memory.get(qid)?.close();
+    this.#memory.delete(qid);
+    this.#pairs.delete(qid);
+    this.#losses.delete(qid);
   }
 
   /** Frees all. The controller must be disabled, and may not master the bus any more. */
   close(): void {
-    for (const qid of [...this.#memory.keys()]) this.#free(qid);
+    for (const qid of [...this.#memory.keys()]) this.free(qid);
     this.#shadow?.close();
     this.#doorbells.close();
   }
@@ -207,10 +261,5 @@ export class QueueSet {
     throw new P2pError("NO_QUEUE", `${this.#device} has all ${limit} I/O queue pairs in use`, {
       device: this.#device,
     });
-  }
-
-  #free(qid: number): void {
-    this.#memory.get(qid)?.close();
-    this.#memory.delete(qid);
   }
 }

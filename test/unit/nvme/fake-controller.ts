@@ -61,6 +61,15 @@ export class FakeController {
     });
   }
 
+  /** Its queues were deleted and created again, with zeroed memory. */
+  recreate(): void {
+    this.sqHead = 0;
+    this.#cqTail = 0;
+    this.#phase = 1;
+    this.cq.fill(0);
+    this.registers.fill(0);
+  }
+
   get sqTail(): number {
     return this.registers[6]!;
   }

@@ -20,6 +20,8 @@ describe("Identify", () => {
     text(data, 64, "1.0     ");
     data.setUint8(77, 5);
     data.setUint16(78, 0x1234, true);
+    data.setUint32(88, 6_500_000, true);
+    data.setUint8(258, 3);
     data.setUint8(512, 0x66);
     data.setUint8(513, 0x54);
     data.setUint32(516, 256, true);
@@ -36,6 +38,8 @@ describe("Identify", () => {
       submissionEntry: { required: 6, max: 6 },
       completionEntry: { required: 4, max: 5 },
       namespaceCount: 256,
+      abortLimit: 4,
+      shutdownTime: 6500,
       hasCompare: true,
       hasShadowDoorbells: false,
       hasVolatileWriteCache: true,

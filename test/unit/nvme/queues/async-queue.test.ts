@@ -14,28 +14,34 @@ const BLOCK = 512;
 const MAX_TRANSFER = 4096;
 const IOVA = 0x10_0000;
 
-const healthy = (): void => undefined;
+const nothing = (): void => undefined;
 const gone = new P2pError("DEVICE_GONE", "its registers read all ones");
 
-function makeQueue(depth: number, { timeout = PATIENT, checkHealth = healthy } = {}) {
+interface Overdue {
+  commandId: number;
+  isOver: () => boolean;
+}
+
+function makeQueue(depth: number, { timeout = PATIENT, isLost = false } = {}) {
   const controller = new FakeController(depth);
-  /** Commands that were outstanding when the queue was given up. */
-  const outstanding: boolean[] = [];
+  const overdue: Overdue[] = [];
+  const faults: P2pError[] = [];
   const queue = new AsyncQueue(controller.open(), timeout, {
-    check: checkHealth,
-    giveUp: (error) => {
-      outstanding.push(!queue.isIdle);
-      queue.fail(error);
+    check: () => {
+      if (isLost) queue.fail(gone);
+      return !isLost;
     },
+    overdue: (_queue, commandId, isOver) => overdue.push({ commandId, isOver }),
+    distrust: (_queue, fault) => faults.push(fault),
   });
-  return { controller, queue, outstanding };
+  return { controller, queue, overdue, faults };
 }
 
 function makeIoQueue(depth: number, options: Parameters<typeof makeQueue>[1] = {}) {
-  const { controller, queue } = makeQueue(depth, options);
-  const lists = { buffer: new ArrayBuffer(1 << 16), iova: 0x8000_0000, close: healthy };
-  const io = new IoQueue(queue, DEVICE, MAX_TRANSFER, lists as unknown as DmaBuffer);
-  return { controller, io };
+  const made = makeQueue(depth, options);
+  const lists = { buffer: new ArrayBuffer(1 << 16), iova: 0x8000_0000, close: nothing };
+  const io = new IoQueue(made.queue, DEVICE, MAX_TRANSFER, lists as unknown as DmaBuffer);
+  return { ...made, io };
 }
 
 const read = (lba: number, blocks: number): IoRequest => ({
@@ -89,6 +95,10 @@ async function serve<T>(controller: FakeController, promise: Promise<T>): Promis
   };
   turn();
   return watched;
+}
+
+function turn(): Promise<void> {
+  return new Promise(setImmediate);
 }
 
 describe("The admin queue", () => {
@@ -199,7 +209,7 @@ describe("The queue behind awaited I/O", () => {
     assert.equal(memory.pins, 1);
     memory.isGone = true;
     controller.complete(first!.id);
-    await new Promise(setImmediate);
+    await turn();
     assert.equal(memory.pins, 1, "two commands are in flight");
     const [next] = fetch(controller);
     assert.equal(next!.lba, 1000);
@@ -222,55 +232,159 @@ describe("The queue behind awaited I/O", () => {
   });
 
   it("lets go of the memory once when everything fails", async () => {
-    const { io } = makeIoQueue(4);
+    const { io, queue } = makeIoQueue(4);
     const memory = new FakeMemory();
     const promise = io.run({ ...read(0, 16), data: vectorOf(memory, 16 * BLOCK) });
     assert.equal(memory.pins, 1);
-    io.fail(gone);
+    queue.fail(gone);
     assert.equal(memory.pins, 0);
     await assert.rejects(promise, { code: "DEVICE_GONE" });
   });
 
-  const failures: [string, string, Parameters<typeof makeQueue>[1], (c: FakeController) => void][] =
-    [
-      [
-        "the controller is gone",
-        "DEVICE_GONE",
-        {
-          checkHealth: () => {
-            throw gone;
-          },
-        },
-        healthy,
-      ],
-      ["nothing completes in time", "TIMEOUT", { timeout: 0 }, healthy],
-      ["a completion is bad", "BAD_COMPLETION", {}, (c) => c.complete(0x7fff)],
-    ];
-  for (const [when, code, options, cause] of failures)
-    it(`rejects what is in flight and what waits, once each, and takes no more, when ${when}`, async () => {
-      const { controller, io } = makeIoQueue(4, options);
-      const settled: string[] = [];
-      const all = Array.from({ length: 6 }, (_, n) =>
-        io.run(read(0, 16)).then(
-          () => settled.push("resolved"),
-          (error: unknown) => settled.push(`${n} ${(error as P2pError).code}`),
-        ),
-      );
-      cause(controller);
-      await Promise.all(all);
-      assert.deepEqual(
-        settled.sort(),
-        all.map((_, n) => `${n} ${code}`),
-      );
-      await assert.rejects(io.run(read(0, 1)), { code });
-    });
+  it("rejects what is in flight and what waits, once each, and takes no more, when the controller is gone", async () => {
+    const { io } = makeIoQueue(4, { isLost: true });
+    const settled: string[] = [];
+    const all = Array.from({ length: 6 }, (_, n) =>
+      io.run(read(0, 16)).then(
+        () => settled.push("resolved"),
+        (error: unknown) => settled.push(`${n} ${(error as P2pError).code}`),
+      ),
+    );
+    await Promise.all(all);
+    assert.deepEqual(
+      settled.sort(),
+      all.map((_, n) => `${n} DEVICE_GONE`),
+    );
+    await assert.rejects(io.run(read(0, 1)), { code: "DEVICE_GONE" });
+  });
 
   it("rejects all that is outstanding when it is told to fail, and keeps the first reason", async () => {
-    const { io } = makeIoQueue(2);
+    const { io, queue } = makeIoQueue(2);
     const all = [io.run(read(0, 16)), io.run(read(0, 1))];
-    io.fail(new P2pError("CLOSED", "closed"));
-    io.fail(gone);
+    queue.fail(new P2pError("CLOSED", "closed"));
+    queue.fail(gone);
     for (const promise of [...all, io.run(read(0, 1))])
       await assert.rejects(promise, { code: "CLOSED" });
+  });
+
+  it("reports a completion that cannot be trusted, and looks at no more of them", async () => {
+    const { controller, io, queue, faults } = makeIoQueue(4);
+    const promise = io.run(read(0, 1));
+    const { id } = fetch(controller)[0]!;
+    controller.complete(0x7fff);
+    controller.complete(id);
+    while (faults.length === 0) await turn();
+    assert.equal(faults[0]!.code, "BAD_COMPLETION");
+    queue.suspend(faults[0]!);
+    queue.end("its queue was deleted", faults[0]!);
+    await assert.rejects(promise, { code: "BAD_COMPLETION" });
+  });
+});
+
+describe("A command that takes too long", () => {
+  const ABORTED = 0x07;
+  const DELETED = 0x08;
+  const ended = new P2pError("ABORTED", "its queue is gone");
+
+  /** One command that is overdue, and one that came later and is not. */
+  async function stuck() {
+    const made = makeIoQueue(4, { timeout: 20 });
+    const late = made.io.run(read(0, 1));
+    const { id } = fetch(made.controller)[0]!;
+    while (made.overdue.length === 0) await turn();
+    const other = made.io.run(read(8, 1));
+    const next = fetch(made.controller)[0]!;
+    return { ...made, late, id, other, otherId: next.id };
+  }
+
+  it("is reported once, by its command identifier, while others come and go", async () => {
+    const { controller, io, overdue, late, id, other, otherId } = await stuck();
+    assert.deepEqual(
+      overdue.map(({ commandId }) => commandId),
+      [id],
+    );
+    assert.equal(overdue[0]!.isOver(), false);
+    controller.complete(otherId);
+    await other;
+    for (let n = 0; n < 10; n++) await serve(controller, io.run(read(n, 1)));
+    assert.equal(overdue.length, 1);
+    controller.complete(id);
+    await late; // a success is one, however late
+    assert.equal(overdue[0]!.isOver(), true);
+  });
+
+  it("fails with TIMEOUT once it was aborted", async () => {
+    const { controller, late, id, other, otherId } = await stuck();
+    controller.complete(id, { status: ABORTED });
+    controller.complete(otherId, { status: ABORTED });
+    await assert.rejects(late, {
+      code: "TIMEOUT",
+      message: "Read of blocks 0 to 0 of namespace 1 did not complete in 0.02 s; it was aborted",
+      device: DEVICE,
+    });
+    await assert.rejects(other, { code: "NVME_STATUS" }, "somebody else aborted that one");
+  });
+
+  it("fails with TIMEOUT once its queue was deleted, and others there as they are told", async () => {
+    const { controller, queue, late, id, other, otherId } = await stuck();
+    queue.suspend(ended);
+    controller.complete(id, { status: DELETED });
+    controller.complete(otherId, { status: DELETED });
+    queue.end("its queue was deleted", ended);
+    await assert.rejects(late, { code: "TIMEOUT", message: /; its queue was deleted$/ });
+    await assert.rejects(other, ended);
+  });
+
+  it("keeps the result that it had when its queue was deleted", async () => {
+    const { controller, queue, late, id, other, otherId } = await stuck();
+    queue.suspend(ended);
+    controller.complete(id);
+    controller.complete(otherId, { status: 0x80 });
+    queue.end("its queue was deleted", ended);
+    await late;
+    await assert.rejects(other, { code: "NVME_STATUS" });
+  });
+
+  it("does not keep requests from waiting for a new queue, where they go on from the start", async () => {
+    const { controller, io, queue, late, other } = await stuck();
+    queue.suspend(ended);
+    const waiting = io.run(read(16, 1));
+    await turn();
+    assert.deepEqual(fetch(controller), []);
+    queue.end("its queue was deleted", ended);
+    await assert.rejects(late, { code: "TIMEOUT" });
+    await assert.rejects(other, ended);
+    controller.recreate();
+    queue.resume();
+    assert.deepEqual(fetch(controller), [{ id: 0, lba: 16, blocks: 1 }]);
+    controller.complete(0);
+    await waiting;
+  });
+
+  it("of several of one request ends it when the last has ended", async () => {
+    const { controller, io, overdue } = makeIoQueue(8, { timeout: 20 });
+    const memory = new FakeMemory();
+    const promise = io.run({ ...read(0, 16), data: vectorOf(memory, 16 * BLOCK) });
+    const [first, second] = fetch(controller);
+    while (overdue.length < 2) await turn();
+    controller.complete(first!.id, { status: ABORTED });
+    for (let n = 0; n < 5; n++) await turn();
+    assert.equal(memory.pins, 1, "the controller still reaches it");
+    controller.complete(second!.id, { status: ABORTED });
+    await assert.rejects(promise, { code: "TIMEOUT" });
+    assert.equal(memory.pins, 0);
+  });
+
+  it("may be one that takes for ever", async () => {
+    const { controller, queue, overdue } = makeQueue(4, { timeout: 1 });
+    const waiter = { what: "event", completed: nothing, failed: nothing };
+    const slot = queue.claim(waiter, Infinity);
+    queue.queue.submitEntry(new Int32Array(16), slot);
+    queue.start();
+    const began = performance.now();
+    while (performance.now() - began < 250) await turn();
+    assert.deepEqual(overdue, []);
+    controller.complete(controller.fetch()[0]!);
+    while (!queue.isIdle) await turn();
   });
 });

@@ -28,6 +28,7 @@ export type { Verification } from "./copy/verify.js";
 export { NvmeController } from "./nvme/controller.js";
 export type { RecoveryOutcome } from "./nvme/recovery.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
+export type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";
 

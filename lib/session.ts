@@ -5,6 +5,7 @@ import { Reactor } from "./reactor/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
 import { NvmeController } from "./nvme/controller.js";
+import type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 import type { FindOptions } from "./p2pmem/find.js";
 import { Provider } from "./p2pmem/provider.js";
 import { parseProvider } from "./p2pmem/provider-name.js";
@@ -32,6 +33,8 @@ import { tryAllInTurn } from "./try-all.js";
 export interface SessionOptions extends PlatformOptions {
   /** How long an NVMe command may take, seconds; what happens then says NvmeController.recover(). Default: 30. */
   timeout?: number;
+  /** How the controllers' I/O commands say where their data is. Default: `auto`. */
+  descriptors?: Descriptors | undefined;
 }
 
 /**
@@ -46,6 +49,7 @@ export class Session implements AsyncDisposable {
   readonly description: string;
   readonly pci: PciTree;
 
+  readonly #descriptors: Descriptors;
   #addressSpace: AddressSpace | undefined;
   readonly #controllers = new Map<Bdf, Promise<NvmeController>>();
   readonly #providers = new Map<string, Promise<Provider>>();
@@ -70,15 +74,16 @@ export class Session implements AsyncDisposable {
       const { timeout } = options;
       if (timeout !== undefined && !(timeout > 0 && Number.isFinite(timeout)))
         throw new P2pError("BAD_ARGUMENT", "the timeout must be a number of seconds above 0");
-      resolve(new Session(choosePlatform(options), timeout));
+      resolve(new Session(choosePlatform(options), options));
     });
   }
 
   private constructor(
     { platform, pci, reason }: ChosenPlatform,
-    timeout: SessionOptions["timeout"],
+    { timeout, descriptors = "auto" }: SessionOptions,
   ) {
     this.#timeout = timeout;
+    this.#descriptors = descriptors;
     this.platform = platform;
     this.description = `${platform.description}, ${reason}`;
     this.pci = pci;
@@ -108,6 +113,7 @@ export class Session implements AsyncDisposable {
     const options = {
       allowWrite: this.platform.kind === "loopback",
       ...(this.#timeout === undefined ? {} : { timeout: 1000 * this.#timeout }),
+      descriptors: this.#descriptors,
       onInterrupted: (error: P2pError) => {
         this.#registry.revokeDevice(fn.address, error);
       },

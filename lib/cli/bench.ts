@@ -7,11 +7,13 @@ import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import type { CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { shortSize } from "../units.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
+  descriptorsOption,
   listOf,
   parseCount,
   parsePath,
@@ -24,6 +26,7 @@ import { Progress } from "./progress.js";
 import { writeCopyReport } from "./write-report.js";
 
 interface BenchOptions extends GlobalOptions {
+  descriptors: Descriptors;
   path: CopyPath[];
   bs: number[];
   iodepth: number[];
@@ -60,6 +63,7 @@ export function addBenchCommand(program: Command): void {
     .addOption(valueOption("--src <endpoint>", "BDF[/NSID][@OFFSET[+LENGTH]]", parseEndpoint))
     .addOption(valueOption("--dst <endpoint>", "likewise", parseEndpoint))
     .addOption(valueOption("--provider <bdf>", `the peer memory, ${PROVIDER_FORM}`, parseProvider))
+    .addOption(descriptorsOption())
     .option("--verify", "stamp the source before each run, look for the stamps after")
     .addHelpText(
       "after",

@@ -8,15 +8,17 @@ import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
 import { verifyCopy, type Verification } from "../copy/verify.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
-import { parseCount, parsePositiveSize, valueOption } from "./options.js";
+import { descriptorsOption, parseCount, parsePositiveSize, valueOption } from "./options.js";
 import type { GlobalOptions } from "./options.js";
 import { Progress } from "./progress.js";
 import { writeCopyReport } from "./write-report.js";
 
 interface CopyOptions extends GlobalOptions {
+  descriptors: Descriptors;
   via: CopyPath;
   provider?: ProviderSpec;
   size?: number;
@@ -54,6 +56,7 @@ export function addCopyCommand(program: Command): void {
       valueOption("--bs <size>", "bytes in a block", parsePositiveSize).default(131072, "128k"),
     )
     .addOption(valueOption("--iodepth <n>", "blocks in flight", parseCount).default(32))
+    .addOption(descriptorsOption())
     .option("--verify", "compare the destination with the source, which is read again")
     .addHelpText(
       "after",

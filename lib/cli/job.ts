@@ -1,7 +1,6 @@
-import type { PlatformOptions } from "../choose-platform.js";
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
-import { Session } from "../session.js";
+import { Session, type SessionOptions } from "../session.js";
 import { OutputFile } from "./output-file.js";
 import type { GlobalOptions } from "./options.js";
 
@@ -20,7 +19,7 @@ export interface Job {
  * happens, the session is closed before this ends, so that no device does DMA when the process goes.
  */
 export async function runJob<T>(
-  options: GlobalOptions & Pick<PlatformOptions, "looksOnly">,
+  options: GlobalOptions & Pick<SessionOptions, "looksOnly" | "descriptors">,
   devices: readonly Bdf[],
   work: (job: Job) => Promise<T>,
 ): Promise<T> {
@@ -37,6 +36,7 @@ export async function runJob<T>(
       platform: options.platform,
       devices,
       looksOnly: options.looksOnly ?? false,
+      descriptors: options.descriptors,
       ...(options.machine === undefined ? {} : { machine: options.machine }),
       ...(options.timeout === undefined ? {} : { timeout: options.timeout }),
     });

@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { COPY_PATHS, type CopyPath } from "../copy/plan.js";
 import { P2pError } from "../errors.js";
+import { DESCRIPTORS } from "../nvme/descriptors/data-pointer.js";
 import { parseSize } from "../units.js";
 
 export const OUTPUT_FORMATS = ["normal", "json", "csv"] as const;
@@ -83,6 +84,16 @@ export function repeatedOption(
 /** For a comma list; a value that stands twice counts once. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => [...new Set(text.split(",").map((item) => parse(item.trim())))];
+}
+
+/** For commands that move data. */
+export function descriptorsOption(): Option {
+  return new Option(
+    "--descriptors <kind>",
+    "how commands name memory: PRPs, SGLs, or what suits each",
+  )
+    .choices(DESCRIPTORS)
+    .default("auto");
 }
 
 /** Empty where a script's variable is not set, say. */

@@ -37,7 +37,7 @@ export async function checkPlan(session: Session, plan: CopyPlan): Promise<Check
  * The same for what only reads.
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE, NO_PROVIDER,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP, NOT_SUPPORTED, REVOKED; and those of opening the devices.
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, OVERLAP, NOT_SUPPORTED, UNSUPPORTED, REVOKED; and those of opening the devices.
  */
 export async function checkRanges(session: Session, plan: CopyPlan): Promise<CheckedRanges> {
   checkNumbers(plan);
@@ -54,6 +54,8 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
   checkRange(plan.destination, destination, length);
   checkOverlap(plan, length);
   checkReach(plan);
+  for (const { controller } of [source, destination])
+    controller.dataPointers.choose(plan.descriptors).assertSupported();
   return { source, destination, length };
 }
 

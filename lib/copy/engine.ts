@@ -196,7 +196,7 @@ export class CopyEngine {
   #submit(side: Side, slot: number): void {
     const block = this.#block[slot]!;
     const shape = this.#shapeOf(side, block);
-    const prps = shape.prps;
+    const pointers = shape.pointers;
     const commands = shape.commands;
     const end = (slot + 1) * commands * 4;
     let left = shape.blocks;
@@ -209,10 +209,10 @@ export class CopyEngine {
         side.nsid,
         lba,
         blocks,
-        prps[word]!,
-        prps[word + 1]!,
-        prps[word + 2]!,
-        prps[word + 3]!,
+        pointers[word]!,
+        pointers[word + 1]!,
+        pointers[word + 2]!,
+        pointers[word + 3]!,
         cookie,
       );
       cookie++;
@@ -293,13 +293,13 @@ class Side {
 
 class Shape {
   readonly blocks: number;
-  readonly prps: Int32Array;
+  readonly pointers: Int32Array;
   /** Commands for one block. */
   readonly commands: number;
 
   constructor(job: BlockShape, commandBlocks: number) {
     this.blocks = job.blocks;
-    this.prps = job.prps;
+    this.pointers = job.pointers;
     this.commands = Math.ceil(job.blocks / commandBlocks);
   }
 }

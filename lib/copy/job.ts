@@ -5,16 +5,16 @@ export interface BlockShape {
   /** Logical blocks. */
   blocks: number;
   /**
-   * Four words for each command of each slot: PRP entry 1 low, high, PRP entry 2 low, high. Built
-   * once: a slot's memory stays the same, only the LBA moves.
+   * The data pointers: four words for each command of each slot. Built once: a slot's memory stays
+   * the same, only the LBA moves.
    */
-  prps: Int32Array;
+  pointers: Int32Array;
 }
 
 /** Half of every block copy: the reads from the source, or the writes to the destination. */
 export interface SideJob {
   queue: QueuePairHandle;
-  /** NVMe 1.4 §6: Read or Write. */
+  /** NVMe 1.4 §6: Read or Write, and by PSDT the kind of its data pointers (§4.2). */
   opcode: number;
   nsid: number;
   /** First logical block of the range. */
@@ -22,7 +22,7 @@ export interface SideJob {
   /** Logical blocks that one command moves, at most. */
   commandBlocks: number;
   whole: BlockShape;
-  /** The range's last copy block, which may be shorter: its PRP entry 2 can be of another kind. */
+  /** The range's last copy block, which may be shorter and then needs other data pointers. */
   last: BlockShape;
 }
 

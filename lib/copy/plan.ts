@@ -1,3 +1,4 @@
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Endpoint } from "./endpoint.js";
 
@@ -20,6 +21,8 @@ export interface CopyPlan {
   bs: number;
   /** Blocks in flight. */
   iodepth: number;
+  /** How commands say where their data is; without it as the session was opened. */
+  descriptors?: Descriptors;
   /** Without it the endpoints say how much, else all from the source's offset to its end. */
   size?: number;
   /** Seconds to run, over and over through the range; without it each block is copied once. */

@@ -1,5 +1,5 @@
 import type { NvmeNamespace } from "../nvme/namespace.js";
-import { PrpBuilder, prpListBytes } from "../nvme/descriptors/prp.js";
+import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Session } from "../session.js";
@@ -57,15 +57,20 @@ export class CopySetup {
     const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;
     const describe = async (half: Half, vector: DmaVector): Promise<SideJob> => {
       const { blockSize, nsid } = half.namespace;
-      vector.assertUsableBy(half.namespace.controller.address);
+      const { address, dataPointers } = half.namespace.controller;
+      vector.assertUsableBy(address);
+      // One kind for all commands of a side: it is a part of the opcode.
+      const pointers = dataPointers
+        .choose(plan.descriptors)
+        .settle(vector, 0, Math.min(half.commandBytes, plan.bs));
       const shape = (bytes: number): BlockShape => ({
         blocks: bytes / blockSize,
-        prps: this.#buildPrps(vector, slots, stride, bytes, half.commandBytes),
+        pointers: this.#buildPointers(pointers, vector, slots, stride, bytes, half.commandBytes),
       });
       const whole = shape(plan.bs);
       return {
         queue: await this.#openQueue(half, slots * Math.ceil(plan.bs / half.commandBytes)),
-        opcode: half.opcode,
+        opcode: half.opcode | pointers.flags,
         nsid,
         lba: half.offset / blockSize,
         commandBlocks: half.commandBytes / blockSize,
@@ -115,8 +120,9 @@ export class CopySetup {
     return handle;
   }
 
-  /** The PRP entries of each command of each slot, for blocks of `bytes`; lists in pinned memory. */
-  #buildPrps(
+  /** The data pointers of each command of each slot, for blocks of `bytes`; lists in pinned memory. */
+  #buildPointers(
+    kind: DataPointers,
     vector: DmaVector,
     slots: number,
     stride: number,
@@ -124,17 +130,25 @@ export class CopySetup {
     commandBytes: number,
   ): Int32Array {
     const commands = Math.ceil(bytes / commandBytes);
-    const listBytes = prpListBytes(Math.min(bytes, commandBytes));
-    const builder = new PrpBuilder(this.#openLists(slots * commands * listBytes));
-    const prps = new Int32Array(slots * commands * 4);
-    for (let i = 0; i < slots * commands; i++) {
+    const place = (i: number): { offset: number; length: number } => {
       const slot = Math.floor(i / commands);
       const at = (i - slot * commands) * commandBytes;
-      const length = Math.min(commandBytes, bytes - at);
-      builder.build(vector, slot * stride + at, length, i * listBytes, listBytes);
-      prps.set([builder.prp1Lo, builder.prp1Hi, builder.prp2Lo, builder.prp2Hi], i * 4);
+      return { offset: slot * stride + at, length: Math.min(commandBytes, bytes - at) };
+    };
+    let listBytes = 0;
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
     }
-    return prps;
+    const builder = kind.builder(this.#openLists(slots * commands * listBytes));
+    const pointers = new Int32Array(slots * commands * 4);
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      builder.build(vector, offset, length, i * listBytes, listBytes);
+      const { word0, word1, word2, word3 } = builder;
+      pointers.set([word0, word1, word2, word3], i * 4);
+    }
+    return pointers;
   }
 
   #openLists(size: number): { buffer: ArrayBuffer; iova: number } {

@@ -8,6 +8,7 @@ import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
 import type { AdminCommands } from "./admin/admin-commands.js";
 import type { ControllerIdentity } from "./admin/identify.js";
+import { DataPointers, type Descriptors } from "./descriptors/data-pointer.js";
 import { deviceChanged, Hardware } from "./hardware.js";
 import { controllerError } from "./lifecycle.js";
 import { OwnMemory } from "./memory/own-memory.js";
@@ -22,6 +23,8 @@ import { PAGE } from "./spec.js";
 export interface NvmeControllerOptions {
   /** Its namespaces may be written without being named one by one: the loopback machine's. */
   allowWrite?: boolean;
+  /** How its I/O commands say where their data is. Default: `auto`. */
+  descriptors?: Descriptors;
   /** How long a command may take, milliseconds. Default: 30 s. */
   timeout?: number;
   /**
@@ -42,7 +45,7 @@ export const COMMAND_TIMEOUT = 30_000;
 export class NvmeController<Address extends string = string> implements DmaClient<Address> {
   declare readonly __device?: { is(address: Address): void };
   readonly address: Bdf;
-  /** None: PRPs name each page. Where pages may start checkPrp() knows, by the part it transfers. */
+  /** None: what its descriptors cannot say DataPointers.check() knows, by the part it transfers. */
   readonly dmaLimits: DmaLimits = {};
   /** Its CMB and its PMR. */
   readonly memory: OwnMemory;
@@ -52,6 +55,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
   readonly #hardware: Hardware;
   readonly #recovery: Recovery;
   readonly #allowWrite: boolean;
+  readonly #descriptors: Descriptors | undefined;
+  #dataPointers!: DataPointers;
   #namespaces: readonly NvmeNamespace<Address>[] = [];
   #ioQueue: Promise<IoQueue> | null = null;
   /** The same, once it is there. */
@@ -98,6 +103,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     this.timeout = timeout;
     this.#space = space;
     this.#allowWrite = allowWrite;
+    this.#descriptors = options.descriptors;
     this.#hardware = new Hardware(space, fn, device);
     const { registers, capabilities } = this.#hardware;
     this.memory = new OwnMemory(fn, device, registers, capabilities);
@@ -110,6 +116,11 @@ export class NvmeController<Address extends string = string> implements DmaClien
 
   get identity(): ControllerIdentity {
     return this.#hardware.identity;
+  }
+
+  /** How its I/O commands say where their data is. */
+  get dataPointers(): DataPointers {
+    return this.#dataPointers;
   }
 
   /** The active ones, by ascending id. */
@@ -257,6 +268,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     };
     await this.#recovery.open(prepare, async () => {
       await this.#hardware.configure();
+      this.#dataPointers = new DataPointers(this.address, this.identity.sgl, this.#descriptors);
       const namespaces = [];
       for (const nsid of await this.admin.activeNamespaces()) {
         const identity = await this.admin.identifyNamespace(nsid);
@@ -282,13 +294,15 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   async #makeIoQueue(): Promise<IoQueue> {
-    const bytes = IoQueue.listMemoryBytes(IO_DEPTH, this.maxTransfer);
+    const pointers = this.#dataPointers;
+    const bytes = IO_DEPTH * pointers.listBytes(this.maxTransfer);
     const lists = this.#space.allocate(Math.max(bytes, PAGE));
     try {
       const handle = await this.createQueuePair({ depth: IO_DEPTH });
       const queue = new AsyncQueue(openQueuePair(handle), this.timeout, this.#recovery);
       this.#recovery.adopt(handle.qid, queue);
-      return (this.#openIoQueue = new IoQueue(queue, this.address, this.maxTransfer, lists));
+      const { address, maxTransfer } = this;
+      return (this.#openIoQueue = new IoQueue(queue, address, maxTransfer, pointers, lists));
     } catch (error) {
       lists.close();
       throw error;

@@ -2,7 +2,6 @@ import { P2pError } from "../errors.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import type { NvmeController } from "./controller.js";
 import type { NamespaceIdentity } from "./admin/identify.js";
-import { checkPrp } from "./descriptors/prp.js";
 import { IoOpcode } from "./spec.js";
 
 /** A namespace: an array of blocks. `Address`: its controller's, see ForDevice. */
@@ -54,6 +53,26 @@ export class NvmeNamespace<Address extends string = string> {
     await this.#transfer("Read", IoOpcode.READ, lba, blocks, target);
   }
 
+  /**
+   * Reads `length` bytes from byte `offset` on into the start of `target`. They need not be whole
+   * blocks: what else is in these the controller throws away (SGL bit buckets, NVMe 1.4 §4.4).
+   * Errors: as read(); UNSUPPORTED, where it cannot, or is to use PRPs alone.
+   */
+  async readBytes(offset: number, length: number, target: DmaVector<Address>): Promise<void> {
+    const { blockSize } = this;
+    const lba = Math.floor(offset / blockSize);
+    const skip = offset - lba * blockSize;
+    const blocks = Math.ceil((skip + length) / blockSize);
+    if (skip === 0 && length === blocks * blockSize) return this.read(lba, blocks, target);
+    if (!Number.isSafeInteger(skip) || !Number.isSafeInteger(length))
+      throw this.#refuse("BAD_RANGE", `there are no ${length} bytes at ${offset}`);
+    if (!this.controller.dataPointers.hasBitBucket)
+      throw this.#refuse("UNSUPPORTED", "reading parts of blocks takes SGLs with bit buckets", {
+        hint: `read multiples of ${blockSize} bytes`,
+      });
+    await this.#transfer("Read", IoOpcode.READ, lba, blocks, target, { skip, length });
+  }
+
   /** Writes blocks from the start of `source`. Errors: as read(); WRITE_NOT_ALLOWED. */
   async write(lba: number, blocks: number, source: DmaVector<Address>): Promise<void> {
     if (!this.#isWritable)
@@ -102,6 +121,7 @@ export class NvmeNamespace<Address extends string = string> {
     lba: number,
     blocks: number,
     data: DmaVector<Address>,
+    part?: { skip: number; length: number },
   ): Promise<void> {
     this.assertPlainFormat();
     const isRange =
@@ -111,10 +131,17 @@ export class NvmeNamespace<Address extends string = string> {
         "BAD_RANGE",
         `${name} of ${blocks} blocks from block ${lba} on, but it has ${this.blocks} blocks`,
       );
-    checkPrp(data, 0, blocks * this.blockSize);
-    const queue = await this.controller.ioQueue();
-    const { nsid, blockSize } = this;
-    await queue.run({ name, opcode, nsid, lba, blocks, blockSize, data });
+    const { controller, nsid, blockSize } = this;
+    const { maxTransfer } = controller;
+    const length = part?.length ?? blocks * blockSize;
+    controller.dataPointers.check(data, 0, length, {
+      blockSize,
+      maxTransfer,
+      ...(part && { isPart: true, skip: part.skip }),
+    });
+    const queue = await controller.ioQueue();
+    const request = { name, opcode, nsid, lba, blocks, blockSize, data };
+    await queue.run(part ? { ...request, part } : request);
   }
 
   #refuse(code: string, why: string, details: { hint?: string } = {}): P2pError {

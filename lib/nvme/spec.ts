@@ -86,6 +86,14 @@ export const PAGE = 4096;
 /** §4.3: bytes of a PRP entry. */
 export const PRP_BYTES = 8;
 
+/** §4.2 Command dword 0: PSDT, the data pointer is an SGL and the metadata pointer, if any, is none. */
+export const SQE_PSDT_SGL = 1 << 14;
+/** §4.4: bytes of an SGL descriptor, and where its type is in the last of its four dwords. */
+export const SGL_BYTES = 16;
+export const SGL_TYPE_SHIFT = 28;
+/** §4.4 figure 114: SGL descriptor types. */
+export const SglType = { DATA_BLOCK: 0, BIT_BUCKET: 1, SEGMENT: 2, LAST_SEGMENT: 3 } as const;
+
 /** §5 Admin command opcodes. */
 export const AdminOpcode = {
   DELETE_IO_SQ: 0x00,
@@ -138,6 +146,7 @@ export const IdentifyController = {
   NN: 516,
   ONCS: 520,
   VWC: 525,
+  SGLS: 536,
   SUBNQN: 768,
   SUBNQN_BYTES: 256,
 } as const;
@@ -147,6 +156,9 @@ export const OACS = { DOORBELL_BUFFER_CONFIG: 1 << 8 } as const;
 
 /** Optional NVM Command Support. */
 export const ONCS = { COMPARE: 1 << 0 } as const;
+
+/** SGL Support. */
+export const SGLS = { SUPPORT_MASK: 3, BIT_BUCKET: 1 << 16 } as const;
 
 /** §5.15.2.1 figure 245: Identify Namespace, byte offsets. */
 export const IdentifyNamespace = { NSZE: 0, NLBAF: 25, FLBAS: 26, DPS: 29, LBAF0: 128 } as const;

@@ -1,4 +1,5 @@
 /** The data structures that Identify returns (NVMe 1.4 §5.15.2). */
+import { decodeSgls, type SglSupport } from "../descriptors/sgl-support.js";
 import { IdentifyController, IdentifyNamespace, OACS, ONCS, PAGE } from "../spec.js";
 
 export interface ControllerIdentity {
@@ -22,6 +23,7 @@ export interface ControllerIdentity {
   hasShadowDoorbells: boolean;
   /** There is a volatile write cache: written data is safe only after a flush. */
   hasVolatileWriteCache: boolean;
+  sgl: SglSupport;
   /** NVMe qualified name of the subsystem; empty where the controller is older than 1.2.1. */
   subsystemName: string;
 }
@@ -54,6 +56,7 @@ export function decodeController(data: DataView, minPageSize = PAGE): Controller
     hasShadowDoorbells: (data.getUint16(at.OACS, true) & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
     hasCompare: (data.getUint16(at.ONCS, true) & ONCS.COMPARE) !== 0,
     hasVolatileWriteCache: (data.getUint8(at.VWC) & 1) !== 0,
+    sgl: decodeSgls(data.getUint32(at.SGLS, true)),
     subsystemName: ascii(data, at.SUBNQN, at.SUBNQN_BYTES),
   };
 }

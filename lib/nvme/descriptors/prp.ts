@@ -7,26 +7,15 @@
 import { P2pError } from "../../errors.js";
 import type { DmaVector } from "../../sgl/dma-vector.js";
 import { PAGE, PRP_BYTES } from "../spec.js";
+import type { DataPointerBuilder } from "./data-pointer.js";
+import { checkPart, listRoom, listTooSmall, type ListMemory } from "./lists.js";
 
 const HIGH = 2 ** 32;
-const SLOTS = PAGE / PRP_BYTES;
 
-/** Memory for PRP lists: contiguous for the device too. A DmaBuffer is one. */
-export interface PrpListMemory {
-  readonly buffer: ArrayBuffer;
-  readonly iova: number;
-}
-
-/**
- * Bytes to set aside for the PRP list of a transfer of `length` bytes, wherever in a page its data
- * starts. Lists packed at multiples of it in page-aligned memory fit: none crosses a page that it
- * need not.
- */
+/** Bytes to set aside for the PRP list of a transfer of `length` bytes: see {@link listRoom}. */
 export function prpListBytes(length: number): number {
-  const entries = Math.ceil(length / PAGE);
-  if (entries <= 1) return 0;
-  if (entries <= SLOTS) return 2 ** Math.ceil(Math.log2(entries)) * PRP_BYTES;
-  return Math.ceil((entries - 1) / (SLOTS - 1)) * PAGE;
+  // One entry for each page after the first; if the data starts inside one there is one page more.
+  return listRoom(Math.ceil(length / PAGE), PRP_BYTES);
 }
 
 /**
@@ -35,12 +24,36 @@ export function prpListBytes(length: number): number {
  * cut at multiples of a page. Errors: BAD_RANGE, UNALIGNED.
  */
 export function checkPrp(vector: DmaVector, offset: number, length: number): void {
-  if (length <= 0 || offset < 0 || offset + length > vector.byteLength)
-    throw new P2pError(
-      "BAD_RANGE",
-      `bytes ${offset} to ${offset + length} are not in a buffer of ${vector.byteLength} bytes`,
-    );
-  const { addresses, lengths, count } = vector;
+  checkPart(vector, offset, length);
+  const wrong = firstUnsaid(vector, offset, length);
+  if (wrong < 0) return;
+  const { addresses, lengths } = vector;
+  let at = offset;
+  for (let i = 0; i < wrong; i++) at -= lengths[i]!;
+  const isFirst = at >= 0;
+  const start = addresses[wrong]! + Math.max(at, 0);
+  const bytes = Math.min(lengths[wrong]! - Math.max(at, 0), length + Math.min(at, 0));
+  throw new P2pError(
+    "UNALIGNED",
+    `PRPs cannot address a buffer that has ${bytes} bytes at 0x${start.toString(16)} ` +
+      (isFirst ? "as its first piece" : "as a further piece"),
+    {
+      hint: "start it at a multiple of 4 bytes, and let every piece but the first and last be whole 4 KiB pages",
+    },
+  );
+}
+
+/** The same as an answer, for bytes that the vector has. */
+export function isSaidByPrps(vector: DmaVector, offset: number, length: number): boolean {
+  return firstUnsaid(vector, offset, length) < 0;
+}
+
+/** Index of the first piece that PRPs cannot say, or -1. */
+function firstUnsaid(
+  { addresses, lengths, count }: DmaVector,
+  offset: number,
+  length: number,
+): number {
   let skip = offset;
   let left = length;
   for (let i = 0; i < count && left > 0; i++) {
@@ -54,32 +67,31 @@ export function checkPrp(vector: DmaVector, offset: number, length: number): voi
     const first = left === length;
     left -= bytes;
     skip = 0;
-    if (start % (first ? 4 : PAGE) !== 0 || (left > 0 && (start + bytes) % PAGE !== 0))
-      throw new P2pError(
-        "UNALIGNED",
-        `NVMe cannot address a buffer that has ${bytes} bytes at 0x${start.toString(16)} ` +
-          (first ? "as its first piece" : "as a further piece"),
-        {
-          hint: "start it at a multiple of 4 bytes, and let every piece but the first and last be whole 4 KiB pages",
-        },
-      );
+    if (start % (first ? 4 : PAGE) !== 0 || (left > 0 && (start + bytes) % PAGE !== 0)) return i;
   }
+  return -1;
 }
 
 /** Builds the PRPs of one transfer after another: the list in memory, the entries in its fields. */
-export class PrpBuilder {
-  /** What goes into the command, as signed 32-bit halves. */
-  prp1Lo = 0;
-  prp1Hi = 0;
-  prp2Lo = 0;
-  prp2Hi = 0;
+export class PrpBuilder implements DataPointerBuilder {
+  /** PRP 1 and PRP 2, each low half first, as signed 32-bit halves. */
+  word0 = 0;
+  word1 = 0;
+  word2 = 0;
+  word3 = 0;
+  readonly flags = 0;
 
   readonly #list: Int32Array;
   readonly #iova: number;
 
-  constructor(memory: PrpListMemory) {
+  constructor(memory: ListMemory) {
     this.#list = new Int32Array(memory.buffer);
     this.#iova = memory.iova;
+  }
+
+  /** A list has room for as much as was set aside for it. */
+  fit(_vector: DmaVector, _offset: number, length: number): number {
+    return length;
   }
 
   /**
@@ -92,7 +104,7 @@ export class PrpBuilder {
     offset: number,
     length: number,
     listOffset: number,
-    listBytes = prpListBytes(length),
+    listBytes: number,
   ): void {
     checkPrp(vector, offset, length);
     const { addresses, lengths } = vector;
@@ -101,10 +113,10 @@ export class PrpBuilder {
     while (skip >= lengths[piece]!) skip -= lengths[piece++]!;
     let address = addresses[piece]! + skip;
     let end = addresses[piece]! + lengths[piece]!;
-    this.prp1Lo = address | 0;
-    this.prp1Hi = (address / HIGH) | 0;
-    this.prp2Lo = 0;
-    this.prp2Hi = 0;
+    this.word0 = address | 0;
+    this.word1 = (address / HIGH) | 0;
+    this.word2 = 0;
+    this.word3 = 0;
 
     const further = Math.ceil(((address % PAGE) + length) / PAGE) - 1;
     address += PAGE - (address % PAGE);
@@ -116,8 +128,8 @@ export class PrpBuilder {
         end = address + lengths[piece]!;
       }
       if (further === 1) {
-        this.prp2Lo = address | 0;
-        this.prp2Hi = (address / HIGH) | 0;
+        this.word2 = address | 0;
+        this.word3 = (address / HIGH) | 0;
         return;
       }
       const lastInPage = slot % PAGE === PAGE - PRP_BYTES;
@@ -130,14 +142,13 @@ export class PrpBuilder {
     }
     if (further > 1) {
       const start = this.#iova + listOffset;
-      this.prp2Lo = start | 0;
-      this.prp2Hi = (start / HIGH) | 0;
+      this.word2 = start | 0;
+      this.word3 = (start / HIGH) | 0;
     }
   }
 
   #put(slot: number, listEnd: number, address: number): void {
-    if (slot + PRP_BYTES > listEnd)
-      throw new P2pError("BAD_RANGE", `a PRP list does not fit in the room it was given`);
+    if (slot + PRP_BYTES > listEnd) throw listTooSmall();
     this.#list[slot >>> 2] = address | 0;
     this.#list[(slot >>> 2) + 1] = (address / HIGH) | 0;
   }

@@ -2,7 +2,7 @@ import type { DmaBuffer } from "../../dma/dma-buffer.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { DmaVector } from "../../sgl/dma-vector.js";
 import type { AsyncQueue, Waiter } from "./async-queue.js";
-import { PrpBuilder, prpListBytes } from "../descriptors/prp.js";
+import type { DataPointerBuilder, DataPointers } from "../descriptors/data-pointer.js";
 import { MAX_BLOCKS } from "../spec.js";
 import { statusError } from "../status.js";
 
@@ -13,10 +13,12 @@ export interface IoRequest {
   opcode: number;
   nsid: number;
   lba: number;
-  /** With `data` 1 or more; the data holds at least that many blocks, and PRPs can describe it. */
+  /** With `data` 1 or more; the data holds what is wanted of them, and DataPointers.check() took it. */
   blocks: number;
   blockSize: number;
   data: DmaVector | null;
+  /** Bytes of the blocks that are wanted, and how many are skipped before them. Left out: all. */
+  part?: { skip: number; length: number };
 }
 
 /**
@@ -29,24 +31,26 @@ export class IoQueue {
   readonly #maxTransfer: number;
   readonly #lists: DmaBuffer;
   readonly #listBytes: number;
-  readonly #prps: PrpBuilder;
+  readonly #pointers: DataPointerBuilder;
   readonly #backlog: Transfer[] = [];
 
-  /** `lists`: at least listMemoryBytes(). */
-  constructor(queue: AsyncQueue, device: Bdf, maxTransfer: number, lists: DmaBuffer) {
+  /** `lists`: at least `pointers.listBytes(maxTransfer)` for each entry of the queue. */
+  constructor(
+    queue: AsyncQueue,
+    device: Bdf,
+    maxTransfer: number,
+    pointers: DataPointers,
+    lists: DmaBuffer,
+  ) {
     this.#queue = queue;
     this.#device = device;
     this.#maxTransfer = maxTransfer;
     this.#lists = lists;
-    this.#listBytes = prpListBytes(maxTransfer);
-    this.#prps = new PrpBuilder(lists);
+    this.#listBytes = pointers.listBytes(maxTransfer);
+    this.#pointers = pointers.builder(lists);
     queue.onChange = () => {
       this.#pump();
     };
-  }
-
-  static listMemoryBytes(depth: number, maxTransfer: number): number {
-    return depth * prpListBytes(maxTransfer);
   }
 
   get qid(): number {
@@ -92,22 +96,40 @@ export class IoQueue {
   }
 
   #submit(transfer: Transfer): void {
-    const { opcode, nsid, lba, blockSize, data } = transfer.request;
+    const { opcode, nsid, lba, data } = transfer.request;
     const done = transfer.submitted;
     const slot = this.#queue.claim(transfer);
-    const prps = this.#prps;
     let blocks = transfer.request.blocks;
     if (data) {
-      blocks = Math.min(blocks - done, Math.floor(this.#maxTransfer / blockSize), MAX_BLOCKS);
-      const listOffset = slot * this.#listBytes;
-      prps.build(data, done * blockSize, blocks * blockSize, listOffset, this.#listBytes);
-      const { prp1Lo, prp1Hi, prp2Lo, prp2Hi } = prps;
+      blocks = this.#describe(transfer.request, data, done, slot);
+      const { flags, word0, word1, word2, word3 } = this.#pointers;
       const { queue } = this.#queue;
-      queue.submit(opcode, nsid, lba + done, blocks, prp1Lo, prp1Hi, prp2Lo, prp2Hi, slot);
+      queue.submit(opcode | flags, nsid, lba + done, blocks, word0, word1, word2, word3, slot);
     } else {
       this.#queue.queue.submit(opcode, nsid, lba, blocks, 0, 0, 0, 0, slot);
     }
     transfer.began(blocks);
+  }
+
+  /** Has the data pointer of the next command built, after `done` blocks; gives its blocks. */
+  #describe(request: IoRequest, data: DmaVector, done: number, slot: number): number {
+    const { blockSize, part } = request;
+    const { skip, length } = part ?? { skip: 0, length: request.blocks * blockSize };
+    let blocks = Math.min(
+      request.blocks - done,
+      Math.floor(this.#maxTransfer / blockSize),
+      MAX_BLOCKS,
+    );
+    const lead = Math.max(skip - done * blockSize, 0);
+    const offset = Math.max(done * blockSize - skip, 0);
+    const wanted = Math.min(blocks * blockSize - lead, length - offset);
+    const fit = this.#pointers.fit(data, offset, wanted, this.#listBytes, part !== undefined);
+    if (fit < wanted) blocks = Math.floor((lead + fit) / blockSize);
+    const bytes = Math.min(blocks * blockSize - lead, wanted);
+    const trail = blocks * blockSize - lead - bytes;
+    const listOffset = slot * this.#listBytes;
+    this.#pointers.build(data, offset, bytes, listOffset, this.#listBytes, lead, trail);
+    return blocks;
   }
 }
 

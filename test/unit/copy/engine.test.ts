@@ -119,7 +119,7 @@ function shapeOf(
   const words: number[] = [];
   for (let slot = 0; slot < slots; slot++)
     for (let at = 0; at < units; at += commandUnits) words.push(slot * slotUnits + at, 11, 12, 13);
-  return { blocks: units / blockUnits, prps: Int32Array.from(words) };
+  return { blocks: units / blockUnits, pointers: Int32Array.from(words) };
 }
 
 function sideOf(shape: Shape, opcode: number, firstUnit: number): SideJob {

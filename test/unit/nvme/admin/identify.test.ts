@@ -27,6 +27,7 @@ describe("Identify", () => {
     data.setUint32(516, 256, true);
     data.setUint16(520, 0x15d, true);
     data.setUint8(525, 7);
+    data.setUint32(536, 0x1_0002, true);
     text(data, 768, "nqn.2019-08.org.qemu:SN-1");
     assert.deepEqual(decodeController(data), {
       vendorId: 0x1b36,
@@ -43,6 +44,7 @@ describe("Identify", () => {
       hasCompare: true,
       hasShadowDoorbells: false,
       hasVolatileWriteCache: true,
+      sgl: { alignment: "dword", hasBitBucket: true },
       subsystemName: "nqn.2019-08.org.qemu:SN-1",
     });
     assert.equal(decodeController(data, 8192).maxTransfer, 256 << 10);

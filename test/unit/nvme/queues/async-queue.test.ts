@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { DmaBuffer } from "#lib/dma/dma-buffer.js";
 import { P2pError } from "#lib/errors.js";
 import { AdminQueue } from "#lib/nvme/queues/admin-queue.js";
+import { DataPointers } from "#lib/nvme/descriptors/data-pointer.js";
 import { AsyncQueue } from "#lib/nvme/queues/async-queue.js";
 import { IoQueue, type IoRequest } from "#lib/nvme/queues/io-queue.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
@@ -39,8 +40,9 @@ function makeQueue(depth: number, { timeout = PATIENT, isLost = false } = {}) {
 
 function makeIoQueue(depth: number, options: Parameters<typeof makeQueue>[1] = {}) {
   const made = makeQueue(depth, options);
+  const pointers = new DataPointers(DEVICE, { alignment: "none", hasBitBucket: false });
   const lists = { buffer: new ArrayBuffer(1 << 16), iova: 0x8000_0000, close: nothing };
-  const io = new IoQueue(made.queue, DEVICE, MAX_TRANSFER, lists as unknown as DmaBuffer);
+  const io = new IoQueue(made.queue, DEVICE, MAX_TRANSFER, pointers, lists as unknown as DmaBuffer);
   return { ...made, io };
 }
 

@@ -1,6 +1,7 @@
 import { P2pError } from "../errors.js";
 import type { Session } from "../session.js";
 import { parseSize } from "../units.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import { runCopy } from "./copy.js";
 import { parseEndpoint } from "./endpoint.js";
 import type { CopyPath, CopyPlan } from "./plan.js";
@@ -21,6 +22,8 @@ export interface CopyOptions {
   bs?: string | number;
   /** Blocks in flight; 32 by default. */
   iodepth?: number;
+  /** How commands say where their data is; by default as the session was opened. */
+  descriptors?: Descriptors;
   /** Bytes to copy; by default the endpoint's length, or all of the source. */
   size?: string | number;
   /** Seconds to go over the range again and again, in place of once. */
@@ -48,6 +51,7 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
     iodepth: options.iodepth ?? 32,
     allowWrite: options.allowWrite ?? false,
     ...(options.size === undefined ? {} : { size: bytesOf(options.size) }),
+    ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
     ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),

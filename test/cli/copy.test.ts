@@ -49,6 +49,26 @@ describe("p2pmem copy", () => {
     rmSync(directory, { recursive: true });
   });
 
+  for (const descriptors of ["auto", "prp", "sgl"])
+    it(`copies with --descriptors ${descriptors}, verified`, async () => {
+      const [source, destination] = facts.nvme as [string, string];
+      const { code, stderr } = await copy(
+        ...[source, `${destination}/1@1m`, "--provider", facts.card, "--size", "1m", "--verify"],
+        ...["--bs", "64k", "--descriptors", descriptors],
+      );
+      assert.equal(code, 0, stderr);
+    });
+
+  it("refuses SGLs to a controller that takes none, and descriptors that there are not", async () => {
+    const machine = join(directory, "no-sgl.yaml");
+    writeFileSync(machine, "root_ports:\n  - device: nvme\n    sgl: none\n  - device: nvme\n");
+    const names = ["0000:01:00.0", "0000:02:00.0", "--via", "host", "--size", "1m"];
+    const none = ["--machine", machine, ...names];
+    assertFailure(await copy(...none, "--descriptors", "sgl"), "UNSUPPORTED", /takes no SGLs/);
+    assert.equal((await copy(...none, "--descriptors", "auto", "--verify")).code, 0);
+    assert.equal((await copy(...none, "--descriptors", "both")).code, 2);
+  });
+
   for (const via of ["p2p", "host", "cpu"])
     it(`copies via ${via}, verified, and says what crossed host memory`, async () => {
       const [source, destination] = facts.nvme as [string, string];

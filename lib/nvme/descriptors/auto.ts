@@ -8,11 +8,13 @@ import { countPieces, SglBuilder, sglPieces } from "./sgl.js";
 /**
  * For a controller that takes both: whichever makes it read the shorter list, since it reads that
  * before it moves a byte, and PRPs where it is all one. So PRPs describe what two entries can; an SGL
- * describes a longer piece without any list (as Linux does it); and scattered pages, each smaller
- * than some four, get a PRP list.
+ * describes a longer piece without any list (as Linux does it); and scattered pieces of a page or
+ * two get a PRP list. So do scattered pieces of a peer's memory: where that is the controller's own
+ * CMB or PMR, QEMU takes an SGL's segments only from there too.
  */
 export function isShorterAsSgl(vector: DmaVector, offset: number, length: number): boolean {
   const pieces = countPieces(vector, offset, length);
+  if (pieces > 1 && vector.isPeer) return false;
   const sgl = pieces <= 1 ? 0 : pieces * SGL_BYTES;
   // As PRPs can say it, all pages but the first are full, or the last of all.
   const inFirst = (startOf(vector, offset) % PAGE) + length;

@@ -114,7 +114,7 @@ export class DataPointers {
 
   /** Bytes to set aside for the list of a command that moves up to `maxTransfer` bytes of any data. */
   listBytes(maxTransfer: number): number {
-    // A page of descriptors at least, as Linux has it. Data in more pieces takes more commands.
+    // SGLs have a page of descriptors. Data in more pieces takes more commands.
     return Math.max(prpListBytes(maxTransfer), this.#choice === "prp" ? 0 : PAGE);
   }
 

@@ -24,11 +24,13 @@ export function sglListBytes(descriptors: number): number {
   return listRoom(descriptors, SGL_BYTES);
 }
 
-/** Pieces of data that a list of `listBytes`, as listRoom() gives them, has room for. */
+/**
+ * Pieces of data that one command may have if its list has `listBytes`. No more than a page of
+ * descriptors, which is what Linux gives a controller at most: longer chains are little tried, and
+ * QEMU 7.2 refuses those of three full segments.
+ */
 export function sglPieces(listBytes: number): number {
-  const pages = listBytes / PAGE;
-  const descriptors = pages <= 1 ? listBytes / SGL_BYTES : pages * (SLOTS - 1) + 1;
-  return Math.max(1, descriptors - MOST_BUCKETS);
+  return Math.max(1, Math.min(listBytes / SGL_BYTES, SLOTS) - MOST_BUCKETS);
 }
 
 /** Number of pieces that `length` bytes of `vector` lie in. */

@@ -192,6 +192,17 @@ describe("what SGLs may describe", () => {
     assert.equal(codeOf(bytes(2048, 4)), "", "128 in each block");
     assert.equal(codeOf(bytes(1024, 4), { blockSize: 4096 }), "TOO_MANY_SEGMENTS");
     assert.equal(codeOf(bytes(512, 1)), "TOO_MANY_SEGMENTS");
+    // What the first piece has of the second block is one more piece of that.
+    const over = (count: number): DmaVector =>
+      vectorOf(
+        [A - 4096, 600],
+        ...Array.from({ length: count }, (_, i): Piece => [
+          A + 64 * i,
+          i === 0 ? 424 - count + 1 : 1,
+        ]),
+      );
+    assert.equal(codeOf(over(253)), "");
+    assert.equal(codeOf(over(254)), "TOO_MANY_SEGMENTS");
     // The same pieces over two blocks, if the first of these is skipped in part.
     assert.equal(codeOf(bytes(300, 1), { isPart: true, skip: 0 }), "TOO_MANY_SEGMENTS");
     assert.equal(codeOf(bytes(300, 1), { isPart: true, skip: 362 }), "");

@@ -50,10 +50,10 @@ async function run(
     ...{ name: "Read", opcode: 2, nsid: 1, lba, blocks, blockSize: BLOCK, data: vector },
     ...(part && { part }),
   };
-  let settled = false;
-  const promise = io.run(request).finally(() => (settled = true));
+  const state = { isSettled: false };
+  const promise = io.run(request).finally(() => (state.isSettled = true));
   const got: Commands = { runs: [], blocks: [], sgls: false, prps: false };
-  while (!settled) {
+  while (!state.isSettled) {
     const from = controller.sqHead;
     const ids = controller.fetch();
     ids.forEach((_, i) => {
@@ -117,12 +117,12 @@ const scattered = fc
 describe("the commands of a request", () => {
   it("move all bytes of any pieces, each once, within MDTS and the room of their lists", () =>
     fc.assert(
-      fc.asyncProperty(scattered, fc.constantFrom("auto", "sgl"), async (pieces, choice) => {
+      fc.asyncProperty(scattered, fc.constantFrom<Descriptors>("auto", "sgl"), async (pieces, choice) => {
         const whole = vectorOf(...pieces).byteLength;
         const length = whole - (whole % BLOCK);
         fc.pre(length > 0);
         const wanted = firstOf(pieces, length);
-        const { runs } = await run(vectorOf(...(wanted as Piece[])), choice as Descriptors);
+        const { runs } = await run(vectorOf(...(wanted as Piece[])), choice);
         assert.deepEqual(joined(runs), wanted);
       }),
       { numRuns: 60 },
@@ -150,6 +150,15 @@ describe("the commands of a request", () => {
     assert.equal(prps, false);
     const words = Array.from({ length: 256 }, (_, i): Piece => [0x1_0000_0000 + 64 * i, 32]);
     assert.deepEqual((await run(vectorOf(...words), "sgl")).blocks, [15, 1]);
+  });
+
+  it("are cut at blocks also where the first begins with what is thrown away", async () => {
+    // 6 pieces in what is wanted of the first block, 252 in the second: 254 end inside that.
+    const pieces = Array.from({ length: 258 }, (_, i): Piece => [0x1_0000_0000 + 16 * i, 2]);
+    pieces[257]![1] = 10;
+    const { runs, blocks } = await run(vectorOf(...pieces), "auto", { skip: 500, length: 524 });
+    assert.deepEqual(blocks, [1, 1]);
+    assert.deepEqual(joined(runs), [[null, 500], ...pieces]);
   });
 
   it("are of either kind in one request, as suits each", async () => {

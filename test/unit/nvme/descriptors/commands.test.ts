@@ -117,14 +117,18 @@ const scattered = fc
 describe("the commands of a request", () => {
   it("move all bytes of any pieces, each once, within MDTS and the room of their lists", () =>
     fc.assert(
-      fc.asyncProperty(scattered, fc.constantFrom<Descriptors>("auto", "sgl"), async (pieces, choice) => {
-        const whole = vectorOf(...pieces).byteLength;
-        const length = whole - (whole % BLOCK);
-        fc.pre(length > 0);
-        const wanted = firstOf(pieces, length);
-        const { runs } = await run(vectorOf(...(wanted as Piece[])), choice);
-        assert.deepEqual(joined(runs), wanted);
-      }),
+      fc.asyncProperty(
+        scattered,
+        fc.constantFrom<Descriptors>("auto", "sgl"),
+        async (pieces, choice) => {
+          const whole = vectorOf(...pieces).byteLength;
+          const length = whole - (whole % BLOCK);
+          fc.pre(length > 0);
+          const wanted = firstOf(pieces, length);
+          const { runs } = await run(vectorOf(...(wanted as Piece[])), choice);
+          assert.deepEqual(joined(runs), wanted);
+        },
+      ),
       { numRuns: 60 },
     ));
 

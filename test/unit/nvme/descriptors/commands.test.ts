@@ -38,7 +38,8 @@ async function run(
 
   const controller = new FakeController(DEPTH);
   const never = (): void => undefined;
-  const queue = new AsyncQueue(controller.open(), 60_000, { check: never, giveUp: never });
+  const owner = { check: () => true, overdue: never, distrust: never };
+  const queue = new AsyncQueue(controller.open(), 60_000, owner);
   const buffer = new ArrayBuffer(DEPTH * pointers.listBytes(MAX_TRANSFER));
   const list = { buffer, iova: LIST_IOVA };
   const lists = { ...list, close: never } as unknown as DmaBuffer;

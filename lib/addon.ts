@@ -208,7 +208,9 @@ export interface NativeFault {
     | "no-disable"
     | "no-reset"
     | "remove"
-    | "vanish";
+    | "vanish"
+    | "error"
+    | "request";
   /** Milliseconds by which the command comes late. */
   delay?: number;
   /** Status code type and status code that the command fails with. */
@@ -231,6 +233,11 @@ export interface NativeLoopbackMachine {
   inject(address: string, fault: NativeFault): void;
   /** Takes back what has not happened yet. Errors: UNKNOWN_DEVICE. */
   clearFaults(address: string): void;
+  /**
+   * Puts in again what was removed: power-on state, with its media and its PMR as they were. Errors:
+   * UNKNOWN_DEVICE; IN_USE while what was there is still open.
+   */
+  replug(address: string): void;
   /** Stops its threads. Address spaces and devices must be closed before. Idempotent. */
   close(): void;
 }

@@ -29,6 +29,8 @@ const EFFECTS = [
   "no-reset",
   "remove",
   "vanish",
+  "error",
+  "request",
 ] as const;
 
 const count = (least: number) => {

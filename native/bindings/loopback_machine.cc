@@ -86,6 +86,7 @@ void LoopbackMachineObject::define(Napi::Env env) {
                    InstanceMethod<&LoopbackMachineObject::resetTraffic>("resetTraffic"),
                    InstanceMethod<&LoopbackMachineObject::inject>("inject"),
                    InstanceMethod<&LoopbackMachineObject::clearFaults>("clearFaults"),
+                   InstanceMethod<&LoopbackMachineObject::replug>("replug"),
                    InstanceMethod<&LoopbackMachineObject::close>("close")}));
 }
 
@@ -165,6 +166,10 @@ void LoopbackMachineObject::inject(const Napi::CallbackInfo& info) {
 
 void LoopbackMachineObject::clearFaults(const Napi::CallbackInfo& info) {
   throwIfFailed(info.Env(), machine(info.Env()).clearFaults(info[0].ToString()));
+}
+
+void LoopbackMachineObject::replug(const Napi::CallbackInfo& info) {
+  throwIfFailed(info.Env(), machine(info.Env()).replug(info[0].ToString()));
 }
 
 void LoopbackMachineObject::close(const Napi::CallbackInfo&) {

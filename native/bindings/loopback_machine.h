@@ -26,6 +26,7 @@ class LoopbackMachineObject final : public Napi::ObjectWrap<LoopbackMachineObjec
   void resetTraffic(const Napi::CallbackInfo& info);
   void inject(const Napi::CallbackInfo& info);
   void clearFaults(const Napi::CallbackInfo& info);
+  void replug(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<loopback::Machine> machine_;

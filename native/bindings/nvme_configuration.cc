@@ -42,7 +42,9 @@ constexpr NamedEffect kEffects[] = {{"hang", Fault::Effect::hang},
                                     {"no-disable", Fault::Effect::noDisable},
                                     {"no-reset", Fault::Effect::noReset},
                                     {"remove", Fault::Effect::remove},
-                                    {"vanish", Fault::Effect::vanish}};
+                                    {"vanish", Fault::Effect::vanish},
+                                    {"error", Fault::Effect::error},
+                                    {"request", Fault::Effect::request}};
 
 bool has(const Napi::Object& object, const char* field) { return !object.Get(field).IsUndefined(); }
 

@@ -32,7 +32,8 @@ Result<UniqueFd> makeOnes() {
   return fd;
 }
 
-/// Maps a file over what is mapped there.
+}  // namespace
+
 Status mapOver(void* data, size_t size, int fd, off_t offset) {
   constexpr int kProtection = PROT_READ | PROT_WRITE;
   // Elsewhere first: where the kernel refuses, MAP_FIXED could leave a hole for strangers to fill.
@@ -43,8 +44,6 @@ Status mapOver(void* data, size_t size, int fd, off_t offset) {
   }
   return systemError("IO", "mmap", "cannot map the device's memory again");
 }
-
-}  // namespace
 
 // Everything here is the process's, not an environment's: a signal has one handler. Constant
 // initialisation, and no destructor that could run while another thread still faults.

@@ -15,6 +15,10 @@
 
 namespace p2pmem {
 
+/// Maps a file over what is mapped there, so that no moment shows anything else. Errors: IO, and
+/// all is as it was.
+Status mapOver(void* data, size_t size, int fd, off_t offset);
+
 /// A mapped range in which SIGBUS does not end the process. The handler belongs to the process, as
 /// signals do: the first range installs it, and it stays. SIGBUS anywhere else goes to the handler
 /// that was there before; without one it ends the process as ever.

@@ -46,6 +46,8 @@ struct Fault {
     noReset,
     remove,
     vanish,
+    error,
+    request,
     event
   };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "loopback/bar_memory.h"
+
 namespace p2pmem::loopback {
 
 namespace {
@@ -25,7 +27,7 @@ bool Endpoint::takeFunctionLevelReset() {
 Status Endpoint::prepare() {
   for (Bar& bar : bars) {
     if (bar.memorySize == 0 || bar.memory) continue;
-    auto memory = PinnedMemory::allocate(bar.memorySize, false);
+    auto memory = BarRam::allocate(bar.memorySize);
     if (!memory.ok()) {
       Error error = memory.take();
       error.device = address;
@@ -44,6 +46,7 @@ void Endpoint::reset() {
   generation++;
   // Interrupts stay as they are: the kernel sets up MSI-X again after a reset.
   config.set(pci::kCommand, 2, removed ? 0 : pci::kCommandMemory);
+  presentBars();
 }
 
 bool Endpoint::tryReset() {
@@ -66,13 +69,17 @@ Status Endpoint::inject(const Fault& fault) {
       case Fault::Effect::noReset:
         refusesReset = true;
         return {};
+      case Fault::Effect::error:
+        signal(DeviceEvent::error);
+        return {};
+      case Fault::Effect::request:
+        signal(DeviceEvent::request);
+        return {};
       default:
         break;
     }
   return Error{.code = "BAD_MACHINE",
-               .message = address +
-                          " takes no commands: now, it can be removed, vanish, or refuse "
-                          "to be reset",
+               .message = address + " has no commands: only what befalls a device can happen, now",
                .device = address};
 }
 
@@ -80,11 +87,44 @@ void Endpoint::remove() {
   removed = true;
   generation++;
   config.set(pci::kCommand, 2, 0);
+  presentBars();
+  // As the kernel does it: vfio-pci's remove() waits for whoever has the device.
+  signal(DeviceEvent::request);
+}
+
+void Endpoint::replug() {
+  mapped_.clear();  // what is mapped is the other one's, which is not there
+  removed = refusesReset = false;
+  reset();
+  for (Bar& bar : bars)
+    if (!bar.persistent) bar.memory.reset();
+}
+
+void Endpoint::presentBars() {
+  mapped_.visit([&](BarMemory& memory) {
+    memory.present(answer(memory.bar()));
+    return true;
+  });
+}
+
+Status Endpoint::restoreBars() {
+  for (Bar& bar : bars) bar.lost = false;
+  Status status;
+  mapped_.visit([&](BarMemory& memory) {
+    status = memory.restore();
+    return status.ok();
+  });
+  return status;
+}
+
+void Endpoint::signal(DeviceEvent event) {
+  if (const UniqueFd& fd = eventFd(event)) (void)eventfd_write(fd.get(), 1);
 }
 
 void Endpoint::hideBars() {
   generation++;
   config.set(pci::kCommand, 2, config.read(pci::kCommand, 2) & ~pci::kCommandMemory);
+  presentBars();
 }
 
 void Endpoint::addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset) {

@@ -7,8 +7,10 @@
 #include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "core/status.h"
 #include "core/unique_fd.h"
+#include "loopback/bar_mappings.h"
 #include "loopback/configuration.h"
 #include "loopback/iommu_domain.h"
 #include "loopback/pci_function.h"
@@ -58,6 +60,21 @@ class Endpoint : public PciFunction {
   /// True once after software wrote Initiate Function Level Reset, which reads back as 0.
   bool takeFunctionLevelReset();
 
+  BarAnswer answer(const Bar& bar) const {
+    if (removed || !memoryDecode()) return BarAnswer::nobody;
+    return bar.enabled ? BarAnswer::device : BarAnswer::undefined;
+  }
+  BarMappings& mapped() { return mapped_; }
+  /// Has what is mapped of its BARs show what answers by now. To follow each change of that.
+  void presentBars();
+  /// Device::restore(): what has found nobody finds the device again. Errors: DEVICE_GONE, IO.
+  Status restoreBars();
+  /// It is plugged in again after it was removed: another one of its kind, but for its media.
+  void replug();
+
+  /// Device::setEvent(); the descriptor is this function's own.
+  void setEvent(DeviceEvent event, UniqueFd fd) { eventFd(event) = std::move(fd); }
+
   uint32_t msixVectors() const { return static_cast<uint32_t>(interrupts_.size()); }
   void setInterrupt(uint32_t vector, UniqueFd fd);
 
@@ -76,9 +93,9 @@ class Endpoint : public PciFunction {
 
   /// Surprise removal: from now on nobody answers, and nothing of it reaches the bus.
   void remove();
-  /// Its BARs stop answering, as after a reset by somebody else: memory decode goes off. The one
-  /// place where that happens; pages of BARs that are mapped keep their contents.
+  /// Its BARs stop answering, as after a reset by somebody else: memory decode goes off.
   void hideBars();
+  void signal(DeviceEvent event);
 
   /// Adds the MSI-X capability, its table at `tableOffset` of BAR 0.
   void addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset);
@@ -86,6 +103,10 @@ class Endpoint : public PciFunction {
   bool signal(uint32_t vector);
 
  private:
+  UniqueFd& eventFd(DeviceEvent event) { return events_[static_cast<size_t>(event)]; }
+
+  BarMappings mapped_;
+  std::array<UniqueFd, 2> events_;    // eventfds, by DeviceEvent
   std::vector<UniqueFd> interrupts_;  // eventfds, by vector
 };
 

@@ -14,6 +14,7 @@
 namespace p2pmem::loopback {
 
 class Endpoint;
+struct Bar;
 
 struct IommuMapping {
   uint64_t iova = 0;
@@ -21,6 +22,7 @@ struct IommuMapping {
   uint8_t* data = nullptr;
   Access access;
   const Endpoint* target = nullptr;  // whose BAR it is; null: host memory
+  const Bar* bar = nullptr;          // of that endpoint
   uint64_t generation = 0;           // of that endpoint when it was mapped
 };
 

@@ -1,5 +1,7 @@
 #include "loopback/loopback_address_space.h"
 
+#include <cerrno>
+
 #include "loopback/bar_memory.h"
 #include "loopback/loopback_device.h"
 
@@ -70,6 +72,15 @@ Status LoopbackAddressSpace::doMap(Memory& memory, uint64_t offset, uint64_t len
     if (!bar || &bar->machine() != machine_.get())
       return Error{.code = "BAD_RANGE",
                    .message = "that memory belongs to a device of another machine"};
+    // As follow_fault_pfn() of the kernel's VFIO has it.
+    if (bar->endpoint().answer(bar->bar()) == BarAnswer::nobody)
+      return Error{.code = "DEVICE_GONE",
+                   .message = "cannot map the memory of " + bar->device(),
+                   .number = EFAULT,
+                   .device = bar->device(),
+                   .hint = "the device's memory decode is off, or it is gone"};
+    mapping.data = bar->inside() + offset;
+    mapping.bar = &bar->bar();
     mapping.target = &bar->endpoint();
     mapping.generation = bar->endpoint().generation;
   }

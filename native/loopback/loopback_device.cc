@@ -6,6 +6,18 @@
 
 namespace p2pmem::loopback {
 
+namespace {
+
+// A descriptor of our own, as the kernel takes its own reference; none where there is none.
+Result<UniqueFd> keep(int eventFd) {
+  if (eventFd < 0) return UniqueFd();
+  UniqueFd fd(fcntl(eventFd, F_DUPFD_CLOEXEC, 0));
+  if (!fd) return systemError("IO", "fcntl(F_DUPFD_CLOEXEC)", "cannot keep the eventfd");
+  return fd;
+}
+
+}  // namespace
+
 LoopbackDevice::LoopbackDevice(std::shared_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner)
     : Device(endpoint.address), machine_(std::move(machine)), endpoint_(endpoint), owner_(owner) {
   info_ = {.resettable = true, .msixVectors = endpoint.msixVectors()};
@@ -43,13 +55,24 @@ Status LoopbackDevice::setInterrupt(uint32_t vector, int eventFd) {
     return Error{.code = "BAD_RANGE",
                  .message = address() + " has no MSI-X vector " + std::to_string(vector),
                  .device = address()};
-  // A descriptor of our own, as the kernel takes its own reference.
-  UniqueFd fd(eventFd < 0 ? -1 : fcntl(eventFd, F_DUPFD_CLOEXEC, 0));
-  if (eventFd >= 0 && !fd)
-    return systemError("IO", "fcntl(F_DUPFD_CLOEXEC)", "cannot keep the eventfd");
+  auto fd = keep(eventFd);
+  if (!fd.ok()) return fd.take();
   const MachineLock::Guard guard(machine_->lock());
-  endpoint_.setInterrupt(vector, std::move(fd));
+  endpoint_.setInterrupt(vector, std::move(fd.value()));
   return {};
+}
+
+Status LoopbackDevice::setEvent(DeviceEvent event, int eventFd) {
+  auto fd = keep(eventFd);
+  if (!fd.ok()) return fd.take();
+  const MachineLock::Guard guard(machine_->lock());
+  endpoint_.setEvent(event, std::move(fd.value()));
+  return {};
+}
+
+Status LoopbackDevice::restoreMappings() {
+  const MachineLock::Guard guard(machine_->lock());
+  return endpoint_.restoreBars();
 }
 
 }  // namespace p2pmem::loopback

@@ -16,8 +16,10 @@ class LoopbackDevice final : public Device {
   Result<std::shared_ptr<Region>> region(uint32_t index) override;
   Status reset() override;
   Status setInterrupt(uint32_t vector, int eventFd) override;
-  /// Takes every event, and signals none: nothing takes a device from this machine.
-  Status setEvent(DeviceEvent, int) override { return {}; }
+  Status setEvent(DeviceEvent event, int eventFd) override;
+
+ protected:
+  Status restoreMappings() override;
 
  private:
   std::shared_ptr<Machine> machine_;

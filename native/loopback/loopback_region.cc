@@ -55,15 +55,25 @@ uint8_t* LoopbackRegion::ramAt(uint64_t offset) const {
   return at < bar.memorySize ? bar.memory->data() + at : nullptr;
 }
 
+// As of a BAR that VFIO has taken away from the process: from the first access that finds nobody on
+// all do, until the BAR is mapped again.
+bool LoopbackRegion::isLost() {
+  Bar& bar = endpoint_.bars[index()];
+  if (endpoint_.answer(bar) == BarAnswer::nobody) bar.lost = true;
+  return bar.lost;
+}
+
 Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
   const MachineLock::Guard guard(machine_->lock());
   if (Status status = check(offset, width); !status.ok()) return status.take();
-  if (endpoint_.removed) return ones(width);
-  if (index() == kConfig) return endpoint_.config.read(static_cast<uint32_t>(offset), width);
+  if (index() == kConfig)
+    return endpoint_.removed ? ones(width)
+                             : endpoint_.config.read(static_cast<uint32_t>(offset), width);
   // Nobody claims the access: the root complex makes up all ones (PCIe 4.0 §2.3.2).
-  if (!endpoint_.memoryDecode()) return ones(width);
+  if (isLost()) return ones(width);
   const uint8_t* ram = ramAt(offset);
   if (!ram) return endpoint_.readRegister(index(), offset, width);
+  if (!endpoint_.bars[index()].enabled) return ones(width);
   switch (width) {
     case 1:
       return load<uint8_t>(ram);
@@ -79,18 +89,18 @@ Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
 Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
   const MachineLock::Guard guard(machine_->lock());
   if (Status status = check(offset, width); !status.ok()) return status;
-  if (endpoint_.removed) return {};
   machine_->wake();
   if (index() == kConfig) {
-    writeConfig(offset, width, value);
+    if (!endpoint_.removed) writeConfig(offset, width, value);
     return {};
   }
-  if (!endpoint_.memoryDecode()) return {};
+  if (isLost()) return {};
   uint8_t* ram = ramAt(offset);
   if (!ram) {
     endpoint_.writeRegister(index(), offset, width, value);
     return {};
   }
+  if (!endpoint_.bars[index()].enabled) return {};
   switch (width) {
     case 1:
       store<uint8_t>(ram, value);
@@ -110,6 +120,7 @@ Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
 void LoopbackRegion::writeConfig(uint64_t offset, uint32_t width, uint64_t value) {
   endpoint_.config.write(static_cast<uint32_t>(offset), width, value);
   if (endpoint_.takeFunctionLevelReset()) (void)endpoint_.tryReset();
+  endpoint_.presentBars();
   machine_->invalidate();  // memory decode or bus mastering may have changed
 }
 
@@ -118,8 +129,9 @@ Result<std::shared_ptr<Memory>> LoopbackRegion::map(uint64_t offset, uint64_t le
   const MachineLock::Guard guard(machine_->lock());
   if (Status status = check(offset, 1); !status.ok()) return status.take();
   const Bar& bar = endpoint_.bars[index()];
-  return std::shared_ptr<Memory>(
-      std::make_shared<BarMemory>(machine_, endpoint_, bar, offset - bar.memoryOffset, length));
+  auto memory = BarMemory::map(machine_, endpoint_, bar, offset - bar.memoryOffset, length);
+  if (!memory.ok()) return memory.take();
+  return std::shared_ptr<Memory>(std::move(memory.value()));
 }
 
 }  // namespace p2pmem::loopback

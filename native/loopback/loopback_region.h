@@ -20,8 +20,9 @@ class LoopbackRegion final : public Region {
 
  private:
   static RegionInfo describe(const Endpoint& endpoint, uint32_t index);
-  /// Bounds and width; the device still open; for a BAR, memory decode on. With the lock held.
+  /// Bounds and width; the device still open. With the lock held.
   Status check(uint64_t offset, uint32_t width) const;
+  bool isLost();
   uint8_t* ramAt(uint64_t offset) const;
   void writeConfig(uint64_t offset, uint32_t width, uint64_t value);
 

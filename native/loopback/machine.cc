@@ -137,15 +137,18 @@ Result<uint64_t> Machine::claim(Endpoint& endpoint, const std::shared_ptr<IommuD
 void Machine::release(Endpoint& endpoint) {
   for (uint32_t vector = 0; vector < endpoint.msixVectors(); vector++)
     endpoint.setInterrupt(vector, UniqueFd());
+  for (const DeviceEvent event : {DeviceEvent::error, DeviceEvent::request})
+    endpoint.setEvent(event, UniqueFd());
+  for (Bar& bar : endpoint.bars) bar.lost = false;
   (void)endpoint.tryReset();
   endpoint.domain.reset();
   endpoint.owner = 0;
   invalidate();
 }
 
-Result<Endpoint*> Machine::findEndpoint(const std::string& address) const {
+Result<Endpoint*> Machine::findEndpoint(const std::string& address, bool isRemoved) const {
   for (Endpoint* endpoint : endpoints_)
-    if (endpoint->address == address && !endpoint->removed) return endpoint;
+    if (endpoint->address == address && endpoint->removed == isRemoved) return endpoint;
   return Error{.code = "UNKNOWN_DEVICE",
                .message = "there is no device " + address + " in the machine",
                .device = address,
@@ -173,6 +176,20 @@ Status Machine::clearFaults(const std::string& address) {
 void Machine::wake() {
   woken_ = true;
   wake_.notify_one();
+}
+
+Status Machine::replug(const std::string& address) {
+  const MachineLock::Guard guard(lock_);
+  auto endpoint = findEndpoint(address, true);
+  if (!endpoint.ok()) return endpoint.take();
+  // The kernel waits for the same before it lets go of the device that was there.
+  if (endpoint.value()->owner != 0)
+    return Error{.code = "IN_USE",
+                 .message = "the device that was at " + address + " is still open",
+                 .device = address};
+  endpoint.value()->replug();
+  invalidate();
+  return {};
 }
 
 Traffic Machine::traffic() {

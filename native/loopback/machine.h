@@ -48,6 +48,8 @@ class Machine : public std::enable_shared_from_this<Machine> {
   /// Errors: UNKNOWN_DEVICE, BAD_MACHINE.
   Status inject(const std::string& address, const Fault& fault);
   Status clearFaults(const std::string& address);
+  /// Puts in again what was removed. Errors: UNKNOWN_DEVICE, IN_USE.
+  Status replug(const std::string& address);
 
   Traffic traffic();
   void resetTraffic();
@@ -62,7 +64,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Status plugInto(PciFunction* port, const SwitchConfiguration& configuration);
   Status plugInto(PciFunction* port, const NvmeConfiguration& configuration);
   Status plugInto(PciFunction* port, const CardConfiguration& configuration);
-  Result<Endpoint*> findEndpoint(const std::string& address) const;
+  Result<Endpoint*> findEndpoint(const std::string& address, bool isRemoved = false) const;
   Status checkOwnership(const Endpoint& endpoint, const IommuDomain& domain) const;
   void run();
   void rest(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds idleFor);

@@ -21,6 +21,8 @@ Status NvmeController::inject(const Fault& fault) {
     case Fault::Effect::vanish:
     case Fault::Effect::noDisable:
     case Fault::Effect::noReset:
+    case Fault::Effect::error:
+    case Fault::Effect::request:
     case Fault::Effect::event:
       commit(fault);
       return {};
@@ -52,6 +54,12 @@ void NvmeController::commit(const Fault& fault) {
       break;
     case Fault::Effect::noReset:
       refusesReset = true;
+      break;
+    case Fault::Effect::error:
+      signal(DeviceEvent::error);
+      break;
+    case Fault::Effect::request:
+      signal(DeviceEvent::request);
       break;
     default:
       if (admin_.features().wantsEvent(fault.event)) events_.raise(fault.event);
@@ -92,6 +100,8 @@ void NvmeController::strike(SubmissionQueue& queue, const nvme::Command& command
       break;
     case Fault::Effect::noDisable:
     case Fault::Effect::noReset:
+    case Fault::Effect::error:
+    case Fault::Effect::request:
     case Fault::Effect::event:
       commit(fault);
       run(queue, command);

@@ -1,46 +1,27 @@
 #include "loopback/nvme_pmr.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "core/unique_fd.h"
-
 namespace p2pmem::loopback {
 
 namespace {
 
 constexpr uint32_t kReadyTimeout = 10;  // PMRCAP.PMRTO, in half seconds
 
-// A file as memory, made as large as is asked.
-Result<std::shared_ptr<MappedMemory>> mapFile(const std::string& path, uint64_t size) {
-  const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-  if (!fd) return systemError("IO", "open", "cannot open " + path);
-  struct stat facts = {};
-  if (fstat(fd.get(), &facts) != 0) return systemError("IO", "fstat", "cannot examine " + path);
-  // An access past the end of a file is SIGBUS.
-  if (static_cast<uint64_t>(facts.st_size) < size &&
-      ftruncate(fd.get(), static_cast<off_t>(size)) != 0)
-    return systemError("IO", "ftruncate", "cannot enlarge " + path);
-  void* data = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (data == MAP_FAILED) return systemError("IO", "mmap", "cannot map " + path);
-  return std::make_shared<MappedMemory>(Memory::Kind::host, data, size);
-}
-
 }  // namespace
 
 NvmePmr::NvmePmr(const PmrConfiguration& configuration, Endpoint& endpoint, uint64_t& epoch)
     : configuration_(configuration), endpoint_(endpoint), epoch_(epoch) {
   if (exists())
-    endpoint.bars[kBar] = {
-        .size = configuration.size, .prefetchable = true, .memorySize = configuration.size};
+    endpoint.bars[kBar] = {.size = configuration.size,
+                           .prefetchable = true,
+                           .memorySize = configuration.size,
+                           .persistent = true,
+                           .enabled = false};
 }
 
 Status NvmePmr::openFile() {
   Bar& bar = endpoint_.bars[kBar];
   if (configuration_.file.empty()) return {};
-  auto memory = mapFile(configuration_.file, configuration_.size);
+  auto memory = BarRam::open(configuration_.file, configuration_.size);
   if (!memory.ok()) return memory.take();
   bar.memory = std::move(memory.value());
   return {};
@@ -60,7 +41,12 @@ void NvmePmr::apply() {
   isRefused_ = enable && base + size < base;
   InternalRange& range = endpoint_.internal[Endpoint::kInternalPmr];
   range = {};
-  if (enable && !isRefused_ && isReady_) range = {base, size, endpoint_.bars[kBar].memory->data()};
+  Bar& bar = endpoint_.bars[kBar];
+  if (exists() && bar.enabled != isReady_) {
+    bar.enabled = isReady_;
+    endpoint_.presentBars();
+  }
+  if (enable && !isRefused_ && isReady_) range = {base, size, bar.memory->data()};
   epoch_++;
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/memory.h"
+#include "loopback/bar_ram.h"
 #include "loopback/config_space.h"
 #include "loopback/pci_spec.h"
 
@@ -22,7 +22,10 @@ struct Bar {
   uint64_t address = 0;
   uint64_t memoryOffset = 0;
   uint64_t memorySize = 0;
-  std::shared_ptr<MappedMemory> memory = {};  // allocated when the function is first opened
+  bool persistent = false;              // the RAM outlives a loss of power
+  bool enabled = true;                  // false: what its RAM reads is undefined
+  bool lost = false;                    // software found nobody here, and has not mapped it again
+  std::shared_ptr<BarRam> memory = {};  // allocated when the function is first opened
 };
 
 /// A bridge's window: the bus addresses it forwards down.

@@ -31,9 +31,10 @@ Span Requester::refuse(uint64_t address, uint64_t length, bool write, const char
   return {nullptr, length, nullptr};
 }
 
-// What a root complex does that does not forward between its ports: it drops writes, and answers
-// reads with ones, both without a word to anybody. At most a page of ones at a time.
-Span Requester::leaveUnforwarded(uint64_t address, uint64_t length, bool write) {
+// What a root complex does that does not forward between its ports, and a BAR whose memory is
+// disabled: writes are dropped, reads answered with ones, both without a word to anybody. At most a
+// page of ones at a time.
+Span Requester::answerNothing(uint64_t address, uint64_t length, bool write) {
   if (write) return {nullptr, length, nullptr};
   return {ones_.data(), lengthUpTo(address | (ones_.size() - 1), address, length), &nowhere_};
 }
@@ -74,6 +75,7 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
     if (decision.kind == Router::Decision::Kind::unsupported)
       return refuse(address, length, write, "unsupported request: no device answers there");
     if (decision.kind == Router::Decision::Kind::direct) {
+      if (!decision.data) return answerNothing(address, length, write);
       window.base = decision.first;
       window.length = decision.last - decision.first + 1;
       window.data = decision.data;
@@ -92,8 +94,8 @@ Span Requester::resolveSlowly(uint64_t address, uint64_t length, bool write) {
         return refuse(address, length, write, "the mapped device was reset since");
       if (mapping->target && !mapping->target->memoryDecode())
         return refuse(address, length, write, "the mapped device has memory decode off");
-      if (mapping->target && !router_.forwards(write))
-        return leaveUnforwarded(address, length, write);
+      if (mapping->target && (!router_.forwards(write) || !mapping->bar->enabled))
+        return answerNothing(address, length, write);
       // Only the part of the mapping for which the fabric decides alike.
       const uint64_t first = std::max(mapping->iova, decision.first);
       const uint64_t last = std::min(mappingLast, decision.last);

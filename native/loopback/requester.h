@@ -59,7 +59,7 @@ class Requester {
 
   Span resolveSlowly(uint64_t address, uint64_t length, bool write);
   Span refuse(uint64_t address, uint64_t length, bool write, const char* reason);
-  Span leaveUnforwarded(uint64_t address, uint64_t length, bool write);
+  Span answerNothing(uint64_t address, uint64_t length, bool write);
   void keepOffInternal(uint64_t address, Router::Decision& decision) const;
   void remember(const Window& window);
 

@@ -51,7 +51,7 @@ Router::Decision descend(const PciFunction& from, uint64_t address) {
     if (!at->memoryDecode() || !bar.memory || address - base >= bar.memorySize) continue;
     return {.kind = Kind::direct,
             .target = const_cast<Endpoint*>(static_cast<const Endpoint*>(at)),
-            .data = bar.memory->data(),
+            .data = bar.enabled ? bar.memory->data() : nullptr,
             .first = base,
             .last = base + bar.memorySize - 1};
   }

@@ -299,6 +299,8 @@ describe("faults of the loopback machine", () => {
     const config = nvme.device.region(7);
     assert.equal(config.read16(4), 0x0004);
     config.write16(4, 0x0006);
+    assert.equal(nvme.csts(), GONE);
+    nvme.device.restore();
     assert.equal(nvme.csts(), 1);
     nvme.bar0.write32(Register.CC, 0);
     nvme.enable();

@@ -174,10 +174,12 @@ describe("the loopback persistent memory region", () => {
     const file = path.join(directory, "pmr.img");
     try {
       start({ size: MIB, file });
+      enable();
       nvme.device.region(BAR).write32(0x2000, 0x4433_2211);
       bench.close();
       assert.deepEqual([...readFileSync(file).subarray(0x2000, 0x2004)], [0x11, 0x22, 0x33, 0x44]);
       start({ size: MIB, file });
+      enable();
       assert.equal(nvme.device.region(BAR).read32(0x2000), 0x4433_2211);
       bench.close();
     } finally {

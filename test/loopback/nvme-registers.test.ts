@@ -196,6 +196,7 @@ describe("loopback NVMe registers", () => {
     assert.equal(nvme.csts(), 0xffffffff);
     nvme.bar0.write32(Register.AQA, 0x001f001f);
     config.write16(4, 2);
+    nvme.device.restore();
     assert.equal(nvme.bar0.read32(Register.AQA), 0);
   });
 

@@ -103,6 +103,11 @@ export class Bench {
     return device;
   }
 
+  /** Another device of the same address is to be opened. */
+  forget(address: string): void {
+    this.#devices.delete(address);
+  }
+
   /** Host memory of at least `size` bytes that devices reach at the IOVA that comes with it. */
   host(size: number, access = READ_WRITE): HostMemory {
     const memory = addon().allocatePinned(size, false);

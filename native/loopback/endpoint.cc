@@ -2,7 +2,6 @@
 
 #include <sys/eventfd.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "loopback/bar_memory.h"
@@ -44,7 +43,12 @@ void Endpoint::writeRegister(uint32_t, uint64_t, uint32_t, uint64_t) {}
 
 void Endpoint::reset() {
   generation++;
-  // Interrupts stay as they are: the kernel sets up MSI-X again after a reset.
+  // The kernel sets up MSI-X again after a reset.
+  msix_.reset();
+  if (msix_.vectors() > 0) {
+    const uint32_t control = kMsixAt + pci::kMsixControl;
+    config.set(control, 2, config.read(control, 2) & ~pci::kMsixFunctionMask);
+  }
   config.set(pci::kCommand, 2, removed ? 0 : pci::kCommandMemory);
   presentBars();
 }
@@ -128,27 +132,42 @@ void Endpoint::hideBars() {
 }
 
 void Endpoint::addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset) {
-  interrupts_.resize(vectors);
+  msix_.add(vectors, tableOffset, pbaOffset);
   config.addCapability(kMsixAt, pci::kCapabilityMsix);
   config.set(kMsixAt + pci::kMsixControl, 2, vectors - 1);
+  config.setWritable(kMsixAt + pci::kMsixControl, 2, pci::kMsixFunctionMask);
   config.set(kMsixAt + pci::kMsixTable, 4, tableOffset);  // bits 2:0: in BAR 0
   config.set(kMsixAt + pci::kMsixPba, 4, pbaOffset);
 }
 
-void Endpoint::setInterrupt(uint32_t vector, UniqueFd fd) {
-  interrupts_[vector] = std::move(fd);
-  const bool enabled = std::any_of(interrupts_.begin(), interrupts_.end(),
-                                   [](const UniqueFd& each) { return static_cast<bool>(each); });
-  // As VFIO does it: the first eventfd enables MSI-X, the last one to go disables it.
-  config.set(kMsixAt + pci::kMsixControl, 2,
-             (msixVectors() - 1) | (enabled ? pci::kMsixEnable : 0));
+bool Endpoint::isFunctionMasked() const {
+  return config.read(kMsixAt + pci::kMsixControl, 2) & pci::kMsixFunctionMask;
 }
 
-bool Endpoint::signal(uint32_t vector) {
-  if (vector >= interrupts_.size() || !interrupts_[vector] || !busMaster()) return false;
-  // Fails only where the counter is full, and then the listener is awake anyway.
-  (void)eventfd_write(interrupts_[vector].get(), 1);
-  return true;
+bool Endpoint::sendsMessages() const {
+  return (config.read(kMsixAt + pci::kMsixControl, 2) & pci::kMsixEnable) && busMaster();
+}
+
+void Endpoint::setInterrupt(uint32_t vector, UniqueFd fd) {
+  msix_.route(vector, std::move(fd));
+  // As VFIO does it: the first eventfd enables MSI-X, the last one to go disables it.
+  const uint64_t rest = config.read(kMsixAt + pci::kMsixControl, 2) & ~pci::kMsixEnable;
+  config.set(kMsixAt + pci::kMsixControl, 2, rest | (msix_.isRouted() ? pci::kMsixEnable : 0));
+  sendPending();
+}
+
+void Endpoint::writeMsix(uint64_t offset, uint32_t value) {
+  msix_.write(offset, value);
+  sendPending();
+}
+
+void Endpoint::signal(uint32_t vector) {
+  if (sendsMessages() && msix_.signal(vector, isFunctionMasked())) countInterrupt();
+}
+
+void Endpoint::sendPending() {
+  if (msix_.vectors() == 0 || !sendsMessages()) return;
+  for (uint32_t sent = msix_.sendPending(isFunctionMasked()); sent > 0; sent--) countInterrupt();
 }
 
 }  // namespace p2pmem::loopback

@@ -13,6 +13,7 @@
 #include "loopback/bar_mappings.h"
 #include "loopback/configuration.h"
 #include "loopback/iommu_domain.h"
+#include "loopback/msix.h"
 #include "loopback/pci_function.h"
 
 namespace p2pmem::loopback {
@@ -75,8 +76,11 @@ class Endpoint : public PciFunction {
   /// Device::setEvent(); the descriptor is this function's own.
   void setEvent(DeviceEvent event, UniqueFd fd) { eventFd(event) = std::move(fd); }
 
-  uint32_t msixVectors() const { return static_cast<uint32_t>(interrupts_.size()); }
+  uint32_t msixVectors() const { return msix_.vectors(); }
+  /// Device::setInterrupt(); the descriptor is this function's own.
   void setInterrupt(uint32_t vector, UniqueFd fd);
+  /// Sends what is pending, if it may. To follow whatever unmasks.
+  void sendPending();
 
   /// Who owns it now: a number that every open changes; 0 while it is closed.
   uint64_t owner = 0;
@@ -99,15 +103,22 @@ class Endpoint : public PciFunction {
 
   /// Adds the MSI-X capability, its table at `tableOffset` of BAR 0.
   void addMsix(uint32_t vectors, uint64_t tableOffset, uint64_t pbaOffset);
-  /// True if somebody listens on that vector.
-  bool signal(uint32_t vector);
+  Msix& msix() { return msix_; }
+  const Msix& msix() const { return msix_; }
+  void writeMsix(uint64_t offset, uint32_t value);
+  void signal(uint32_t vector);
+  /// An interrupt message went out.
+  virtual void countInterrupt() {}
 
  private:
   UniqueFd& eventFd(DeviceEvent event) { return events_[static_cast<size_t>(event)]; }
 
   BarMappings mapped_;
-  std::array<UniqueFd, 2> events_;    // eventfds, by DeviceEvent
-  std::vector<UniqueFd> interrupts_;  // eventfds, by vector
+  bool sendsMessages() const;
+  bool isFunctionMasked() const;
+
+  std::array<UniqueFd, 2> events_;  // eventfds, by DeviceEvent
+  Msix msix_;
 };
 
 }  // namespace p2pmem::loopback

@@ -121,6 +121,7 @@ void LoopbackRegion::writeConfig(uint64_t offset, uint32_t width, uint64_t value
   endpoint_.config.write(static_cast<uint32_t>(offset), width, value);
   if (endpoint_.takeFunctionLevelReset()) (void)endpoint_.tryReset();
   endpoint_.presentBars();
+  endpoint_.sendPending();
   machine_->invalidate();  // memory decode or bus mastering may have changed
 }
 

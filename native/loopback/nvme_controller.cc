@@ -1,6 +1,7 @@
 #include "loopback/nvme_controller.h"
 
 #include <bit>
+#include <utility>
 
 #include "loopback/file_media.h"
 #include "loopback/memory_media.h"
@@ -12,8 +13,6 @@ namespace {
 constexpr PciIdentity kIdentity{0x1b36, 0x0010, pci::kClassNvme};  // as QEMU's controller
 
 constexpr uint32_t kQueuePairs = 65;  // the admin pair and 64 for I/O; as many MSI-X vectors
-constexpr uint32_t kMaxQueueEntries = 4096;
-constexpr uint64_t kReadyTimeout = 15;  // CAP.TO, in half seconds
 
 // How much one queue is served before it is the next one's turn.
 constexpr uint32_t kCommandsPerTurn = 64;
@@ -22,11 +21,6 @@ constexpr uint64_t kBytesPerTurn = 1 << 20;
 uint64_t pageUp(uint64_t value) {
   return (value + nvme::kPageSize - 1) / nvme::kPageSize * nvme::kPageSize;
 }
-
-uint32_t lowHalf(uint64_t value) { return static_cast<uint32_t>(value); }
-uint32_t highHalf(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
-void setLow(uint64_t& reg, uint32_t value) { reg = (reg & ~0xffffffffull) | value; }
-void setHigh(uint64_t& reg, uint32_t value) { reg = (reg & 0xffffffffull) | uint64_t{value} << 32; }
 
 }  // namespace
 
@@ -49,6 +43,7 @@ NvmeController::NvmeController(const NvmeConfiguration& configuration, uint16_t 
       pmr_(configuration.pmr, *this, context.epoch),
       transfer_(requester_, cmb_, configuration.maxTransfer, configuration.sgl),
       queues_(requester_, events_, kQueuePairs, doorbellStride_),
+      coalescing_(kQueuePairs),
       io_(namespaces_, transfer_, configuration),
       admin_({.facts = facts_,
               .namespaces = namespaces_,
@@ -110,150 +105,13 @@ void NvmeController::reset() {
   queues_.clear();
   held_.clear();
   events_.clear();
+  coalescing_.clear();
   admin_.reset();
   cmb_.reset();
   pmr_.reset();
   cc_ = csts_ = aqa_ = interruptMask_ = 0;
   asq_ = acq_ = 0;
   starting_ = stopping_ = isUnstoppable_ = false;
-}
-
-uint32_t NvmeController::read32(uint64_t offset) const {
-  const uint64_t cap = (kMaxQueueEntries - 1) | nvme::kCapCqr | kReadyTimeout << nvme::kCapToShift |
-                       uint64_t{doorbellStride_} << nvme::kCapDstrdShift | nvme::kCapCssNvm |
-                       (cmb_.exists() && !cmb_.isLegacy() ? nvme::kCapCmbs : 0) |
-                       (pmr_.exists() ? nvme::kCapPmrs : 0);
-  switch (offset) {
-    case nvme::kCap:
-      return lowHalf(cap);
-    case nvme::kCap + 4:
-      return highHalf(cap);
-    case nvme::kVs:
-      return facts_.version;
-    case nvme::kIntms:
-    case nvme::kIntmc:
-      return interruptMask_;
-    case nvme::kCc:
-      return cc_;
-    case nvme::kCsts:
-      return csts_;
-    case nvme::kAqa:
-      return aqa_;
-    case nvme::kAsq:
-      return lowHalf(asq_);
-    case nvme::kAsq + 4:
-      return highHalf(asq_);
-    case nvme::kAcq:
-      return lowHalf(acq_);
-    case nvme::kAcq + 4:
-      return highHalf(acq_);
-    case nvme::kCmbloc:
-      return cmb_.location();
-    case nvme::kCmbsz:
-      return cmb_.size();
-    case nvme::kCmbmsc:
-      return lowHalf(cmb_.control());
-    case nvme::kCmbmsc + 4:
-      return highHalf(cmb_.control());
-    case nvme::kCmbsts:
-      return cmb_.status();
-    default:
-      return pmr_.read(offset);
-  }
-}
-
-uint64_t NvmeController::readRegister(uint32_t bar, uint64_t offset, uint32_t width) {
-  if (bar != 0) return 0;
-  if (width == 8) return read32(offset) | uint64_t{read32(offset + 4)} << 32;
-  const uint64_t dword = read32(offset & ~uint64_t{3}) >> (offset & 3) * 8;
-  return width == 4 ? dword : dword & ((1u << width * 8) - 1);
-}
-
-void NvmeController::writeRegister(uint32_t bar, uint64_t offset, uint32_t width, uint64_t value) {
-  // Registers take 32-bit accesses; 64-bit ones only where they are 64 bits wide (§3.1).
-  if (bar != 0 || width < 4) return;
-  // The upper half first: the lower one is what takes effect in CMBMSC.
-  if (width == 8) write32(offset + 4, highHalf(value));
-  write32(offset, lowHalf(value));
-}
-
-void NvmeController::write32(uint64_t offset, uint32_t value) {
-  switch (offset) {
-    case nvme::kIntms:
-      interruptMask_ |= value;
-      break;
-    case nvme::kIntmc:
-      interruptMask_ &= ~value;
-      break;
-    case nvme::kCc:
-      writeCc(value);
-      break;
-    case nvme::kAqa:
-      aqa_ = value & 0x0fff0fff;
-      break;
-    case nvme::kAsq:
-      setLow(asq_, value & ~0xfffu);
-      break;
-    case nvme::kAsq + 4:
-      setHigh(asq_, value);
-      break;
-    case nvme::kAcq:
-      setLow(acq_, value & ~0xfffu);
-      break;
-    case nvme::kAcq + 4:
-      setHigh(acq_, value);
-      break;
-    case nvme::kCmbmsc:
-      cmb_.writeControlLow(value);
-      break;
-    case nvme::kCmbmsc + 4:
-      cmb_.writeControlHigh(value);
-      break;
-    default:
-      pmr_.write(offset, value);
-  }
-}
-
-void NvmeController::writeCc(uint32_t value) {
-  const uint32_t before = cc_;
-  cc_ = value & 0x00fffff1;
-  if (!(before & nvme::kCcEn) && (value & nvme::kCcEn) && !(csts_ & nvme::kCstsRdy)) {
-    csts_ &= ~nvme::kCstsShstMask;
-    starting_ = true;
-  }
-  if ((before & nvme::kCcEn) && !(value & nvme::kCcEn) && !isUnstoppable_) {
-    // A controller reset (§7.3.2): queues go, AQA, ASQ, ACQ and CMBMSC stay.
-    queues_.clear();
-    held_.clear();
-    events_.clear();
-    admin_.reset();
-    interruptMask_ = 0;
-    csts_ = 0;
-    starting_ = stopping_ = false;
-  }
-  if (nvme::ccShn(value) != 0 && nvme::ccShn(before) == 0) {
-    csts_ = (csts_ & ~nvme::kCstsShstMask) | nvme::kCstsShstOccurring;
-    stopping_ = true;
-  }
-}
-
-void NvmeController::start() {
-  starting_ = false;
-  const uint32_t submissions = (aqa_ & 0xfff) + 1;
-  const uint32_t completions = (aqa_ >> 16 & 0xfff) + 1;
-  const bool valid =
-      nvme::ccCss(cc_) == 0 && nvme::ccMps(cc_) == 0 && nvme::ccAms(cc_) == 0 && submissions >= 2 &&
-      completions >= 2 &&
-      cmb_.checkQueue(asq_, uint64_t{submissions} * nvme::kSqeSize, true) == nvme::kSuccess &&
-      cmb_.checkQueue(acq_, uint64_t{completions} * nvme::kCqeSize, false) == nvme::kSuccess;
-  if (!valid) {
-    fail();
-    return;
-  }
-  queues_.clear();
-  (void)queues_.createCompletion(0, completions, acq_, 0, true);
-  (void)queues_.createSubmission(0, submissions, asq_, 0);
-  csts_ |= nvme::kCstsRdy;
 }
 
 bool NvmeController::poll() {
@@ -271,6 +129,7 @@ bool NvmeController::poll() {
   // With memory decode off no doorbell arrives, though its page in memory can be written.
   if (!isRunning() || !memoryDecode()) return false;
   bool worked = !held_.empty() && deliverHeld();
+  if (coalescing_.isWaiting()) deliverCoalesced();
   // By index: the admin queue, which is first, may add and remove others.
   for (size_t i = 0; i < queues_.active().size() && isRunning(); i++)
     worked |= serve(*queues_.active()[i]);
@@ -354,8 +213,19 @@ void NvmeController::deliverEvents() {
 }
 
 void NvmeController::interrupt(CompletionQueue& queue) {
-  queue.posted = false;
-  if (queue.interrupts && signal(queue.vector)) requester_.countInterrupt();
+  const uint32_t posted = std::exchange(queue.posted, 0);
+  if (!queue.interrupts) return;
+  // Never for the admin queue (§5.21.1.8), whose interrupt is one for all on its vector.
+  const NvmeFeatures::Coalescing wanted = admin_.features().coalescing(queue.vector);
+  if (queue.id == 0 || wanted.time.count() == 0)
+    coalescing_.clear(queue.vector);
+  else if (!coalescing_.add(queue.vector, posted, wanted.entries, wanted.time))
+    return;
+  signal(queue.vector);
+}
+
+void NvmeController::deliverCoalesced() {
+  while (const auto vector = coalescing_.takeDue()) signal(*vector);
 }
 
 }  // namespace p2pmem::loopback

@@ -8,6 +8,7 @@
 #include "loopback/endpoint.h"
 #include "loopback/machine_context.h"
 #include "loopback/nvme_admin.h"
+#include "loopback/nvme_coalescing.h"
 #include "loopback/nvme_events.h"
 #include "loopback/nvme_faults.h"
 #include "loopback/nvme_io.h"
@@ -38,7 +39,12 @@ class NvmeController final : public Endpoint {
   Status inject(const Fault& fault) override;
   void clearFaults() override;
 
+ protected:
+  void countInterrupt() override { requester_.countInterrupt(); }
+
  private:
+  static constexpr uint32_t kMaxQueueEntries = 4096;
+
   NvmeController(const NvmeConfiguration& configuration, uint16_t number, MachineContext context);
 
   uint32_t read32(uint64_t offset) const;
@@ -59,6 +65,7 @@ class NvmeController final : public Endpoint {
   bool deliverHeld();
   void deliverEvents();
   void interrupt(CompletionQueue& queue);
+  void deliverCoalesced();
   void fail() { csts_ |= nvme::kCstsCfs; }
   bool isRunning() const {
     return (csts_ & (nvme::kCstsRdy | nvme::kCstsCfs)) == nvme::kCstsRdy && !removed;
@@ -76,6 +83,7 @@ class NvmeController final : public Endpoint {
   NvmeFaults faults_;
   NvmeHeldCommands held_;
   NvmeQueues queues_;
+  NvmeCoalescing coalescing_;
   NvmeIo io_;
   NvmeAdmin admin_;
 

@@ -60,6 +60,14 @@ void NvmeFeatures::reset() {
   io_.copy().enableFormats(0);
 }
 
+NvmeFeatures::Coalescing NvmeFeatures::coalescing(uint16_t vector) const {
+  constexpr uint32_t kCoalescingDisable = 1 << 16;  // §5.21.1.9
+  const uint32_t value = values_[nvme::kFeatureInterruptCoalescing];
+  if (value == 0 || (interruptVectors_[vector] & kCoalescingDisable)) return {};
+  // §5.21.1.8: THR, 0's based, and TIME, in 100 us.
+  return {(value & 0xff) + 1, std::chrono::microseconds(100 * (value >> 8 & 0xff))};
+}
+
 bool NvmeFeatures::wantsEvent(uint32_t event) const {
   // Figure 282: the bits of the critical warnings whose events have information 0, 1 and 2
   // (reliability and what goes with it, temperature, spare), and the first bit of the notices.

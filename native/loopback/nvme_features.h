@@ -27,6 +27,14 @@ class NvmeFeatures {
   uint32_t submissionQueues() const { return (values_[nvme::kFeatureNumberOfQueues] & 0xffff) + 1; }
   uint32_t completionQueues() const { return (values_[nvme::kFeatureNumberOfQueues] >> 16) + 1; }
 
+  /// Of the I/O completions of a vector: an interrupt for so many, or after that time; at once
+  /// where it is 0.
+  struct Coalescing {
+    uint32_t entries = 1;
+    std::chrono::microseconds time{0};
+  };
+  Coalescing coalescing(uint16_t vector) const;
+
   /// Whether Asynchronous Event Configuration lets this event through (§5.21.1.11).
   bool wantsEvent(uint32_t event) const;
 

@@ -139,7 +139,7 @@ bool NvmeQueues::post(SubmissionQueue& queue, const CompletionEntry& entry) {
     completion.tail = 0;
     completion.phase = !completion.phase;
   }
-  completion.posted = true;
+  completion.posted++;
   return true;
 }
 

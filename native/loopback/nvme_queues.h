@@ -24,7 +24,7 @@ struct CompletionQueue {
   uint32_t doorbell = 0;  // last value seen
   bool asleep = false;    // the shadow is not read before the register is written
   bool phase = true;
-  bool posted = false;  // something since the last interrupt
+  uint32_t posted = 0;  // entries since the last interrupt
 };
 
 struct SubmissionQueue {

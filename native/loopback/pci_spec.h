@@ -55,6 +55,7 @@ enum class PortType : uint8_t {  // Device/Port Type
 // MSI-X capability (PCI 3.0 §6.8.2).
 constexpr uint8_t kCapabilityMsix = 0x11;
 constexpr uint32_t kMsixControl = 0x02;
+constexpr uint16_t kMsixFunctionMask = 1 << 14;
 constexpr uint16_t kMsixEnable = 1 << 15;
 constexpr uint32_t kMsixTable = 0x04;
 constexpr uint32_t kMsixPba = 0x08;

@@ -51,17 +51,29 @@ export class P2pError extends Error {
 export class NvmeError extends P2pError {
   readonly statusCodeType: number;
   readonly statusCode: number;
+  /** Which of the delays CRDT1 to CRDT3 of Identify Controller to wait before a retry; 0: none. */
+  readonly retryDelay: number;
+  /** The controller's error log has more about it. */
+  readonly more: boolean;
   readonly doNotRetry: boolean;
 
   constructor(
     message: string,
-    status: { statusCodeType: number; statusCode: number; doNotRetry: boolean },
+    status: {
+      statusCodeType: number;
+      statusCode: number;
+      doNotRetry: boolean;
+      retryDelay?: number;
+      more?: boolean;
+    },
     details: P2pErrorDetails = {},
   ) {
     super("NVME_STATUS", message, details);
     this.name = "NvmeError";
     this.statusCodeType = status.statusCodeType;
     this.statusCode = status.statusCode;
+    this.retryDelay = status.retryDelay ?? 0;
+    this.more = status.more ?? false;
     this.doNotRetry = status.doNotRetry;
   }
 }

@@ -29,6 +29,19 @@ export { NvmeController } from "./nvme/controller.js";
 export type { RecoveryOutcome } from "./nvme/recovery.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
 export type { Descriptors } from "./nvme/descriptors/data-pointer.js";
+export type { BlockRange } from "./nvme/dataset.js";
+export { AdminCommands } from "./nvme/admin/admin-commands.js";
+export type { LogPageOptions } from "./nvme/admin/admin-commands.js";
+export type { ControllerIdentity, NamespaceIdentity } from "./nvme/admin/identify.js";
+export type { NamespaceDescriptors } from "./nvme/admin/identify.js";
+export type {
+  CommandEffects,
+  ErrorLogEntry,
+  FirmwareSlots,
+  SmartLog,
+  SupportedCommands,
+} from "./nvme/admin/log-pages.js";
+export type { FeatureCapabilities, FeatureSelect, FeatureValue } from "./nvme/admin/features.js";
 export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";
 

@@ -5,6 +5,7 @@ import { addBindCommands } from "./bind.js";
 import { addCopyCommand } from "./copy.js";
 import { addDoctorCommand } from "./doctor.js";
 import { describeFailure } from "./failure.js";
+import { addIdentifyCommand } from "./identify.js";
 import { addListCommand } from "./list.js";
 import { addProbeCommand } from "./probe.js";
 import { addGlobalOptions } from "./options.js";
@@ -28,11 +29,13 @@ Examples:
   p2pmem doctor                            is this machine ready for it
   p2pmem bind 0000:03:00.0 0000:04:00.0    give devices to vfio-pci
   p2pmem list --platform vfio              what there is on this machine
+  p2pmem identify 0000:03:00.0             what a controller says about itself
   p2pmem topology --platform vfio          who can reach whose memory, and why not
   p2pmem copy 0000:03:00.0 0000:04:00.0 --verify`,
   );
 addGlobalOptions(program);
 addListCommand(program);
+addIdentifyCommand(program);
 addTopologyCommand(program);
 addCopyCommand(program);
 addBenchCommand(program);

@@ -81,6 +81,17 @@ export function repeatedOption(
   return valueOption(flags, description, (text) => [...values.add(parse(text))]);
 }
 
+/** Commander knows conflicts only within a command's own options. Errors: BAD_ARGUMENT. */
+export function refuseTogether(command: Command, name: string, others: readonly string[]): void {
+  const given = (option: string): boolean =>
+    command.getOptionValueSourceWithGlobals(option) === "cli";
+  const other = others.find(given);
+  if (!given(name) || other === undefined) return;
+  const flag = (option: string): string =>
+    `--${option.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new P2pError("BAD_ARGUMENT", `${flag(name)} and ${flag(other)} exclude each other`);
+}
+
 /** For a comma list; a value that stands twice counts once. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => [...new Set(text.split(",").map((item) => parse(item.trim())))];

@@ -11,6 +11,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, isAbsolute } from "node:path";
+import { isatty } from "node:tty";
 import { P2pError } from "../errors.js";
 
 const STDOUT = 1;
@@ -52,9 +53,14 @@ export class OutputFile {
     }
   }
 
+  /** Whether what is written goes to a terminal. */
+  get isTerminal(): boolean {
+    return isatty(this.#fd);
+  }
+
   /** Errors: OUTPUT_FILE. */
-  write(text: string): void {
-    const data = Buffer.from(text);
+  write(content: string | Uint8Array): void {
+    const data = typeof content === "string" ? Buffer.from(content) : content;
     try {
       for (let done = 0; done < data.length;) done += writeSome(this.#fd, data.subarray(done));
     } catch (cause) {
@@ -143,7 +149,7 @@ function refusal(what: string, cause: unknown, hint: string): P2pError {
 }
 
 /** Bytes written; a terminal or pipe in non-blocking mode may want to be asked again. */
-function writeSome(fd: number, data: Buffer): number {
+function writeSome(fd: number, data: Uint8Array): number {
   try {
     return writeSync(fd, data);
   } catch (error) {

@@ -1,5 +1,11 @@
 import { readFileSync } from "node:fs";
 import type { BenchResult } from "../bench/bench.js";
+import type {
+  ControllerIdentity,
+  NamespaceDescriptors,
+  NamespaceIdentity,
+} from "../nvme/admin/identify.js";
+import type { RegisterValue } from "../nvme/register-fields.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { Platform } from "../platform.js";
 
@@ -41,6 +47,24 @@ export interface ProviderReport {
   abilities: readonly string[] | null;
   /** It keeps what it holds without power: a PMR. */
   persistent: boolean;
+}
+
+/** What `identify` writes: about a controller, a namespace, or registers. */
+export interface IdentifyReport {
+  version: string;
+  platform: Platform["kind"];
+  address: Bdf;
+  controller?: ControllerIdentity;
+  namespaces?: { nsid: number; bytes: number; block_bytes: number; metadata_bytes: number }[];
+  namespace?: NamespaceReport;
+  registers?: RegisterValue[];
+}
+
+export interface NamespaceReport {
+  nsid: number;
+  identity: NamespaceIdentity;
+  /** Null where the controller is too old for them. */
+  descriptors: NamespaceDescriptors | null;
 }
 
 /** What is to be said of the results, each note once. */

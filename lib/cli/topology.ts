@@ -10,7 +10,13 @@ import { readCapture } from "../platform/capture.js";
 import { readKernelRelease } from "../platform/sysfs.js";
 import { EXIT } from "./failure.js";
 import { runJob } from "./job.js";
-import { parseFileName, repeatedOption, valueOption, type GlobalOptions } from "./options.js";
+import {
+  parseFileName,
+  refuseTogether,
+  repeatedOption,
+  valueOption,
+  type GlobalOptions,
+} from "./options.js";
 import { OutputFile } from "./output-file.js";
 import { topologyJson } from "./output/topology-json.js";
 import { topologyCsv, topologyText, type TopologyView } from "./output/topology.js";
@@ -60,17 +66,6 @@ Examples:
       refuseTogether(command, "json", ["outputFormat"]);
       process.exitCode = await topology(command.optsWithGlobals<TopologyOptions>());
     });
-}
-
-/** Commander knows conflicts only within a command's own options. Errors: BAD_ARGUMENT. */
-function refuseTogether(command: Command, name: string, others: readonly string[]): void {
-  const given = (option: string): boolean =>
-    command.getOptionValueSourceWithGlobals(option) === "cli";
-  const other = others.find(given);
-  if (!given(name) || other === undefined) return;
-  const flag = (option: string): string =>
-    `--${option.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw new P2pError("BAD_ARGUMENT", `${flag(name)} and ${flag(other)} exclude each other`);
 }
 
 async function topology(options: TopologyOptions): Promise<number> {

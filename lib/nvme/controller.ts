@@ -8,6 +8,7 @@ import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
 import type { AdminCommands } from "./admin/admin-commands.js";
 import type { ControllerIdentity } from "./admin/identify.js";
+import { nvmLimits, type NvmLimits } from "./admin/nvm-limits.js";
 import { DataPointers, type Descriptors } from "./descriptors/data-pointer.js";
 import { deviceChanged, Hardware } from "./hardware.js";
 import { controllerError } from "./lifecycle.js";
@@ -58,6 +59,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   readonly #descriptors: Descriptors | undefined;
   #dataPointers!: DataPointers;
   #namespaces: readonly NvmeNamespace<Address>[] = [];
+  #nvmLimits: Promise<NvmLimits> | null = null;
   #ioQueue: Promise<IoQueue> | null = null;
   /** The same, once it is there. */
   #openIoQueue: IoQueue | null = null;
@@ -228,6 +230,19 @@ export class NvmeController<Address extends string = string> implements DmaClien
     return this.#hardware.admin;
   }
 
+  /** Where the memory of its commands is mapped. */
+  get addressSpace(): AddressSpace {
+    return this.#space;
+  }
+
+  /** What one command may hold beside MDTS; asked for once, of controllers that can tell (NVMe 2.0). */
+  nvmLimits(): Promise<NvmLimits> {
+    return (this.#nvmLimits ??= this.#askNvmLimits().catch((error: unknown) => {
+      this.#nvmLimits = null;
+      throw error;
+    }));
+  }
+
   /** The queue behind NvmeNamespace.read() and its like, made when first needed. */
   ioQueue(): Promise<IoQueue> {
     this.#assertOpen();
@@ -291,6 +306,11 @@ export class NvmeController<Address extends string = string> implements DmaClien
         throw deviceChanged(this.address, `its namespace ${nsid} is smaller or of another format`);
     }
     await this.memory.restore();
+  }
+
+  async #askNvmLimits(): Promise<NvmLimits> {
+    const { minPageSize, hasIoCommandSets } = this.#hardware.capabilities;
+    return nvmLimits(hasIoCommandSets ? await this.admin.nvmLimits() : null, minPageSize);
   }
 
   async #makeIoQueue(): Promise<IoQueue> {

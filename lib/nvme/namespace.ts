@@ -1,8 +1,11 @@
 import { P2pError } from "../errors.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
+import { ScatterList } from "../sgl/scatterlist.js";
 import type { NvmeController } from "./controller.js";
 import type { NamespaceIdentity } from "./admin/identify.js";
-import { IoOpcode } from "./spec.js";
+import { batchRanges, writeRanges, type BlockRange } from "./dataset.js";
+import type { IoRequest } from "./queues/io-queue.js";
+import { CDW12, DLFEAT, DSM, IoOpcode } from "./spec.js";
 
 /** A namespace: an array of blocks. `Address`: its controller's, see ForDevice. */
 export class NvmeNamespace<Address extends string = string> {
@@ -13,6 +16,7 @@ export class NvmeNamespace<Address extends string = string> {
   readonly blocks: number;
   /** Bytes of metadata for each block. p2pmem transfers data only of formats that have none. */
   readonly metadataSize: number;
+  readonly identity: NamespaceIdentity;
   #isWritable: boolean;
 
   constructor(
@@ -26,6 +30,7 @@ export class NvmeNamespace<Address extends string = string> {
     this.blockSize = identity.blockSize;
     this.blocks = identity.blocks;
     this.metadataSize = identity.metadataSize;
+    this.identity = identity;
     this.#isWritable = isWritable;
   }
 
@@ -70,16 +75,87 @@ export class NvmeNamespace<Address extends string = string> {
       throw this.#refuse("UNSUPPORTED", "reading parts of blocks takes SGLs with bit buckets", {
         hint: `read multiples of ${blockSize} bytes`,
       });
-    await this.#transfer("Read", IoOpcode.READ, lba, blocks, target, { skip, length });
+    await this.#transfer("Read", IoOpcode.READ, lba, blocks, target, {
+      part: { skip, length },
+    });
   }
 
-  /** Writes blocks from the start of `source`. Errors: as read(); WRITE_NOT_ALLOWED. */
-  async write(lba: number, blocks: number, source: DmaVector<Address>): Promise<void> {
-    if (!this.#isWritable)
-      throw this.#refuse("WRITE_NOT_ALLOWED", "writing to it was not allowed", {
-        hint: "name the namespace: namespace.permitWrites() (command line: --allow-write)",
-      });
-    await this.#transfer("Write", IoOpcode.WRITE, lba, blocks, source);
+  /**
+   * Writes blocks from the start of `source`; with `fua` (Force Unit Access) they are durable when
+   * this ends, without a flush. Errors: as read(); WRITE_NOT_ALLOWED.
+   */
+  async write(
+    lba: number,
+    blocks: number,
+    source: DmaVector<Address>,
+    { fua = false } = {},
+  ): Promise<void> {
+    this.#assertWritable();
+    await this.#transfer("Write", IoOpcode.WRITE, lba, blocks, source, {
+      flags: fua ? CDW12.FUA : 0,
+    });
+  }
+
+  /**
+   * Sets blocks to zeros without transferring any (NVMe 1.4 §6.16), in as many commands as that
+   * takes. With `deallocate` the controller may deallocate them, too.
+   * Errors: UNSUPPORTED; otherwise as write().
+   */
+  async writeZeroes(
+    lba: number,
+    blocks: number,
+    { deallocate = false, fua = false } = {},
+  ): Promise<void> {
+    this.#assertWritable();
+    if (!this.controller.identity.hasWriteZeroes)
+      throw this.#refuse("UNSUPPORTED", "its controller has no Write Zeroes command");
+    if (deallocate && (this.identity.fields.dlfeat & DLFEAT.DEAC) === 0)
+      throw this.#refuse("UNSUPPORTED", "its Write Zeroes does not deallocate (DLFEAT bit 3)");
+    this.#assertRange("Write Zeroes", lba, blocks);
+    const { nsid, blockSize } = this;
+    const { zeroedBytes } = await this.controller.nvmLimits();
+    const queue = await this.controller.ioQueue();
+    await queue.run({
+      name: "Write Zeroes",
+      opcode: IoOpcode.WRITE_ZEROES,
+      nsid,
+      lba,
+      blocks,
+      blockSize,
+      data: null,
+      flags: (deallocate ? CDW12.DEAC : 0) | (fua ? CDW12.FUA : 0),
+      maxBlocks: Math.max(1, Math.floor(zeroedBytes / blockSize)),
+    });
+  }
+
+  /**
+   * Tells the controller that what the ranges hold is not needed any more (Dataset Management, NVMe
+   * 1.4 §6.7). What they read as afterwards DLFEAT says. It is advice: nothing need happen.
+   * Errors: UNSUPPORTED; otherwise as write().
+   */
+  async deallocate(ranges: readonly BlockRange[]): Promise<void> {
+    this.#assertWritable();
+    if (!this.controller.identity.hasDatasetManagement)
+      throw this.#refuse("UNSUPPORTED", "its controller has no Dataset Management command");
+    for (const { lba, blocks } of ranges) this.#assertRange("Deallocate", lba, blocks);
+    const batches = batchRanges(ranges, await this.controller.nvmLimits());
+    const queue = await this.controller.ioQueue();
+    const { addressSpace } = this.controller;
+    const buffer = addressSpace.allocate(DSM.MAX_RANGES * DSM.RANGE_BYTES);
+    try {
+      const list = new ScatterList(addressSpace).addHost(buffer);
+      const vector = list.map(this.controller);
+      try {
+        for (const batch of batches) {
+          writeRanges(new DataView(buffer.buffer), batch);
+          await queue.run(this.#datasetManagement(batch, vector));
+        }
+      } finally {
+        vector.unmap();
+      }
+    } finally {
+      buffer.close();
+    }
   }
 
   /** The controller compares blocks with `expected`: NVME_STATUS (Compare Failure) if they differ. */
@@ -96,6 +172,7 @@ export class NvmeNamespace<Address extends string = string> {
     // A Flush has no data; one block stands for its one command, and leaves CDW12 zero.
     await queue.run({
       name: "Flush",
+      what: "Flush",
       opcode: IoOpcode.FLUSH,
       nsid,
       lba: 0,
@@ -121,8 +198,47 @@ export class NvmeNamespace<Address extends string = string> {
     lba: number,
     blocks: number,
     data: DmaVector<Address>,
-    part?: { skip: number; length: number },
+    rest: Pick<IoRequest, "part" | "flags"> = {},
   ): Promise<void> {
+    this.#assertRange(name, lba, blocks);
+    const { controller, nsid, blockSize } = this;
+    const { maxTransfer } = controller;
+    const { part } = rest;
+    controller.dataPointers.check(data, 0, part?.length ?? blocks * blockSize, {
+      blockSize,
+      maxTransfer,
+      ...(part && { isPart: true, skip: part.skip }),
+    });
+    const queue = await controller.ioQueue();
+    await queue.run({ name, opcode, nsid, lba, blocks, blockSize, data, ...rest });
+  }
+
+  /** One command; its list of ranges is the one "block" of data that it has. */
+  #datasetManagement(ranges: readonly BlockRange[], data: DmaVector): IoRequest {
+    const [{ lba, blocks }] = ranges as [BlockRange];
+    const all = ranges.length === 1 ? `blocks ${lba} to ${lba + blocks - 1}` : null;
+    return {
+      name: "Dataset Management",
+      what: `Dataset Management (deallocate) of ${all ?? `${ranges.length} ranges from block ${lba} on`}`,
+      opcode: IoOpcode.DATASET_MANAGEMENT,
+      nsid: this.nsid,
+      // CDW10 and CDW11 in the place of the first block: NR, 0's based, and the attributes.
+      lba: ranges.length - 1 + DSM.AD * 2 ** 32,
+      blocks: 1,
+      blockSize: ranges.length * DSM.RANGE_BYTES,
+      data,
+    };
+  }
+
+  #assertWritable(): void {
+    if (!this.#isWritable)
+      throw this.#refuse("WRITE_NOT_ALLOWED", "writing to it was not allowed", {
+        hint: "name the namespace: namespace.permitWrites() (command line: --allow-write)",
+      });
+  }
+
+  /** Errors: METADATA_FORMAT, BAD_RANGE. */
+  #assertRange(name: string, lba: number, blocks: number): void {
     this.assertPlainFormat();
     const isRange =
       Number.isSafeInteger(lba) && Number.isSafeInteger(blocks) && lba >= 0 && blocks >= 1;
@@ -131,17 +247,6 @@ export class NvmeNamespace<Address extends string = string> {
         "BAD_RANGE",
         `${name} of ${blocks} blocks from block ${lba} on, but it has ${this.blocks} blocks`,
       );
-    const { controller, nsid, blockSize } = this;
-    const { maxTransfer } = controller;
-    const length = part?.length ?? blocks * blockSize;
-    controller.dataPointers.check(data, 0, length, {
-      blockSize,
-      maxTransfer,
-      ...(part && { isPart: true, skip: part.skip }),
-    });
-    const queue = await controller.ioQueue();
-    const request = { name, opcode, nsid, lba, blocks, blockSize, data };
-    await queue.run(part ? { ...request, part } : request);
   }
 
   #refuse(code: string, why: string, details: { hint?: string } = {}): P2pError {

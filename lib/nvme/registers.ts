@@ -59,6 +59,8 @@ export class Capabilities {
   readonly doorbellStride: number;
   /** CAP.CSS: the NVM command set is there. */
   readonly hasNvmCommandSet: boolean;
+  /** CAP.CSS bit 6: it knows I/O command sets, and the data structures of NVMe 2.0 about them. */
+  readonly hasIoCommandSets: boolean;
   /** CAP.MPSMIN, bytes. */
   readonly minPageSize: number;
   /** CAP.PMRS */
@@ -71,6 +73,7 @@ export class Capabilities {
     this.readyTimeout = ((low >>> 24) + 1) * 500;
     this.doorbellStride = 4 << (high & 0xf);
     this.hasNvmCommandSet = ((high >>> 5) & 1) === 1;
+    this.hasIoCommandSets = ((high >>> 11) & 1) === 1;
     this.minPageSize = 2 ** (12 + ((high >>> 16) & 0xf));
     this.hasPmr = ((high >>> 24) & 1) === 1;
     this.hasCmbControl = ((high >>> 25) & 1) === 1;

@@ -98,16 +98,31 @@ export const SglType = { DATA_BLOCK: 0, BIT_BUCKET: 1, SEGMENT: 2, LAST_SEGMENT:
 export const AdminOpcode = {
   DELETE_IO_SQ: 0x00,
   CREATE_IO_SQ: 0x01,
+  GET_LOG_PAGE: 0x02,
   DELETE_IO_CQ: 0x04,
   CREATE_IO_CQ: 0x05,
   IDENTIFY: 0x06,
   ABORT: 0x08,
   SET_FEATURES: 0x09,
+  GET_FEATURES: 0x0a,
   DOORBELL_BUFFER_CONFIG: 0x7c,
 } as const;
 
 /** §6 NVM command opcodes. */
-export const IoOpcode = { FLUSH: 0x00, WRITE: 0x01, READ: 0x02, COMPARE: 0x05 } as const;
+export const IoOpcode = {
+  FLUSH: 0x00,
+  WRITE: 0x01,
+  READ: 0x02,
+  COMPARE: 0x05,
+  WRITE_ZEROES: 0x08,
+  DATASET_MANAGEMENT: 0x09,
+} as const;
+
+/** §6.15, §6.16: CDW12 of Write and Write Zeroes; deallocate, force unit access. */
+export const CDW12 = { DEAC: 1 << 25, FUA: 1 << 30 } as const;
+
+/** §6.7 Dataset Management: attribute deallocate of CDW11, bytes of a range, ranges in a command. */
+export const DSM = { AD: 1 << 2, RANGE_BYTES: 16, MAX_RANGES: 256 } as const;
 
 /** §5.3.1, §5.4.1: CDW11.PC, the queue is physically contiguous. */
 export const QUEUE_PC = 1 << 0;
@@ -116,49 +131,76 @@ export const QUEUE_IEN = 1 << 1;
 export const QUEUE_IV_SHIFT = 16;
 
 /** §5.15.1 Controller or Namespace Structure. */
-export const Cns = { NAMESPACE: 0x00, CONTROLLER: 0x01, ACTIVE_NAMESPACES: 0x02 } as const;
+export const Cns = {
+  NAMESPACE: 0x00,
+  CONTROLLER: 0x01,
+  ACTIVE_NAMESPACES: 0x02,
+  NAMESPACE_DESCRIPTORS: 0x03,
+  /** NVMe 2.0 §5.17.2.6: of an I/O command set, which CSI in CDW11 names; 0 is NVM. */
+  IO_COMMAND_SET_CONTROLLER: 0x06,
+  ALLOCATED_NAMESPACES: 0x10,
+} as const;
 export const IDENTIFY_BYTES = 4096;
 
-/** §5.21.1.7 Feature identifier. */
-export const Feature = { NUMBER_OF_QUEUES: 0x07 } as const;
+/** §6.1.2: all namespaces, or none in particular. */
+export const BROADCAST_NSID = 0xffff_ffff;
+
+/** §5.21.1 figure 275: feature identifiers. */
+export const Feature = {
+  ARBITRATION: 0x01,
+  POWER_MANAGEMENT: 0x02,
+  LBA_RANGE_TYPE: 0x03,
+  TEMPERATURE_THRESHOLD: 0x04,
+  ERROR_RECOVERY: 0x05,
+  VOLATILE_WRITE_CACHE: 0x06,
+  NUMBER_OF_QUEUES: 0x07,
+  INTERRUPT_COALESCING: 0x08,
+  INTERRUPT_VECTOR_CONFIGURATION: 0x09,
+  WRITE_ATOMICITY: 0x0a,
+  ASYNC_EVENT_CONFIGURATION: 0x0b,
+  AUTONOMOUS_POWER_STATE_TRANSITION: 0x0c,
+  HOST_MEMORY_BUFFER: 0x0d,
+  TIMESTAMP: 0x0e,
+  KEEP_ALIVE_TIMER: 0x0f,
+  HOST_CONTROLLED_THERMAL_MANAGEMENT: 0x10,
+  NON_OPERATIONAL_POWER_STATE: 0x11,
+  HOST_BEHAVIOR_SUPPORT: 0x16,
+  HOST_IDENTIFIER: 0x81,
+} as const;
+/** §5.13: CDW10.SEL, which value Get Features is to tell. */
+export const SELECT = { current: 0, default: 1, saved: 2, capabilities: 3 } as const;
+/** §5.21: CDW10.SV, the value outlives a reset. */
+export const FEATURE_SAVE = 1 << 31;
+/** §5.21.1.25: CDW11.EXHID, the identifier has 16 bytes instead of 8. */
+export const EXHID = 1 << 0;
+
+/** §5.14.1 figure 191: log page identifiers. SUPPORTED is NVMe 2.0's (§5.16.1.1). */
+export const LogPage = {
+  SUPPORTED: 0x00,
+  ERROR: 0x01,
+  SMART: 0x02,
+  FIRMWARE_SLOT: 0x03,
+  CHANGED_NAMESPACES: 0x04,
+  COMMAND_EFFECTS: 0x05,
+} as const;
 /** §5.21.1.7: the most that may be asked for, as 65,536 is none. */
 export const MAX_IO_QUEUES = 65535;
 
 /** §6.9: NLB is 16 bits, 0's based. */
 export const MAX_BLOCKS = 65536;
 
-/** §5.15.2.2 figure 247: Identify Controller, byte offsets. */
-export const IdentifyController = {
-  VID: 0,
-  SN: 4,
-  SN_BYTES: 20,
-  MN: 24,
-  MN_BYTES: 40,
-  FR: 64,
-  FR_BYTES: 8,
-  MDTS: 77,
-  CNTLID: 78,
-  RTD3E: 88,
-  OACS: 256,
-  ACL: 258,
-  SQES: 512,
-  CQES: 513,
-  NN: 516,
-  ONCS: 520,
-  VWC: 525,
-  SGLS: 536,
-  SUBNQN: 768,
-  SUBNQN_BYTES: 256,
+/** §5.15.2.2 figure 247: Optional NVM Command Support. */
+export const ONCS = {
+  COMPARE: 1 << 0,
+  DATASET_MANAGEMENT: 1 << 2,
+  WRITE_ZEROES: 1 << 3,
+  SAVE_AND_SELECT: 1 << 4,
 } as const;
-
-/** Optional Admin Command Support. */
+/** The same: Optional Admin Command Support. */
 export const OACS = { DOORBELL_BUFFER_CONFIG: 1 << 8 } as const;
-
-/** Optional NVM Command Support. */
-export const ONCS = { COMPARE: 1 << 0 } as const;
-
-/** SGL Support. */
+/** The same: SGL Support. */
 export const SGLS = { SUPPORT_MASK: 3, BIT_BUCKET: 1 << 16 } as const;
-
-/** §5.15.2.1 figure 245: Identify Namespace, byte offsets. */
-export const IdentifyNamespace = { NSZE: 0, NLBAF: 25, FLBAS: 26, DPS: 29, LBAF0: 128 } as const;
+/** The same: Log Page Attributes. */
+export const LPA = { EXTENDED_DATA: 1 << 2 } as const;
+/** §5.15.2.1 figure 245: Deallocate Logical Block Features. */
+export const DLFEAT = { DEAC: 1 << 3 } as const;

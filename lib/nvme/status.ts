@@ -1,97 +1,47 @@
 /** What the status field of a completion says (NVMe 1.4 §4.6.1). */
 import { NvmeError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
+import { STATUS_NAMES, StatusCodeType } from "./status-names.js";
 
-/** Status code types, §4.6.1 figure 125. */
-const GENERIC = 0;
-const COMMAND_SPECIFIC = 1;
-const MEDIA = 2;
+const { GENERIC, MEDIA, VENDOR } = StatusCodeType;
 const DATA_TRANSFER_ERROR = 0x04;
 const ABORT_REQUESTED = 0x07;
 const ABORTED_SQ_DELETION = 0x08;
 const COMPARE_FAILURE = 0x85;
 
-/** Names as the figures 126 to 128 have them, by status code type and status code. */
-const NAMES: Readonly<Record<number, Readonly<Record<number, string>>>> = {
-  [GENERIC]: {
-    0x00: "Successful Completion",
-    0x01: "Invalid Command Opcode",
-    0x02: "Invalid Field in Command",
-    0x03: "Command ID Conflict",
-    [DATA_TRANSFER_ERROR]: "Data Transfer Error",
-    0x05: "Commands Aborted due to Power Loss Notification",
-    0x06: "Internal Error",
-    [ABORT_REQUESTED]: "Command Abort Requested",
-    [ABORTED_SQ_DELETION]: "Command Aborted due to SQ Deletion",
-    0x09: "Command Aborted due to Failed Fused Command",
-    0x0a: "Command Aborted due to Missing Fused Command",
-    0x0b: "Invalid Namespace or Format",
-    0x0c: "Command Sequence Error",
-    0x0d: "Invalid SGL Segment Descriptor",
-    0x0e: "Invalid Number of SGL Descriptors",
-    0x0f: "Data SGL Length Invalid",
-    0x10: "Metadata SGL Length Invalid",
-    0x11: "SGL Descriptor Type Invalid",
-    0x12: "Invalid Use of Controller Memory Buffer",
-    0x13: "PRP Offset Invalid",
-    0x14: "Atomic Write Unit Exceeded",
-    0x15: "Operation Denied",
-    0x16: "SGL Offset Invalid",
-    0x18: "Host Identifier Inconsistent Format",
-    0x19: "Keep Alive Timer Expired",
-    0x1a: "Keep Alive Timeout Invalid",
-    0x1b: "Command Aborted due to Preempt and Abort",
-    0x1c: "Sanitize Failed",
-    0x1d: "Sanitize In Progress",
-    0x1e: "SGL Data Block Granularity Invalid",
-    0x1f: "Command Not Supported for Queue in CMB",
-    0x20: "Namespace is Write Protected",
-    0x21: "Command Interrupted",
-    0x22: "Transient Transport Error",
-    0x80: "LBA Out of Range",
-    0x81: "Capacity Exceeded",
-    0x82: "Namespace Not Ready",
-    0x83: "Reservation Conflict",
-    0x84: "Format In Progress",
-  },
-  [COMMAND_SPECIFIC]: {
-    0x00: "Completion Queue Invalid",
-    0x01: "Invalid Queue Identifier",
-    0x02: "Invalid Queue Size",
-    0x03: "Abort Command Limit Exceeded",
-    0x05: "Asynchronous Event Request Limit Exceeded",
-    0x08: "Invalid Interrupt Vector",
-    0x09: "Invalid Log Page",
-    0x0a: "Invalid Format",
-    0x0c: "Invalid Queue Deletion",
-    0x0d: "Feature Identifier Not Saveable",
-    0x0e: "Feature Not Changeable",
-    0x0f: "Feature Not Namespace Specific",
-    0x80: "Conflicting Attributes",
-    0x81: "Invalid Protection Information",
-    0x82: "Attempted Write to Read Only Range",
-  },
-  [MEDIA]: {
-    0x80: "Write Fault",
-    0x81: "Unrecovered Read Error",
-    0x82: "End-to-end Guard Check Error",
-    0x83: "End-to-end Application Tag Check Error",
-    0x84: "End-to-end Reference Tag Check Error",
-    [COMPARE_FAILURE]: "Compare Failure",
-    0x86: "Access Denied",
-    0x87: "Deallocated or Unwritten Logical Block",
-  },
+/** What to do about a status, where that is known; type and code as in the status field. */
+const HINTS: Readonly<Record<number, string>> = {
+  [0x004]: "it could not reach memory of the command: p2pmem probe tries the path",
+  [0x00b]: "p2pmem identify shows its namespaces",
+  [0x012]: "p2pmem identify --regs shows what its memory buffer takes (CMBLOC, CMBSZ)",
+  [0x015]: "it is locked: unlock it with its security protocol (TCG Opal)",
+  [0x01d]: "wait until it has been sanitized",
+  [0x020]: "take the protection off: nvme set-feature --feature-id 0x84",
+  [0x082]: "it may still be starting: try again",
+  [0x083]: "another host has reserved it: nvme resv-report",
+  [0x084]: "wait until it has been formatted",
+  [0x183]: "p2pmem identify shows the limits (MSSRL, MCL, MSRC)",
+  [0x286]: "it is locked: unlock it with its security protocol (TCG Opal)",
 };
 
-/** The status field, without the phase bit: 15 bits (figure 124). */
-export function decodeStatus(status: number): {
+/** The parts of a status field (figure 124). */
+export interface DecodedStatus {
   statusCodeType: number;
   statusCode: number;
+  /** Which of the delays CRDT1 to CRDT3 of Identify Controller to wait before a retry; 0: none. */
+  retryDelay: number;
+  /** The error log has more about it. */
+  more: boolean;
   doNotRetry: boolean;
-} {
+}
+
+/** The status field, without the phase bit: 15 bits. */
+export function decodeStatus(status: number): DecodedStatus {
   return {
     statusCode: status & 0xff,
     statusCodeType: (status >>> 8) & 0x7,
+    retryDelay: (status >>> 11) & 0x3,
+    more: (status & 0x2000) !== 0,
     doNotRetry: (status & 0x4000) !== 0,
   };
 }
@@ -99,9 +49,11 @@ export function decodeStatus(status: number): {
 /** `LBA Out of Range`, or the numbers where the specification has no name. */
 export function statusName(status: number): string {
   const { statusCodeType, statusCode } = decodeStatus(status);
-  const known = NAMES[statusCodeType]?.[statusCode];
+  const known = STATUS_NAMES[statusCodeType]?.[statusCode];
   if (known !== undefined) return known;
-  const kind = statusCodeType === 7 ? "vendor specific status" : "unknown status";
+  // Of each type the codes from C0h on are the vendor's.
+  const isVendors = statusCodeType === VENDOR || statusCode >= 0xc0;
+  const kind = isVendors ? "vendor specific status" : "unknown status";
   return `${kind} (type ${statusCodeType}, code 0x${statusCode.toString(16)})`;
 }
 
@@ -135,8 +87,11 @@ export function isCompareFailure(error: unknown): boolean {
 /** `what` says which command it was, such as `Read of blocks 0 to 7 of namespace 1`. */
 export function statusError(status: number, what: string, device: Bdf): NvmeError {
   const decoded = decodeStatus(status);
+  const hint =
+    HINTS[status & 0x7ff] ??
+    (decoded.doNotRetry ? undefined : "the controller says that a retry may succeed");
   return new NvmeError(`${what} failed: ${statusName(status)}`, decoded, {
     device,
-    ...(decoded.doNotRetry ? {} : { hint: "the controller says that a retry may succeed" }),
+    ...(hint === undefined ? {} : { hint }),
   });
 }

@@ -4,7 +4,8 @@ import { bin, p2pmem } from "../support/command.js";
 
 describe("p2pmem without a job", () => {
   it("explains itself and every command, with examples", async () => {
-    const commands = ["list", "topology", "copy", "bench", "probe", "bind", "unbind", "doctor"];
+    const commands = ["list", "identify", "topology", "copy", "bench", "probe"];
+    commands.push("bind", "unbind", "doctor");
     for (const command of ["", ...commands]) {
       const { code, stdout, stderr } = await p2pmem(...[command, "--help"].filter(Boolean));
       assert.equal(code, 0, command);

@@ -1,6 +1,11 @@
-/** The data structures that Identify returns (NVMe 1.4 §5.15.2). */
+/** What of the data structures that Identify returns (NVMe 1.4 §5.15.2) the driver needs itself. */
 import { decodeSgls, type SglSupport } from "../descriptors/sgl-support.js";
-import { IdentifyController, IdentifyNamespace, OACS, ONCS, PAGE } from "../spec.js";
+import { OACS, ONCS, PAGE } from "../spec.js";
+import { CONTROLLER_FIELDS, type ControllerFields } from "./controller-fields.js";
+import { decodeFields, hexDigits } from "./fields.js";
+import { decodeLbaFormat, decodeLbaFormats, NAMESPACE_FIELDS } from "./namespace-fields.js";
+import type { LbaFormat, NamespaceFields } from "./namespace-fields.js";
+import { decodePowerStates, type PowerStateFields } from "./power-states.js";
 
 export interface ControllerIdentity {
   vendorId: number;
@@ -19,6 +24,8 @@ export interface ControllerIdentity {
   /** RTD3E: how long a shutdown may take, milliseconds; 0 where the controller does not say. */
   shutdownTime: number;
   hasCompare: boolean;
+  hasWriteZeroes: boolean;
+  hasDatasetManagement: boolean;
   /** It takes shadow doorbells. */
   hasShadowDoorbells: boolean;
   /** There is a volatile write cache: written data is safe only after a flush. */
@@ -26,6 +33,9 @@ export interface ControllerIdentity {
   sgl: SglSupport;
   /** NVMe qualified name of the subsystem; empty where the controller is older than 1.2.1. */
   subsystemName: string;
+  /** All that the structure holds, by the specification's names. */
+  fields: ControllerFields;
+  powerStates: PowerStateFields[];
 }
 
 export interface NamespaceIdentity {
@@ -35,45 +45,57 @@ export interface NamespaceIdentity {
   blockSize: number;
   /** Bytes of metadata for each block. */
   metadataSize: number;
+  /** All that the structure holds, by the specification's names. */
+  fields: NamespaceFields;
+  formats: LbaFormat[];
 }
 
 /** `minPageSize` is CAP.MPSMIN in bytes, the unit of MDTS. */
 export function decodeController(data: DataView, minPageSize = PAGE): ControllerIdentity {
-  const at = IdentifyController;
-  const mdts = data.getUint8(at.MDTS);
+  const fields = decodeFields(CONTROLLER_FIELDS, data);
+  const { mdts, oncs } = fields;
   return {
-    vendorId: data.getUint16(at.VID, true),
-    serialNumber: ascii(data, at.SN, at.SN_BYTES),
-    modelNumber: ascii(data, at.MN, at.MN_BYTES),
-    firmwareRevision: ascii(data, at.FR, at.FR_BYTES),
-    controllerId: data.getUint16(at.CNTLID, true),
+    vendorId: fields.vid,
+    serialNumber: fields.sn,
+    modelNumber: fields.mn,
+    firmwareRevision: fields.fr,
+    controllerId: fields.cntlid,
     maxTransfer: mdts === 0 ? Infinity : 2 ** mdts * minPageSize,
-    submissionEntry: entrySize(data.getUint8(at.SQES)),
-    completionEntry: entrySize(data.getUint8(at.CQES)),
-    namespaceCount: data.getUint32(at.NN, true),
-    abortLimit: data.getUint8(at.ACL) + 1,
-    shutdownTime: data.getUint32(at.RTD3E, true) / 1000, // from microseconds
-    hasShadowDoorbells: (data.getUint16(at.OACS, true) & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
-    hasCompare: (data.getUint16(at.ONCS, true) & ONCS.COMPARE) !== 0,
-    hasVolatileWriteCache: (data.getUint8(at.VWC) & 1) !== 0,
-    sgl: decodeSgls(data.getUint32(at.SGLS, true)),
-    subsystemName: ascii(data, at.SUBNQN, at.SUBNQN_BYTES),
+    submissionEntry: entrySize(fields.sqes),
+    completionEntry: entrySize(fields.cqes),
+    namespaceCount: fields.nn,
+    abortLimit: fields.acl + 1,
+    shutdownTime: fields.rtd3e / 1000, // from microseconds
+    hasShadowDoorbells: (fields.oacs & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
+    hasCompare: (oncs & ONCS.COMPARE) !== 0,
+    hasWriteZeroes: (oncs & ONCS.WRITE_ZEROES) !== 0,
+    hasDatasetManagement: (oncs & ONCS.DATASET_MANAGEMENT) !== 0,
+    hasVolatileWriteCache: (fields.vwc & 1) !== 0,
+    sgl: decodeSgls(fields.sgls),
+    subsystemName: fields.subnqn,
+    fields,
+    powerStates: decodePowerStates(data, fields.npss),
   };
 }
 
 export function decodeNamespace(data: DataView): NamespaceIdentity {
-  const at = IdentifyNamespace;
-  const flbas = data.getUint8(at.FLBAS);
-  // NVMe 2.0 §4.1.5.1 puts two more bits of the format's index in 6:5, reserved (0) in 1.4.
-  const format = data.getUint32(at.LBAF0 + 4 * ((flbas & 0xf) | ((flbas & 0x60) >>> 1)), true);
+  const fields = decodeFields(NAMESPACE_FIELDS, data);
+  const { ms, lbads } = decodeLbaFormat(data, formatInUse(fields));
   return {
-    blocks: data.getUint32(at.NSZE, true) + data.getUint32(at.NSZE + 4, true) * 2 ** 32,
-    blockSize: 2 ** ((format >>> 16) & 0xff),
-    metadataSize: format & 0xffff,
+    blocks: Number(fields.nsze),
+    blockSize: 2 ** lbads,
+    metadataSize: ms,
+    fields,
+    formats: decodeLbaFormats(data, fields.nlbaf),
   };
 }
 
-/** Active Namespace ID list (§5.15.2.3): ascending, ends at the first zero. */
+/** NVMe 2.0 §4.1.5.1 puts two more bits of the format's index in 6:5, reserved (0) in 1.4. */
+export function formatInUse({ flbas }: Pick<NamespaceFields, "flbas">): number {
+  return (flbas & 0xf) | ((flbas & 0x60) >>> 1);
+}
+
+/** A list of namespace ids (§5.15.2.3): ascending, ends at the first zero. */
 export function decodeNamespaceList(data: DataView): number[] {
   const ids = [];
   for (let offset = 0; offset < data.byteLength; offset += 4) {
@@ -84,13 +106,37 @@ export function decodeNamespaceList(data: DataView): number[] {
   return ids;
 }
 
-function entrySize(byte: number): { required: number; max: number } {
-  return { required: byte & 0xf, max: byte >>> 4 };
+/** What names a namespace for good (§5.15.2.4 figure 249); null where it has no such name. */
+export interface NamespaceDescriptors {
+  /** Hexadecimal digits. */
+  eui64: string | null;
+  nguid: string | null;
+  uuid: string | null;
+  /** Its I/O command set (NVMe 2.0): 0 is NVM. */
+  csi: number | null;
 }
 
-/** ASCII fields are padded with spaces (§1.6), names with zeros. */
-function ascii(data: DataView, offset: number, length: number): string {
-  const bytes = new Uint8Array(data.buffer, data.byteOffset + offset, length);
-  const end = bytes.indexOf(0);
-  return String.fromCharCode(...(end < 0 ? bytes : bytes.subarray(0, end))).trim();
+/** Namespace Identification Descriptor types. */
+const NIDT = { EUI64: 1, NGUID: 2, UUID: 3, CSI: 4 } as const;
+const DESCRIPTOR_HEADER = 4;
+
+/** Ends at the first length of zero; types that are not known are passed over. */
+export function decodeDescriptors(data: DataView): NamespaceDescriptors {
+  const found: NamespaceDescriptors = { eui64: null, nguid: null, uuid: null, csi: null };
+  for (let at = 0; at + DESCRIPTOR_HEADER < data.byteLength;) {
+    const type = data.getUint8(at);
+    const length = data.getUint8(at + 1);
+    const value = at + DESCRIPTOR_HEADER;
+    if (length === 0 || value + length > data.byteLength) break;
+    if (type === NIDT.EUI64) found.eui64 = hexDigits(data, value, length);
+    if (type === NIDT.NGUID) found.nguid = hexDigits(data, value, length);
+    if (type === NIDT.UUID) found.uuid = decodeFields([["uuid", 0, 16, "uuid"]], data, value).uuid;
+    if (type === NIDT.CSI) found.csi = data.getUint8(value);
+    at = value + length;
+  }
+  return found;
+}
+
+function entrySize(byte: number): { required: number; max: number } {
+  return { required: byte & 0xf, max: byte >>> 4 };
 }

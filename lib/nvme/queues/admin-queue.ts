@@ -12,6 +12,8 @@ export interface AdminCommand {
   prp2?: number;
   cdw10?: number;
   cdw11?: number;
+  cdw12?: number;
+  cdw13?: number;
 }
 
 const NAMES = Object.fromEntries(
@@ -20,13 +22,13 @@ const NAMES = Object.fromEntries(
 
 /** The admin queue: any number of commands at once, each awaited. */
 export class AdminQueue {
+  readonly device: Bdf;
   readonly #queue: AsyncQueue;
-  readonly #device: Bdf;
   readonly #entry = new Int32Array(16);
 
   constructor(queue: AsyncQueue, device: Bdf) {
     this.#queue = queue;
-    this.#device = device;
+    this.device = device;
   }
 
   /**
@@ -41,7 +43,7 @@ export class AdminQueue {
         what,
         completed: (status, result) => {
           if (status === 0) resolve(result);
-          else reject(statusError(status, what, this.#device));
+          else reject(statusError(status, what, this.device));
         },
         failed: reject,
       });
@@ -55,6 +57,8 @@ export class AdminQueue {
       entry[9] = (prp2 / 2 ** 32) | 0;
       entry[10] = cdw10;
       entry[11] = cdw11;
+      entry[12] = command.cdw12 ?? 0;
+      entry[13] = command.cdw13 ?? 0;
       this.#queue.queue.submitEntry(entry, slot);
       this.#queue.start();
     });

@@ -10,6 +10,8 @@ import { statusError } from "../status.js";
 export interface IoRequest {
   /** For messages: `Read`. */
   name: string;
+  /** For messages, in place of the blocks: `Dataset Management of 3 ranges`. */
+  what?: string;
   opcode: number;
   nsid: number;
   lba: number;
@@ -19,6 +21,10 @@ export interface IoRequest {
   data: DmaVector | null;
   /** Bytes of the blocks that are wanted, and how many are skipped before them. Left out: all. */
   part?: { skip: number; length: number };
+  /** Of CDW12, beside the number of blocks: CDW12 of spec.ts. */
+  flags?: number;
+  /** Most blocks of one command, where that is not for its data to say. */
+  maxBlocks?: number;
 }
 
 /**
@@ -96,30 +102,31 @@ export class IoQueue {
   }
 
   #submit(transfer: Transfer): void {
-    const { opcode, nsid, lba, data } = transfer.request;
+    const { opcode, nsid, lba, data, flags = 0, maxBlocks = MAX_BLOCKS } = transfer.request;
     const done = transfer.submitted;
     const slot = this.#queue.claim(transfer);
-    let blocks = transfer.request.blocks;
+    const { queue } = this.#queue;
+    let blocks = Math.min(transfer.request.blocks - done, maxBlocks, MAX_BLOCKS);
     if (data) {
-      blocks = this.#describe(transfer.request, data, done, slot);
-      const { flags, word0, word1, word2, word3 } = this.#pointers;
-      const { queue } = this.#queue;
-      queue.submit(opcode | flags, nsid, lba + done, blocks, word0, word1, word2, word3, slot);
+      blocks = this.#describe(transfer.request, data, done, blocks, slot);
+      const { word0, word1, word2, word3 } = this.#pointers;
+      const command = opcode | this.#pointers.flags;
+      const count = blocks + flags; // submit() has CDW12 one less
+      queue.submit(command, nsid, lba + done, count, word0, word1, word2, word3, slot);
     } else {
-      this.#queue.queue.submit(opcode, nsid, lba, blocks, 0, 0, 0, 0, slot);
+      queue.submit(opcode, nsid, lba + done, blocks + flags, 0, 0, 0, 0, slot);
     }
     transfer.began(blocks);
   }
 
-  /** Has the data pointer of the next command built, after `done` blocks; gives its blocks. */
-  #describe(request: IoRequest, data: DmaVector, done: number, slot: number): number {
+  /**
+   * Has the data pointer of the next command built, after `done` blocks and for at most `most`; gives
+   * its blocks.
+   */
+  #describe(request: IoRequest, data: DmaVector, done: number, most: number, slot: number): number {
     const { blockSize, part } = request;
     const { skip, length } = part ?? { skip: 0, length: request.blocks * blockSize };
-    let blocks = Math.min(
-      request.blocks - done,
-      Math.floor(this.#maxTransfer / blockSize),
-      MAX_BLOCKS,
-    );
+    let blocks = Math.min(most, Math.floor(this.#maxTransfer / blockSize));
     const lead = Math.max(skip - done * blockSize, 0);
     const offset = Math.max(done * blockSize - skip, 0);
     const wanted = Math.min(blocks * blockSize - lead, length - offset);
@@ -217,8 +224,8 @@ class Transfer implements Waiter {
   }
 
   get what(): string {
-    const { name, nsid, lba, blocks, data } = this.request;
-    if (!data) return `${name} of namespace ${nsid}`;
-    return `${name} of blocks ${lba} to ${lba + blocks - 1} of namespace ${nsid}`;
+    const { name, nsid, lba, blocks, what } = this.request;
+    const described = what ?? `${name} of blocks ${lba} to ${lba + blocks - 1}`;
+    return `${described} of namespace ${nsid}`;
   }
 }

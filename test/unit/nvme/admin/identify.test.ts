@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   decodeController,
+  decodeDescriptors,
   decodeNamespace,
   decodeNamespaceList,
 } from "#lib/nvme/admin/identify.js";
@@ -29,7 +30,8 @@ describe("Identify", () => {
     data.setUint8(525, 7);
     data.setUint32(536, 0x1_0002, true);
     text(data, 768, "nqn.2019-08.org.qemu:SN-1");
-    assert.deepEqual(decodeController(data), {
+    const { fields, powerStates, ...identity } = decodeController(data);
+    assert.deepEqual(identity, {
       vendorId: 0x1b36,
       serialNumber: "SN-1",
       modelNumber: "A model with spaces",
@@ -42,11 +44,15 @@ describe("Identify", () => {
       abortLimit: 4,
       shutdownTime: 6500,
       hasCompare: true,
+      hasWriteZeroes: true,
+      hasDatasetManagement: true,
       hasShadowDoorbells: false,
       hasVolatileWriteCache: true,
       sgl: { alignment: "dword", hasBitBucket: true },
       subsystemName: "nqn.2019-08.org.qemu:SN-1",
     });
+    assert.equal(fields.mdts, 5);
+    assert.equal(powerStates.length, 1);
     assert.equal(decodeController(data, 8192).maxTransfer, 256 << 10);
   });
 
@@ -61,6 +67,9 @@ describe("Identify", () => {
     assert.equal(controller.firmwareRevision, "F".repeat(8));
     assert.equal(controller.subsystemName, "");
     assert.equal(controller.hasCompare, false);
+    data.setUint16(520, 0x1f1, true);
+    assert.equal(decodeController(data).hasDatasetManagement, false);
+    assert.equal(decodeController(data).hasWriteZeroes, false);
     assert.equal(controller.hasVolatileWriteCache, false);
   });
 
@@ -81,8 +90,54 @@ describe("Identify", () => {
     ];
     for (const [flbas, blockSize, metadataSize] of expected) {
       data.setUint8(26, flbas);
-      assert.deepEqual(decodeNamespace(data), { blocks, blockSize, metadataSize });
+      const { fields, formats, ...identity } = decodeNamespace(data);
+      assert.deepEqual(identity, { blocks, blockSize, metadataSize });
+      assert.equal(fields.nsze, BigInt(blocks));
+      assert.equal(formats.length, 5);
+      assert.deepEqual(formats[3], { ms: 8, lbads: 12, rp: 0 });
     }
+  });
+
+  it("decodes as many power states and formats as there are, and never more than fit", () => {
+    const data = page();
+    data.setUint8(263, 31);
+    data.setUint16(2048 + 31 * 32, 700, true);
+    assert.equal(decodeController(data).powerStates.length, 32);
+    assert.equal(decodeController(data).powerStates[31]?.mp, 700);
+    data.setUint8(263, 0xff);
+    assert.equal(decodeController(data).powerStates.length, 32);
+    data.setUint8(25, 0xff);
+    assert.equal(decodeNamespace(data).formats.length, 64);
+  });
+
+  it("decodes what names a namespace, and passes over what it does not know", () => {
+    const data = page();
+    const bytes = new Uint8Array(data.buffer);
+    const id = (first: number, length: number): number[] =>
+      Array.from({ length }, (_, i) => first + i);
+    bytes.set([1, 8, 0, 0, ...id(0x10, 8), 9, 3, 0, 0, 1, 2, 3, 2, 16, 0, 0, ...id(0x20, 16)]);
+    bytes.set([3, 16, 0, 0, ...id(0x30, 16), 4, 1, 0, 0, 2], 12 + 7 + 20);
+    assert.deepEqual(decodeDescriptors(data), {
+      eui64: "1011121314151617",
+      nguid: "202122232425262728292a2b2c2d2e2f",
+      uuid: "30313233-3435-3637-3839-3a3b3c3d3e3f",
+      csi: 2,
+    });
+    assert.deepEqual(decodeDescriptors(page()), {
+      eui64: null,
+      nguid: null,
+      uuid: null,
+      csi: null,
+    });
+  });
+
+  it("stops at a descriptor that reaches past the end", () => {
+    const data = page();
+    for (let at = 0; at + 4 < 4096; at += 4 + 255) {
+      data.setUint8(at, 9);
+      data.setUint8(at + 1, 255);
+    }
+    assert.equal(decodeDescriptors(data).nguid, null);
   });
 
   it("lists namespaces up to the first zero, or the whole page", () => {

@@ -165,6 +165,23 @@ describe("The queue behind awaited I/O", () => {
     await promise;
   });
 
+  it("splits what has no data by its own limit, each part with its flags", async () => {
+    const { controller, io } = makeIoQueue(8);
+    const zeroes = { name: "Write Zeroes", opcode: 8, nsid: 2, blockSize: BLOCK, data: null };
+    const flags = (1 << 30) | (1 << 25);
+    const done = io.run({ ...zeroes, lba: 2 ** 32 - 4, blocks: 10, maxBlocks: 4, flags });
+    const entries = [0, 1, 2].map((i) => [...controller.sq.subarray(16 * i, 16 * i + 13)]);
+    assert.deepEqual(
+      entries.map((dwords) => [dwords[0]! & 0xff, dwords[1], ...dwords.slice(10)]),
+      [
+        [8, 2, -4, 0, flags | 3],
+        [8, 2, 0, 1, flags | 3],
+        [8, 2, 4, 1, flags | 1],
+      ],
+    );
+    await serve(controller, done);
+  });
+
   it("lets requests wait that find the queue full, and serves them in turn", async () => {
     const { controller, io } = makeIoQueue(4);
     const order: number[] = [];

@@ -23,6 +23,9 @@ export interface BenchPlan {
   iodepth: readonly number[];
   /** Seconds for each run. */
   runtime: number;
+  /** As in a CopyPlan. */
+  sqInCmb?: boolean;
+  listsInCmb?: boolean;
   /** Stamps the source before each run and looks for the stamps in the destination after. */
   verify: boolean;
   allowWrite: boolean;
@@ -72,7 +75,8 @@ export async function runBench(
 /** Next to each other what one compares: the paths of one block size and depth. */
 function plansOf(bench: BenchPlan, size: number | undefined): CopyPlan[] {
   const { source, destination, provider, runtime, allowWrite, signal } = bench;
-  const shared = { source, destination, runtime, allowWrite, signal };
+  const { sqInCmb = false, listsInCmb = false } = bench;
+  const shared = { source, destination, runtime, sqInCmb, listsInCmb, allowWrite, signal };
   return bench.bs.flatMap((bs) =>
     bench.iodepth.flatMap((iodepth) =>
       bench.paths.map((path) => ({

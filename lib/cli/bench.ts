@@ -14,11 +14,13 @@ import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
   descriptorsOption,
+  LISTS_IN_CMB,
   listOf,
   parseCount,
   parsePath,
   parsePositiveSize,
   parseSeconds,
+  SQ_IN_CMB,
   valueOption,
   type GlobalOptions,
 } from "./options.js";
@@ -34,6 +36,8 @@ interface BenchOptions extends GlobalOptions {
   src?: Endpoint;
   dst?: Endpoint;
   provider?: ProviderSpec;
+  sqInCmb?: boolean;
+  listsInCmb?: boolean;
   verify?: boolean;
 }
 
@@ -64,6 +68,8 @@ export function addBenchCommand(program: Command): void {
     .addOption(valueOption("--dst <endpoint>", "likewise", parseEndpoint))
     .addOption(valueOption("--provider <bdf>", `the peer memory, ${PROVIDER_FORM}`, parseProvider))
     .addOption(descriptorsOption())
+    .option("--sq-in-cmb", SQ_IN_CMB)
+    .option("--lists-in-cmb", LISTS_IN_CMB)
     .option("--verify", "stamp the source before each run, look for the stamps after")
     .addHelpText(
       "after",
@@ -110,6 +116,8 @@ async function bench(options: BenchOptions): Promise<number> {
         bs: options.bs,
         iodepth: options.iodepth,
         runtime: options.runtime,
+        sqInCmb: options.sqInCmb ?? false,
+        listsInCmb: options.listsInCmb ?? false,
         verify: options.verify ?? false,
         allowWrite: options.allowWrite ?? false,
         signal,

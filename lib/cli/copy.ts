@@ -12,7 +12,14 @@ import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
-import { descriptorsOption, parseCount, parsePositiveSize, valueOption } from "./options.js";
+import {
+  descriptorsOption,
+  LISTS_IN_CMB,
+  parseCount,
+  parsePositiveSize,
+  SQ_IN_CMB,
+  valueOption,
+} from "./options.js";
 import type { GlobalOptions } from "./options.js";
 import { Progress } from "./progress.js";
 import { writeCopyReport } from "./write-report.js";
@@ -24,6 +31,8 @@ interface CopyOptions extends GlobalOptions {
   size?: number;
   bs: number;
   iodepth: number;
+  sqInCmb?: boolean;
+  listsInCmb?: boolean;
   verify?: boolean;
 }
 
@@ -57,6 +66,8 @@ export function addCopyCommand(program: Command): void {
     )
     .addOption(valueOption("--iodepth <n>", "blocks in flight", parseCount).default(32))
     .addOption(descriptorsOption())
+    .option("--sq-in-cmb", SQ_IN_CMB)
+    .option("--lists-in-cmb", LISTS_IN_CMB)
     .option("--verify", "compare the destination with the source, which is read again")
     .addHelpText(
       "after",
@@ -93,6 +104,8 @@ async function copy(
       provider: await findProvider(job, source, destination, options),
       bs: options.bs,
       iodepth: options.iodepth,
+      sqInCmb: options.sqInCmb ?? false,
+      listsInCmb: options.listsInCmb ?? false,
       allowWrite: options.allowWrite ?? false,
       signal,
       ...(options.size === undefined ? {} : { size: options.size }),

@@ -107,6 +107,9 @@ export function descriptorsOption(): Option {
     .default("auto");
 }
 
+export const SQ_IN_CMB = "submission queues in their controller's CMB, where it takes them";
+export const LISTS_IN_CMB = "PRP lists in their controller's CMB, where it takes them";
+
 /** Empty where a script's variable is not set, say. */
 export function parseFileName(text: string): string {
   if (text === "") throw new P2pError("BAD_ARGUMENT", "the file's name is empty");

@@ -24,6 +24,10 @@ export interface CopyOptions {
   iodepth?: number;
   /** How commands say where their data is; by default as the session was opened. */
   descriptors?: Descriptors;
+  /** The submission queues lie in the CMB of their controller, if that has one which takes them. */
+  sqInCmb?: boolean;
+  /** So do the PRP lists or SGLs. */
+  listsInCmb?: boolean;
   /** Bytes to copy; by default the endpoint's length, or all of the source. */
   size?: string | number;
   /** Seconds to go over the range again and again, in place of once. */
@@ -49,6 +53,8 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
     provider: provider === undefined || via === "host" ? null : await session.provider(provider),
     bs: bytesOf(options.bs ?? "128k"),
     iodepth: options.iodepth ?? 32,
+    sqInCmb: options.sqInCmb ?? false,
+    listsInCmb: options.listsInCmb ?? false,
     allowWrite: options.allowWrite ?? false,
     ...(options.size === undefined ? {} : { size: bytesOf(options.size) }),
     ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),

@@ -4,6 +4,7 @@ import type { NvmeNamespace } from "../nvme/namespace.js";
 import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
+import { fitCmbs, openInCmb, type CopyInCmb } from "./cmb.js";
 import type { Endpoint } from "./endpoint.js";
 import { formatEndpoint } from "./endpoint.js";
 import { COPY_PATHS, type CopyPlan } from "./plan.js";
@@ -20,17 +21,23 @@ export interface CheckedRanges {
 /** What a copy that has been checked goes by. */
 export interface CheckedPlan extends CheckedRanges {
   slots: Slots;
+  inCmb: CopyInCmb;
 }
 
 /**
  * Everything that can be wrong with a copy, looked at before any command is submitted.
  *
- * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges} and {@link fitSlots}.
+ * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges}, {@link openInCmb}, {@link fitSlots} and
+ * {@link fitCmbs}.
  */
 export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedPlan> {
   checkWritable(session, plan, plan.destination);
   const ranges = await checkRanges(session, plan);
-  return { ...ranges, slots: fitSlots(plan, [ranges.source, ranges.destination]) };
+  const { source, destination } = ranges;
+  const inCmb = await openInCmb(session, plan, source, destination);
+  const slots = fitSlots(plan, [source, destination]);
+  fitCmbs(slots, plan, ranges, inCmb);
+  return { ...ranges, slots, inCmb };
 }
 
 /**

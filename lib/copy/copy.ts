@@ -4,6 +4,7 @@ import type { CpuTime, RunnerUrl } from "../reactor/reactor.js";
 import type { Session } from "../session.js";
 import { checkPlan } from "./check.js";
 import type { CheckedPlan } from "./check.js";
+import { namesInCmb } from "./cmb.js";
 import type { CopyFailure, CopyJob, CopyOutcome } from "./job.js";
 import type { CopyPlan } from "./plan.js";
 import { proveFirstUse } from "./proof/first-use.js";
@@ -76,7 +77,8 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
         cpu: { ...cpu, busyNs: outcome.busyNs },
         traffic: traffic.counted ?? deriveTraffic(session.pci, legsOf(plan), outcome.bytes),
         iodepth: job.slots,
-        notes: ranges.slots.notes,
+        inCmb: namesInCmb(ranges.inCmb),
+        notes: [...ranges.slots.notes, ...ranges.inCmb.notes],
       };
     } catch (error) {
       // What goes wrong now as well is of less interest.

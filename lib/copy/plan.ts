@@ -23,6 +23,10 @@ export interface CopyPlan {
   iodepth: number;
   /** How commands say where their data is; without it as the session was opened. */
   descriptors?: Descriptors;
+  /** The submission queues lie in the CMB of their controller, if that has one which takes them. */
+  sqInCmb?: boolean;
+  /** So do the lists that commands name their memory by. */
+  listsInCmb?: boolean;
   /** Without it the endpoints say how much, else all from the source's offset to its end. */
   size?: number;
   /** Seconds to run, over and over through the range; without it each block is copied once. */

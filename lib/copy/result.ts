@@ -21,6 +21,8 @@ export interface CopyMeasurement {
   traffic: Traffic;
   /** Blocks in flight, which may be fewer than the plan asked for; `notes` says why. */
   iodepth: number;
+  /** Which submission queues and lists lay in a CMB: see namesInCmb(). */
+  inCmb: string[];
   notes: string[];
 }
 
@@ -41,6 +43,8 @@ export interface CopyResult {
   cpu: { usr_pct: number; sys_pct: number; busy_ns_per_block: number };
   traffic: Traffic;
   verify: { blocks: number; mismatches: number } | null;
+  /** Which submission queues and lists lay in a CMB: `src sq`, `src lists`, `dst sq`, `dst lists`. */
+  in_cmb: string[];
   notes: string[];
 }
 
@@ -80,6 +84,7 @@ export function copyResult(
       verification === null
         ? null
         : { blocks: verification.blocks, mismatches: verification.mismatches },
+    in_cmb: run.inCmb,
     notes: run.notes,
   };
 }

@@ -1,12 +1,17 @@
+import { openCmbMemory, type CmbMemory } from "../cmb-memory.js";
+import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
+import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
 import { openBuffers, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
+import type { SideInCmb } from "./cmb.js";
+import type { Endpoint } from "./endpoint.js";
 import { Histogram } from "../reactor/histogram.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import type { BlockShape, CopyJob, SideJob } from "./job.js";
@@ -21,6 +26,7 @@ interface Half {
   offset: number;
   /** Bytes that one command moves, at most. */
   commandBytes: number;
+  inCmb: SideInCmb;
 }
 
 /** The queues and the memory of one run, and the job that describes them to a reactor. */
@@ -49,8 +55,10 @@ export class CopySetup {
 
   /** `buffers`: what openBuffers() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
   async openJob(plan: CopyPlan, ranges: CheckedPlan, buffers: SlotBuffers): Promise<CopyJob> {
-    const read = half(IoOpcode.READ, ranges.source, plan.source.offset, plan.bs);
-    const write = half(IoOpcode.WRITE, ranges.destination, plan.destination.offset, plan.bs);
+    const { inCmb } = ranges;
+    const { source, destination, bs } = plan;
+    const read = half(IoOpcode.READ, ranges.source, source, bs, inCmb.source);
+    const write = half(IoOpcode.WRITE, ranges.destination, destination, bs, inCmb.destination);
     const { count: slots, stride } = ranges.slots;
 
     const rangeBlocks = Math.ceil(ranges.length / plan.bs);
@@ -65,7 +73,7 @@ export class CopySetup {
         .settle(vector, 0, Math.min(half.commandBytes, plan.bs));
       const shape = (bytes: number): BlockShape => ({
         blocks: bytes / blockSize,
-        pointers: this.#buildPointers(pointers, vector, slots, stride, bytes, half.commandBytes),
+        pointers: this.#buildPointers(pointers, vector, slots, stride, bytes, half),
       });
       const whole = shape(plan.bs);
       return {
@@ -78,9 +86,15 @@ export class CopySetup {
         last: lastBlockBytes === plan.bs ? whole : shape(lastBlockBytes),
       };
     };
-    return {
+    const sides = {
       read: await describe(read, buffers.source),
       write: await describe(write, buffers.destination),
+    };
+    // Lists that this thread has stored there arrive before the doorbells that another one rings.
+    for (const side of [inCmb.source, inCmb.destination])
+      if (side?.lists === true) side.provider.barrier();
+    return {
+      ...sides,
       handoff: buffers.handoff,
       slots,
       blockBytes: plan.bs,
@@ -112,10 +126,17 @@ export class CopySetup {
   }
 
   async #openQueue(
-    { namespace: { controller } }: Half,
+    { namespace: { controller }, inCmb }: Half,
     commands: number,
   ): Promise<QueuePairHandle> {
-    const handle = await controller.createQueuePair({ depth: commands + 1 });
+    const depth = commands + 1;
+    let place = {};
+    if (inCmb?.queue === true) {
+      const bytes = controller.submissionQueueBytes(depth);
+      const { memory, iova } = this.#openInCmb(controller, inCmb.provider, bytes);
+      place = { submissionMemory: { memoryId: memory.id, offset: 0, iova } };
+    }
+    const handle = await controller.createQueuePair({ depth, ...place });
     this.#queues.push(() => controller.deleteQueuePair(handle.qid));
     return handle;
   }
@@ -127,8 +148,9 @@ export class CopySetup {
     slots: number,
     stride: number,
     bytes: number,
-    commandBytes: number,
+    half: Half,
   ): Int32Array {
+    const { commandBytes } = half;
     const commands = Math.ceil(bytes / commandBytes);
     const place = (i: number): { offset: number; length: number } => {
       const slot = Math.floor(i / commands);
@@ -140,7 +162,7 @@ export class CopySetup {
       const { offset, length } = place(i);
       listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
     }
-    const builder = kind.builder(this.#openLists(slots * commands * listBytes));
+    const builder = kind.builder(this.#openLists(half, slots * commands * listBytes));
     const pointers = new Int32Array(slots * commands * 4);
     for (let i = 0; i < slots * commands; i++) {
       const { offset, length } = place(i);
@@ -151,16 +173,36 @@ export class CopySetup {
     return pointers;
   }
 
-  #openLists(size: number): { buffer: ArrayBuffer; iova: number } {
+  #openLists(
+    { namespace: { controller }, inCmb }: Half,
+    size: number,
+  ): { buffer: ArrayBuffer; iova: number } {
     if (size === 0) return { buffer: new ArrayBuffer(0), iova: 0 };
+    if (inCmb?.lists === true) return this.#openInCmb(controller, inCmb.provider, size);
     const lists = this.#session.addressSpace.allocate(size);
     this.#memory.push(() => {
       lists.close();
     });
     return lists;
   }
+
+  #openInCmb(controller: NvmeController, provider: Provider, size: number): CmbMemory {
+    const memory = openCmbMemory(controller, provider, size, () => {
+      this.control.stop();
+    });
+    this.#memory.push(() => {
+      memory.close();
+    });
+    return memory;
+  }
 }
 
-function half(opcode: number, namespace: NvmeNamespace, offset: number, bs: number): Half {
-  return { opcode, namespace, offset, commandBytes: commandBytes(namespace, bs) };
+function half(
+  opcode: number,
+  namespace: NvmeNamespace,
+  { offset }: Endpoint,
+  bs: number,
+  inCmb: SideInCmb,
+): Half {
+  return { opcode, namespace, offset, commandBytes: commandBytes(namespace, bs), inCmb };
 }

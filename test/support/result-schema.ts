@@ -39,6 +39,7 @@ const result = z.strictObject({
     root_complex_bytes: count.nullable(),
   }),
   verify: z.strictObject({ blocks: count.positive(), mismatches: count }).nullable(),
+  in_cmb: z.array(z.enum(["src sq", "src lists", "dst sq", "dst lists"])),
   limit_bw_bytes: positive.optional(),
 });
 

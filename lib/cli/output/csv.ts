@@ -34,6 +34,7 @@ const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
   ["verify_blocks", (r) => r.verify?.blocks],
   ["verify_mismatches", (r) => r.verify?.mismatches],
   ["limit_bw_bytes", (r) => r.limit_bw_bytes],
+  ["in_cmb", (r) => r.in_cmb.join(", ")],
 ];
 
 /** RFC 4180, a header and one row for each result; unknown is an empty cell. */

@@ -135,7 +135,7 @@ export interface CmbUse {
 export function lackingFor(
   { abilities, freedoms }: Pick<Cmb, "abilities" | "freedoms">,
   { queue, lists }: CmbUse,
-): Ability | Freedom | null {
+): "SQS" | "LISTS" | "CDPCILS" | null {
   if (queue && !abilities.includes("SQS")) return "SQS";
   if (lists && !abilities.includes("LISTS")) return "LISTS";
   return lists && !queue && !freedoms.includes("CDPCILS") ? "CDPCILS" : null;

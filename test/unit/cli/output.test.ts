@@ -32,6 +32,7 @@ function result(changes: Partial<BenchResult> = {}): BenchResult {
       root_complex_bytes: 0,
     },
     verify: null,
+    in_cmb: [],
     notes: [],
     ...changes,
   };

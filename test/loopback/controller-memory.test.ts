@@ -1,0 +1,184 @@
+/** CMBs that are not for everything, or of before NVMe 1.4, as only the loopback machine has them. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chooseProvider } from "#lib/bench/choose.js";
+import { copy } from "#lib/copy/by-name.js";
+import { runCopy } from "#lib/copy/copy.js";
+import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import type { CopyPlan } from "#lib/copy/plan.js";
+import { parseBdf } from "#lib/pci/bdf.js";
+import { Session } from "#lib/session.js";
+import { planOf } from "../device/machine.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const [FIRST, SECOND] = ["0000:01:00.0", "0000:02:00.0"] as const;
+
+describe("a controller memory buffer", () => {
+  let directory: string;
+  let session: Session | null = null;
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-"));
+  });
+  after(() => rmSync(directory, { recursive: true }));
+  afterEach(async () => {
+    await session?.close();
+    session = null;
+  });
+
+  /** Two controllers on root ports of their own, with such CMBs. */
+  async function open(first: string, second = "none"): Promise<Session> {
+    const controller = (cmb: string): string =>
+      `  - device: nvme\n    namespaces: [{ size: 4m }]\n${cmb === "none" ? "" : `    cmb: ${cmb}\n`}`;
+    const file = join(directory, "machine.yaml");
+    writeFileSync(file, `root_ports:\n${controller(first)}${controller(second)}`);
+    return (session = await Session.open({ platform: "loopback", machine: file }));
+  }
+
+  async function assertCopies(plan: CopyPlan, seed: number) {
+    await stampSource(session!, plan, seed);
+    const result = await runCopy(session!, plan);
+    assert.equal((await checkStamps(session!, plan, seed)).mismatches, 0);
+    assert.deepEqual(session!.addressSpace.takeFaults(), []);
+    return result;
+  }
+
+  describe("of before NVMe 1.4", () => {
+    const LEGACY = "{ size: 1m, offset: 64k, unit: 4k, legacy: true }";
+
+    it("is used at its bus address, and so is another one beside it", async () => {
+      const { pci } = await open(LEGACY, LEGACY);
+      const providers = [
+        await session!.provider(`${FIRST}/cmb`),
+        await session!.provider(`${SECOND}/cmb@256k+256k`),
+      ];
+      for (const [i, provider] of providers.entries()) {
+        const { address } = pci.get(parseBdf([FIRST, SECOND][i]!)).bars[2]!;
+        assert.equal(provider.iova, address + 64 * KIB + 256 * KIB * i);
+        for (const [src, dst] of [
+          [FIRST, SECOND],
+          [SECOND, FIRST],
+        ] as const) {
+          const rest = { path: "p2p", provider, bs: 16 * KIB, size: MIB, iodepth: 4 } as const;
+          await assertCopies(planOf(src, dst, rest), 40 + i);
+        }
+      }
+    });
+
+    it("holds lists only with their queue, which is said before the controller says it", async () => {
+      await open(LEGACY);
+      const plan = planOf(FIRST, SECOND, { bs: 64 * KIB, size: MIB });
+      await assert.rejects(runCopy(session!, { ...plan, listsInCmb: true }), {
+        code: "NO_ABILITY",
+        message: /takes lists only of commands that lie in it, too \(CMBLOC.CDPCILS is 0\)/,
+        hint: /--sq-in-cmb with --lists-in-cmb/,
+      });
+      const both = { ...plan, listsInCmb: true, sqInCmb: true };
+      assert.deepEqual((await assertCopies(both, 44)).inCmb, ["src sq", "src lists"]);
+    });
+
+    it("is refused, with what to do, where its bus address is not to be had", async () => {
+      await open(LEGACY);
+      const space = session!.addressSpace;
+      const mapPeer = space.mapPeer.bind(space);
+      // As though the IOMMU could not map that address.
+      space.mapPeer = (memory) => mapPeer(memory, 0);
+      await assert.rejects(session!.provider(`${FIRST}/cmb`), {
+        code: "CMB_REFUSED",
+        device: FIRST,
+        message: /answers at its bus address 0x[0-9a-f]+ alone \(NVMe < 1.4\)/,
+        hint: /where the IOMMU can map it.*another provider/,
+      });
+      space.mapPeer = mapPeer;
+      assert.ok(await session!.provider(`${FIRST}/cmb`), "nothing of it was left behind");
+    });
+  });
+
+  describe("without the ability", () => {
+    for (const bit of ["rds", "wds"])
+      it(`${bit.toUpperCase()} is no place for data, whoever asks`, async () => {
+        await open(`{ size: 1m, ${bit}: false }`);
+        const lacks = new RegExp(`without ${bit.toUpperCase()} \\(CMBSZ\\)`);
+        await assert.rejects(session!.provider(FIRST), { code: "NO_PROVIDER", hint: lacks });
+        const provider = await session!.provider(`${FIRST}/cmb`);
+        assert.throws(() => session!.findProvider([SECOND], 4096), {
+          code: "NO_PROVIDER",
+          message: lacks,
+        });
+        await assert.rejects(chooseProvider(session!, [parseBdf(SECOND)], 4096), {
+          code: "NO_PROVIDER",
+          message: lacks,
+        });
+        for (const via of ["p2p", "cpu"] as const)
+          await assert.rejects(
+            copy(session!, { src: FIRST, dst: SECOND, provider: `${FIRST}/cmb`, via, size: "64k" }),
+            { code: "NO_ABILITY", device: FIRST, message: lacks },
+          );
+        const list = provider.allocScatterlist(4096);
+        assert.throws(() => list.map(SECOND as never), {
+          code: /NO_ABILITY|NOT_MAPPED_FOR_DEVICE/,
+        });
+        // What it is for it still does.
+        const plan = planOf(FIRST, SECOND, { size: MIB, bs: 64 * KIB });
+        await assertCopies({ ...plan, sqInCmb: true, listsInCmb: true }, 50);
+      });
+
+    it("SQS or LISTS holds no queues, or no lists", async () => {
+      await open("{ size: 1m, sqs: false, lists: false }");
+      const plan = planOf(FIRST, SECOND, { size: MIB, bs: 64 * KIB });
+      await assert.rejects(runCopy(session!, { ...plan, sqInCmb: true }), {
+        code: "NO_ABILITY",
+        message: /holds no submission queues \(CMBSZ.SQS is 0\)/,
+      });
+      await assert.rejects(runCopy(session!, { ...plan, listsInCmb: true }), {
+        code: "NO_ABILITY",
+        message: /holds no PRP lists and SGLs \(CMBSZ.LISTS is 0\)/,
+      });
+    });
+  });
+
+  it("with queues and lists spares the fabric their way from host memory", async () => {
+    await open("16m", "16m");
+    const provider = await session!.provider(`${FIRST}/cmb@8m+8m`);
+    const rest = { path: "p2p", provider, bs: 64 * KIB, size: 2 * MIB, iodepth: 4 } as const;
+    const plan = planOf(FIRST, SECOND, rest);
+    const control = async (use: Partial<CopyPlan>, seed: number) => {
+      const { traffic, inCmb } = await assertCopies({ ...plan, ...use }, seed);
+      assert.equal(traffic.host_memory_bytes, 0);
+      return { bytes: traffic.host_control_bytes!, inCmb };
+    };
+    // 32 blocks, each two commands of 64 bytes and two completions of 16; 15 entries of 8 in a list.
+    const none = await control({}, 60);
+    assert.ok(none.bytes >= 32 * (2 * 64 + 2 * 16 + 2 * 15 * 8));
+    const queues = await control({ sqInCmb: true }, 61);
+    assert.deepEqual(queues.inCmb, ["src sq", "dst sq"]);
+    assert.ok(none.bytes - queues.bytes >= 32 * 2 * 64);
+    const all = await control({ sqInCmb: true, listsInCmb: true }, 62);
+    assert.equal(all.inCmb.length, 4);
+    assert.equal(all.bytes, 32 * 2 * 16, "completions alone");
+  });
+
+  it("that keeps together what belongs together gets it so", async () => {
+    await open("{ size: 2m, mixed: false }", "{ size: 2m, mixed: false }");
+    const provider = await session!.provider(`${FIRST}/cmb`);
+    const rest = { path: "p2p", provider, bs: 64 * KIB, size: 2 * MIB, iodepth: 4 } as const;
+    await assertCopies(planOf(FIRST, SECOND, { ...rest, sqInCmb: true }), 70);
+    await assertCopies(planOf(FIRST, SECOND, { ...rest, sqInCmb: true, listsInCmb: true }), 71);
+  });
+
+  it("that is small has fewer blocks in flight, so that queue, lists and data have room", async () => {
+    await open("256k");
+    const provider = await session!.provider(`${FIRST}/cmb`);
+    const rest = { path: "p2p", provider, bs: 64 * KIB, size: MIB, iodepth: 32 } as const;
+    const plan = planOf(FIRST, SECOND, { ...rest, sqInCmb: true, listsInCmb: true });
+    const { iodepth, notes } = await assertCopies(plan, 80);
+    // Of 64 pages 3 * 16 for data, and one for the queue, two for lists.
+    assert.equal(iodepth, 3);
+    assert.match(notes.join(), /3 blocks in flight, not 32: .*no room for more queues and lists/);
+    assert.equal(provider.pool.available, provider.size);
+    await assert.rejects(runCopy(session!, { ...plan, bs: 256 * KIB }), { code: "NO_ROOM" });
+  });
+});

@@ -139,7 +139,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part,
-   * or just `BDF` for the first that providerRanges() has, but for a PMR; opened, mapped and published
+   * or just `BDF` for the first that providerRanges() has, but for a PMR and what is not for data (see
+   * dataRefusal()), which may be named for queues and lists; opened, mapped and published
    * on first use. Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
    * and others; IN_USE where it overlaps one that is open; REVOKED while holders of one that was
    * revoked have not let go.

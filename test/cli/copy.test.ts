@@ -91,6 +91,26 @@ describe("p2pmem copy", () => {
       } else assert.ok(result!.traffic.host_memory_bytes! >= 2 * (8 << 20));
     });
 
+  it("puts queues and lists where the options say, and says what is where", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const args = [source, destination, "--via", "host", "--size", "1m", "--verify"];
+    const json = await copy(...args, "--sq-in-cmb", "--lists-in-cmb", "--output-format", "json");
+    assert.equal(json.code, 0, json.stderr);
+    const [result] = copyReport.parse(JSON.parse(json.stdout)).results;
+    assert.deepEqual(result!.in_cmb, ["src sq", "src lists"]);
+    const { stdout } = await copy(...args, "--sq-in-cmb");
+    assert.match(
+      stdout,
+      new RegExp(`note: not all in a CMB: ${destination} has no controller mem`),
+    );
+    const [, other, third] = facts.nvme as [string, string, string];
+    assertFailure(
+      await copy(other, third, "--via", "host", "--size", "1m", "--sq-in-cmb"),
+      "NO_ABILITY",
+      /has no controller memory buffer/,
+    );
+  });
+
   it("takes the closest provider where none is named, and says which", async () => {
     const [source, destination] = facts.nvme as [string, string];
     const { code, stdout } = await copy(source, destination, "--size", "1m");

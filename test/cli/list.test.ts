@@ -21,6 +21,32 @@ describe("p2pmem list", () => {
     assert.match(report.providers.map(({ name }) => name).join(), /\/cmb/);
   });
 
+  it("says of a CMB and a PMR what they hold, and which keeps it, in every format", async () => {
+    const list = (...args: string[]) =>
+      p2pmem("list", "--platform", "loopback", "--machine", "test/device/machine.yaml", ...args);
+    const { stdout } = await list("--output-format", "json");
+    const { providers } = deviceReport.parse(JSON.parse(stdout));
+    assert.deepEqual(
+      providers.map(({ name, abilities, persistent }) => [
+        name.split("/")[1],
+        abilities?.join(" ") ?? null,
+        persistent,
+      ]),
+      [
+        ["cmb", "SQS CQS LISTS RDS WDS", false],
+        ["bar2", null, false],
+        ["pmr", "RDS WDS", true],
+      ],
+    );
+    const table = (await list()).stdout;
+    assert.match(table, /\/cmb +64 MiB +SQS CQS LISTS RDS WDS +-\n/);
+    assert.match(table, /\/bar2 +256 MiB +data +-\n/);
+    assert.match(table, /\/pmr +64 MiB +RDS WDS +persistent\n/);
+    const csv = (await list("--output-format", "csv")).stdout;
+    assert.match(csv, /,error,abilities,persistent\r\n/);
+    assert.match(csv, /\/pmr,67108864,,,,,,,,,RDS WDS,true\r\n/);
+  });
+
   it("says first which machine it shows and why, then fits a terminal", async () => {
     const { code, stdout } = await p2pmem("list");
     assert.equal(code, 0);

@@ -12,7 +12,7 @@ import { planOf, store, withVector, type Devices } from "./machine.js";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const PAGE = 4 * KIB;
-const [CMBMSC, PMRMSC] = [0x50, 0xe14];
+const [CMBMSC, PMRCTL, PMRSTS, PMRMSC] = [0x50, 0xe04, 0xe08, 0xe14];
 const CAP_CMBS = 1 << 25;
 
 const LEGACY = fileURLToPath(new URL("../../test/device/legacy-cmb.yaml", import.meta.url));
@@ -122,9 +122,14 @@ for (const machine of machines)
       await withVector(list, source, (vector) => source.read(0, blocks, vector));
       kept.barrier();
       for (const address of [nvmeCmb, nvme2]) {
-        const { memory } = await session.controller(address);
+        const { memory, device } = await session.controller(address);
+        const bar0 = device.region(0);
+        const registers = () =>
+          [CMBMSC, CMBMSC + 4, PMRCTL, PMRSTS, PMRMSC, PMRMSC + 4].map((at) => bar0.read32(at));
+        const before = registers();
         memory.hide();
         await memory.restore();
+        assert.deepEqual(registers(), before);
       }
       const target = await namespaceOf(session, nvme2);
       await withVector(list, target, (vector) => target.write(0, blocks, vector));

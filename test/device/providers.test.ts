@@ -331,6 +331,8 @@ describe("a provider that is revoked", () => {
       return {
         region: (index: number) =>
           isGone && index === CONFIG_REGION ? absent : device.region(index),
+        onError: () => undefined,
+        onRequest: () => undefined,
         close: () => device.close(),
       } as unknown as NativeDevice;
     };

@@ -21,7 +21,8 @@ export function addListCommand(program: Command): void {
       `
 Controllers that are not bound to vfio-pci are shown with their driver, and left alone. Of a CMB or
 PMR "holds" says what its controller lets lie there: submission queues (SQS), completion queues
-(CQS), PRP lists and SGLs (LISTS), data of reads (RDS) and of writes (WDS). Copies need both of these.
+(CQS), PRP lists and SGLs (LISTS), data of reads (RDS) and of writes (WDS). Copies
+need both of these.
 
 Examples:
   p2pmem list

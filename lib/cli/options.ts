@@ -108,7 +108,7 @@ export function descriptorsOption(): Option {
 }
 
 export const SQ_IN_CMB = "submission queues in their controller's CMB, where it takes them";
-export const LISTS_IN_CMB = "PRP lists in their controller's CMB, where it takes them";
+export const LISTS_IN_CMB = "PRP lists and SGLs in their controller's CMB, where it takes them";
 
 /** Empty where a script's variable is not set, say. */
 export function parseFileName(text: string): string {

@@ -3,6 +3,7 @@ import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
+import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
@@ -130,13 +131,13 @@ export class CopySetup {
     commands: number,
   ): Promise<QueuePairHandle> {
     const depth = commands + 1;
-    let place = {};
+    const options: QueuePairOptions = { depth };
     if (inCmb?.queue === true) {
       const bytes = controller.submissionQueueBytes(depth);
       const { memory, iova } = this.#openInCmb(controller, inCmb.provider, bytes);
-      place = { submissionMemory: { memoryId: memory.id, offset: 0, iova } };
+      options.submissionMemory = { memoryId: memory.id, offset: 0, iova };
     }
-    const handle = await controller.createQueuePair({ depth, ...place });
+    const handle = await controller.createQueuePair(options);
     this.#queues.push(() => controller.deleteQueuePair(handle.qid));
     return handle;
   }

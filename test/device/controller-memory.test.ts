@@ -85,7 +85,7 @@ for (const machine of machines)
       const { nvmeCmb, nvme1 } = devices;
       const provider = await cmb();
       const rest = { path: "p2p", provider, bs: 60 * KIB, iodepth: 3 } as const;
-      const both = { ...rest, sqInCmb: true, listsInCmb: true };
+      const both = { ...rest, descriptors: "prp", sqInCmb: true, listsInCmb: true } as const;
       const outward = await assertCopies(planOf(nvmeCmb, nvme1, both), 11);
       assert.deepEqual(outward.inCmb, ["src sq", "src lists"]);
       assert.match(outward.notes.join(), new RegExp(`${nvme1} has no controller memory buffer`));
@@ -97,7 +97,8 @@ for (const machine of machines)
     });
 
     it("holds them for copies by way of host memory, too", async () => {
-      const rest = { bs: 64 * KIB, iodepth: 2, sqInCmb: true, listsInCmb: true };
+      const data = { bs: 64 * KIB, iodepth: 2, descriptors: "prp" } as const;
+      const rest = { ...data, sqInCmb: true, listsInCmb: true };
       const result = await assertCopies(planOf(devices.nvmeCmb, devices.nvme1, rest), 21);
       assert.deepEqual(result.inCmb, ["src sq", "src lists"]);
     });

@@ -76,7 +76,7 @@ describe("a controller memory buffer", () => {
         message: /takes lists only of commands that lie in it, too \(CMBLOC.CDPCILS is 0\)/,
         hint: /--sq-in-cmb with --lists-in-cmb/,
       });
-      const both = { ...plan, listsInCmb: true, sqInCmb: true };
+      const both: CopyPlan = { ...plan, descriptors: "prp", listsInCmb: true, sqInCmb: true };
       assert.deepEqual((await assertCopies(both, 44)).inCmb, ["src sq", "src lists"]);
     });
 
@@ -144,7 +144,8 @@ describe("a controller memory buffer", () => {
     await open("16m", "16m");
     const provider = await session!.provider(`${FIRST}/cmb@8m+8m`);
     const rest = { path: "p2p", provider, bs: 64 * KIB, size: 2 * MIB, iodepth: 4 } as const;
-    const plan = planOf(FIRST, SECOND, rest);
+    // An SGL of data in one piece needs no list.
+    const plan = planOf(FIRST, SECOND, { ...rest, descriptors: "prp" });
     const control = async (use: Partial<CopyPlan>, seed: number) => {
       const { traffic, inCmb } = await assertCopies({ ...plan, ...use }, seed);
       assert.equal(traffic.host_memory_bytes, 0);
@@ -165,14 +166,18 @@ describe("a controller memory buffer", () => {
     await open("{ size: 2m, mixed: false }", "{ size: 2m, mixed: false }");
     const provider = await session!.provider(`${FIRST}/cmb`);
     const rest = { path: "p2p", provider, bs: 64 * KIB, size: 2 * MIB, iodepth: 4 } as const;
-    await assertCopies(planOf(FIRST, SECOND, { ...rest, sqInCmb: true }), 70);
-    await assertCopies(planOf(FIRST, SECOND, { ...rest, sqInCmb: true, listsInCmb: true }), 71);
+    for (const [i, descriptors] of (["prp", "sgl"] as const).entries()) {
+      const plan = planOf(FIRST, SECOND, { ...rest, descriptors, sqInCmb: true });
+      await assertCopies(plan, 70 + i);
+      await assertCopies({ ...plan, listsInCmb: true }, 72 + i);
+    }
   });
 
   it("that is small has fewer blocks in flight, so that queue, lists and data have room", async () => {
     await open("256k");
     const provider = await session!.provider(`${FIRST}/cmb`);
-    const rest = { path: "p2p", provider, bs: 64 * KIB, size: MIB, iodepth: 32 } as const;
+    const data = { path: "p2p", provider, bs: 64 * KIB, size: MIB, iodepth: 32 } as const;
+    const rest = { ...data, descriptors: "prp" } as const;
     const plan = planOf(FIRST, SECOND, { ...rest, sqInCmb: true, listsInCmb: true });
     const { iodepth, notes } = await assertCopies(plan, 80);
     // Of 64 pages 3 * 16 for data, and one for the queue, two for lists.

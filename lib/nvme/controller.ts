@@ -146,7 +146,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
    */
   createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
     this.#assertOpen();
-    return this.#hardware.queues.create(options, this.admin);
+    return this.#recovery.ready().then(() => this.#hardware.queues.create(options, this.admin));
   }
 
   /** Bytes of the submission queue that createQueuePair() makes for this depth. */

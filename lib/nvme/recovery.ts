@@ -101,6 +101,11 @@ export class Recovery implements QueueOwner {
     }
   }
 
+  /** Waits for the end of a reset, however it ends. */
+  async ready(): Promise<void> {
+    while (this.#resetting) await this.#turn;
+  }
+
   /** It is of no use any more until reset(): all that is in flight ends with `error`. Idempotent. */
   lose(error: P2pError): void {
     if (this.#isStarting || this.#resetting) this.#failStart(error);

@@ -1,6 +1,7 @@
 import {
   addon,
   type NativeAddressSpace,
+  type NativeFault,
   type NativeLoopbackMachine,
   type NativePciFunction,
   type NativeTraffic,
@@ -33,6 +34,16 @@ export class LoopbackPlatform implements Platform {
 
   traffic(): NativeTraffic {
     return this.#machine.traffic();
+  }
+
+  /** Has a device do wrong (docs/machine-file.md, "Faults"). Errors: UNKNOWN_DEVICE, BAD_MACHINE. */
+  inject(address: string, fault: NativeFault): void {
+    this.#machine.inject(address, fault);
+  }
+
+  /** Takes back what has not happened yet. Errors: UNKNOWN_DEVICE. */
+  clearFaults(address: string): void {
+    this.#machine.clearFaults(address);
   }
 
   close(): void {

@@ -101,7 +101,7 @@ export class AsyncQueue {
   /** Rings the doorbell and sees to it that completions are polled for. */
   start(): void {
     this.queue.ring();
-    if (!this.#isScheduled) this.#schedule();
+    this.#scheduleOnce();
   }
 
   /** Takes no commands and looks for no completions from now on; what is outstanding stays so. */
@@ -141,14 +141,14 @@ export class AsyncQueue {
     this.#onChange?.();
   }
 
-  #schedule(): void {
+  #scheduleOnce(): void {
+    if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
       if (!this.#isOpen()) return;
       this.#poll();
-      // Those who were told may have suspended it, or have begun more.
-      if (this.#isOpen() && !this.isIdle && !this.#isScheduled) this.#schedule();
+      if (this.#isOpen() && !this.isIdle) this.#scheduleOnce();
     });
   }
 

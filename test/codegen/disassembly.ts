@@ -71,6 +71,11 @@ export function isElementLoad({ mnemonic, operands }: Instruction): boolean {
   return mnemonic === "movl" && /^\w+,\[\w+\+\w+\*4(?:[+-]\w+)?\]$/.test(operands);
 }
 
+/** The same where the index is a constant: of the first element, perhaps as part of a calculation. */
+export function isFirstElementLoad({ mnemonic, operands }: Instruction): boolean {
+  return /^(mov|sub)l$/.test(mnemonic) && /^\w+,\[\w+\+\w+\*1\]$/.test(operands);
+}
+
 /** Whether control can come back to an instruction without passing one for which `barrier` holds. */
 export function hasCycle(
   instructions: Instruction[],

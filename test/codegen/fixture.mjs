@@ -1,6 +1,7 @@
 // Run by generated-code.test.ts with --allow-natives-syntax --print-opt-code: warms up the functions
-// it looks at, has them optimised, and calls them once more. Arguments: URL of queue-pair.js; and
-// "detach", for the code that V8 makes in a thread where any ArrayBuffer was ever detached.
+// it looks at, has them optimised, and calls them once more. Arguments: URL of queue-pair.js;
+// "detach", for the code that V8 makes in a thread where any ArrayBuffer was ever detached; and
+// "shadow", for queues with shadow doorbells.
 const { QueuePair } = await import(process.argv[2]);
 
 if (process.argv[3] === "detach") {
@@ -13,6 +14,8 @@ const CQ_OFFSET = DEPTH * 64;
 const READ = 2;
 const queues = { buffer: new ArrayBuffer(CQ_OFFSET + DEPTH * 16), close() {} };
 const doorbells = { buffer: new ArrayBuffer(4096), close() {} };
+const isShadowed = process.argv[4] === "shadow";
+const shadow = { sqOffset: 0, cqOffset: 4, sqEventOffset: 8, cqEventOffset: 12 };
 const handle = {
   device: "0000:00:00.0",
   qid: 1,
@@ -21,13 +24,13 @@ const handle = {
   cqOffset: CQ_OFFSET,
   sqDoorbellOffset: 8,
   cqDoorbellOffset: 12,
-  shadow: null,
+  shadow: isShadowed ? shadow : null,
 };
 const queue = new QueuePair(handle, {
   submission: queues,
   completion: queues,
   doorbells,
-  shadow: null,
+  shadow: isShadowed ? { buffer: new ArrayBuffer(16), close() {} } : null,
 });
 const completions = new Int32Array(queues.buffer, CQ_OFFSET, DEPTH * 4);
 

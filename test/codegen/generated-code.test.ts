@@ -10,6 +10,7 @@ import {
   hasCycle,
   hotPart,
   isElementLoad,
+  isFirstElementLoad,
   parseListings,
   type Instruction,
 } from "./disassembly.js";
@@ -40,7 +41,7 @@ const FLAGS = [
 ];
 
 /** Null where this Node cannot be had, and need not be. */
-function disassemble(major: string, mode: string): Map<string, Instruction[]> | null {
+function disassemble(major: string, ...modes: string[]): Map<string, Instruction[]> | null {
   const found = spawnSync(process.execPath, [path("scripts/node-versions.mjs"), major], {
     encoding: "utf8",
   });
@@ -56,7 +57,7 @@ function disassemble(major: string, mode: string): Map<string, Instruction[]> | 
       ...FLAGS,
       path("test/codegen/fixture.mjs"),
       new URL("dist/nvme/queues/queue-pair.js", root).href,
-      mode,
+      ...modes,
     ],
     { encoding: "utf8", maxBuffer: 1 << 26 },
   );
@@ -132,6 +133,35 @@ for (const [major, [mode, when]] of ["20", "22", "24"].flatMap((major) =>
       for (const name of ["submitOne", "submit", "ring", "next", "acknowledge", "pollFor"])
         assert.ok(!hot(name).some(({ mnemonic }) => mnemonic === "call"), name);
     });
+  });
+
+for (const [major, [mode, when]] of ["20", "22", "24"].flatMap((major) =>
+  MODES.map((mode) => [major, mode] as const),
+))
+  describe(`V8's code for shadow doorbells, Node ${major}, ${when}`, function () {
+    this.timeout(300_000);
+    let functions: Map<string, Instruction[]>;
+
+    before(function () {
+      if (process.arch !== "x64") this.skip();
+      const listings = disassemble(major, mode, "shadow");
+      if (!listings) this.skip();
+      functions = listings;
+    });
+
+    for (const name of ["ring", "acknowledge"])
+      it(`lets ${name}() exchange the shadow, then load EventIdx, and store to the register plainly`, () => {
+        const instructions = functions.get(name);
+        assert.ok(instructions, `${name} was not optimised`);
+        const steps = instructions.flatMap((instruction) => {
+          const { mnemonic, operands } = instruction;
+          if (/\(AtomicsExchange\)/.test(operands) || mnemonic.startsWith("xchg"))
+            return "exchange";
+          if (isFirstElementLoad(instruction)) return "load";
+          return elementStores([instruction]).map(({ mnemonic }) => `${mnemonic} store`);
+        });
+        assert.deepEqual(steps, ["exchange", "load", "movl store"]);
+      });
   });
 
 describe("the reader of V8's code", () => {

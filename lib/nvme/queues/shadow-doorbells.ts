@@ -25,12 +25,11 @@ const INDEX = 0xffff;
  * the controller's EventIdx is among the values from the one before up to the one before this.
  */
 export function updateShadow(shadow: Int32Array, event: Int32Array, value: number): boolean {
-  const before = shadow[0]!;
   // Host memory, so Atomics are right here, and needed: the controller writes its EventIdx and then
   // reads the shadow, we write the shadow and then read EventIdx. Only with a full barrier between
-  // (on x86-64 the locked exchange of this store) does one of us see the other's write.
-  Atomics.store(shadow, 0, value);
-  const asked = Atomics.load(event, 0);
+  // (on x86-64 the exchange is one) does one of us see the other's write.
+  const before = Atomics.exchange(shadow, 0, value);
+  const asked = event[0]!;
   return ((value - asked - 1) & INDEX) < ((value - before) & INDEX);
 }
 

@@ -5,7 +5,7 @@ import type { NvmeController } from "#lib/nvme/controller.js";
 import { openQueuePair, type QueuePairHandle } from "#lib/nvme/queues/queue-pair.js";
 import { IoOpcode, PAGE } from "#lib/nvme/spec.js";
 import type { Session } from "#lib/session.js";
-import { devicesOf, isLab, openSession, pattern, store } from "./machine.js";
+import { devicesOf, isLab, openSession } from "./machine.js";
 import type { Devices } from "./machine.js";
 
 describe("an I/O queue pair", () => {
@@ -78,7 +78,6 @@ describe("an I/O queue pair", () => {
   });
 
   it("may have its submission queue in the controller's memory buffer", async () => {
-    await store(session, controller.namespaces[0]!, 0, pattern(PAGE, 3));
     const provider = await session.provider(`${devices.nvmeCmb}/cmb`);
     const size = controller.submissionQueueBytes(10);
     assert.equal(size, 16 * 64);

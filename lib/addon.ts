@@ -77,7 +77,8 @@ export interface NativeDevice {
   restore(): void;
   /**
    * Calls `handler` with the number of interrupts since its last call, on this environment's event
-   * loop, for each MSI-X interrupt on `vector`; null takes the handler away.
+   * loop, for each MSI-X interrupt on `vector`; null takes the handler away. Waiting for one does not
+   * keep the process alive.
    */
   onInterrupt(vector: number, handler: ((count: number) => void) | null): void;
   /**

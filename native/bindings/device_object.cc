@@ -67,22 +67,22 @@ void DeviceObject::restore(const Napi::CallbackInfo& info) {
 void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {
   const auto vector = static_cast<uint32_t>(toUnsigned(info, 0));
   Device& owned = device(info.Env());
-  setHandler(info.Env(), interrupts_[vector], info[1], Interrupt::Loop::holds,
+  setHandler(info.Env(), interrupts_[vector], info[1],
              [&](int eventFd) { return owned.setInterrupt(vector, eventFd); });
 }
 
 template <DeviceEvent Event>
 void DeviceObject::onEvent(const Napi::CallbackInfo& info) {
   Device& owned = device(info.Env());
-  setHandler(info.Env(), events_[Event], info[0], Interrupt::Loop::letsGo,
+  setHandler(info.Env(), events_[Event], info[0],
              [&](int eventFd) { return owned.setEvent(Event, eventFd); });
 }
 
 template <class Route>
 void DeviceObject::setHandler(Napi::Env env, std::shared_ptr<Interrupt>& slot, Napi::Value handler,
-                              Interrupt::Loop loop, Route route) {
+                              Route route) {
   std::shared_ptr<Interrupt> added;
-  if (handler.IsFunction()) added = Interrupt::start(env, handler.As<Napi::Function>(), loop);
+  if (handler.IsFunction()) added = Interrupt::start(env, handler.As<Napi::Function>());
   if (const Status status = route(added ? added->eventFd() : -1); !status.ok()) {
     if (added) added->stop();
     throwError(env, status.error());

@@ -27,7 +27,7 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   /// eventfd.
   template <class Route>
   void setHandler(Napi::Env env, std::shared_ptr<Interrupt>& slot, Napi::Value handler,
-                  Interrupt::Loop loop, Route route);
+                  Route route);
 
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value resettable(const Napi::CallbackInfo& info);

@@ -6,22 +6,22 @@
 
 namespace p2pmem {
 
-std::shared_ptr<Interrupt> Interrupt::start(Napi::Env env, Napi::Function handler, Loop loop) {
+std::shared_ptr<Interrupt> Interrupt::start(Napi::Env env, Napi::Function handler) {
   UniqueFd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd) throwError(env, systemError("IO", "eventfd", "cannot create an eventfd"));
-  const std::shared_ptr<Interrupt> interrupt(new Interrupt(env, handler, std::move(fd), loop));
+  const std::shared_ptr<Interrupt> interrupt(new Interrupt(env, handler, std::move(fd)));
   interrupt->self_ = interrupt;
   return interrupt;
 }
 
-Interrupt::Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd, Loop mode)
+Interrupt::Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd)
     : env_(env), handler_(Napi::Persistent(handler)), fd_(std::move(fd)) {
   uv_loop_t* loop = nullptr;
   napi_get_uv_event_loop(env, &loop);
   uv_poll_init(loop, &poll_, fd_.get());
   poll_.data = this;
   uv_poll_start(&poll_, UV_READABLE, onReadable);
-  if (mode == Loop::letsGo) uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
+  uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
   napi_add_async_cleanup_hook(env, onEnvironmentEnd, this, &hook_);
 }
 

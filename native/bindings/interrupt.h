@@ -12,12 +12,10 @@ namespace p2pmem {
 
 class Interrupt {
  public:
-  /// Whether waiting for it keeps the process from ending.
-  enum class Loop { holds, letsGo };
-
-  /// Calls `handler` with the count of interrupts since its last call. It keeps itself alive until
-  /// it has been stopped, by its owner or by the end of the environment. Throws IO.
-  static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler, Loop loop);
+  /// Calls `handler` with the count of interrupts since its last call. Waiting for one keeps no
+  /// process from ending: that is for whoever waits for a result. It keeps itself alive until it has
+  /// been stopped, by its owner or by the end of the environment. Throws IO.
+  static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler);
 
   int eventFd() const { return fd_.get(); }
 
@@ -25,7 +23,7 @@ class Interrupt {
   void stop();
 
  private:
-  Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd, Loop loop);
+  Interrupt(Napi::Env env, Napi::Function handler, UniqueFd fd);
 
   static void onReadable(uv_poll_t* poll, int status, int events);
   // A worker that ends must not leave an open handle in its loop; Node waits for this hook.

@@ -27,6 +27,7 @@ export type { Verification } from "./copy/verify.js";
 
 export { NvmeController } from "./nvme/controller.js";
 export type { RecoveryOutcome } from "./nvme/recovery.js";
+export type { NvmeEvent, NvmeEventHandler } from "./nvme/events.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
 export type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 export type { BlockRange } from "./nvme/dataset.js";

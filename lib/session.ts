@@ -35,6 +35,8 @@ export interface SessionOptions extends PlatformOptions {
   timeout?: number;
   /** How the controllers' I/O commands say where their data is. Default: `auto`. */
   descriptors?: Descriptors | undefined;
+  /** See NvmeControllerOptions.interrupts. */
+  interrupts?: boolean;
 }
 
 /**
@@ -49,7 +51,6 @@ export class Session implements AsyncDisposable {
   readonly description: string;
   readonly pci: PciTree;
 
-  readonly #descriptors: Descriptors;
   #addressSpace: AddressSpace | undefined;
   readonly #controllers = new Map<Bdf, Promise<NvmeController>>();
   readonly #providers = new Map<string, Promise<Provider>>();
@@ -62,7 +63,7 @@ export class Session implements AsyncDisposable {
   /** Devices that the kernel asked for, until they are closed. */
   readonly #returning = new Map<Bdf, Promise<void>>();
   readonly #closing = new AbortController();
-  readonly #timeout: number | undefined;
+  readonly #options: SessionOptions;
   #closed: Promise<void> | undefined;
 
   /**
@@ -78,12 +79,8 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  private constructor(
-    { platform, pci, reason }: ChosenPlatform,
-    { timeout, descriptors = "auto" }: SessionOptions,
-  ) {
-    this.#timeout = timeout;
-    this.#descriptors = descriptors;
+  private constructor({ platform, pci, reason }: ChosenPlatform, options: SessionOptions) {
+    this.#options = options;
     this.platform = platform;
     this.description = `${platform.description}, ${reason}`;
     this.pci = pci;
@@ -110,10 +107,12 @@ export class Session implements AsyncDisposable {
         device: fn.address,
         hint: "p2pmem list shows the controllers",
       });
+    const { timeout, descriptors = "auto", interrupts = false } = this.#options;
     const options = {
       allowWrite: this.platform.kind === "loopback",
-      ...(this.#timeout === undefined ? {} : { timeout: 1000 * this.#timeout }),
-      descriptors: this.#descriptors,
+      descriptors,
+      interrupts,
+      ...(timeout === undefined ? {} : { timeout: 1000 * timeout }),
       onInterrupted: (error: P2pError) => {
         this.#registry.revokeDevice(fn.address, error);
       },

@@ -10,13 +10,13 @@ import type { AdminCommands } from "./admin/admin-commands.js";
 import type { ControllerIdentity } from "./admin/identify.js";
 import { nvmLimits, type NvmLimits } from "./admin/nvm-limits.js";
 import { DataPointers, type Descriptors } from "./descriptors/data-pointer.js";
+import { AsyncEvents, type NvmeEventHandler } from "./events.js";
 import { deviceChanged, Hardware } from "./hardware.js";
 import { controllerError } from "./lifecycle.js";
 import { OwnMemory } from "./memory/own-memory.js";
 import { NvmeNamespace } from "./namespace.js";
-import { AsyncQueue } from "./queues/async-queue.js";
 import { IoQueue } from "./queues/io-queue.js";
-import { openQueuePair, type QueuePairHandle } from "./queues/queue-pair.js";
+import type { QueuePairHandle } from "./queues/queue-pair.js";
 import type { QueuePairOptions } from "./queues/queue-set.js";
 import { Recovery, type RecoveryOutcome } from "./recovery.js";
 import { PAGE } from "./spec.js";
@@ -28,6 +28,11 @@ export interface NvmeControllerOptions {
   descriptors?: Descriptors;
   /** How long a command may take, milliseconds. Default: 30 s. */
   timeout?: number;
+  /**
+   * Awaited commands are told of their completion by MSI-X interrupts, and no core is kept busy while
+   * they run; each takes longer. Default: false, they are polled for.
+   */
+  interrupts?: boolean;
   /**
    * Told when all that is in flight ends, and what the controller lends is not to be relied on any
    * more: DEVICE_GONE, DEVICE_ERROR, CONTROLLER_FATAL; CONTROLLER_RESET, after which it may go on.
@@ -58,6 +63,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
   readonly #allowWrite: boolean;
   readonly #descriptors: Descriptors | undefined;
   #dataPointers!: DataPointers;
+  readonly #interrupts: boolean;
+  readonly #events: AsyncEvents;
   #namespaces: readonly NvmeNamespace<Address>[] = [];
   #nvmLimits: Promise<NvmLimits> | null = null;
   #ioQueue: Promise<IoQueue> | null = null;
@@ -101,12 +108,14 @@ export class NvmeController<Address extends string = string> implements DmaClien
     options: NvmeControllerOptions,
   ) {
     const { allowWrite = false, timeout = COMMAND_TIMEOUT, onInterrupted } = options;
+    this.#interrupts = options.interrupts ?? false;
     this.address = fn.address;
     this.timeout = timeout;
     this.#space = space;
     this.#allowWrite = allowWrite;
     this.#descriptors = options.descriptors;
-    this.#hardware = new Hardware(space, fn, device);
+    this.#hardware = new Hardware(space, fn, device, this.#interrupts);
+    this.#events = new AsyncEvents(this.#hardware, () => this.#findNamespaces());
     const { registers, capabilities } = this.#hardware;
     this.memory = new OwnMemory(fn, device, registers, capabilities);
     this.#recovery = new Recovery(this.#hardware, {
@@ -225,6 +234,27 @@ export class NvmeController<Address extends string = string> implements DmaClien
     this.#recovery.lose(error);
   }
 
+  /**
+   * Calls `handler` on this thread at each interrupt that may be of a queue pair, which was created
+   * with `interrupts`; null: no more. Look then for all that has completed, with next(): one interrupt
+   * may tell of many, and queues may share a vector. Waiting for it does not keep the process alive.
+   * Errors: UNSUPPORTED.
+   */
+  onQueueInterrupt(qid: number, handler: (() => void) | null): void {
+    this.#hardware.queues.onInterrupt(qid, handler);
+  }
+
+  /**
+   * Has the controller tell of asynchronous events (NVMe 1.4 §5.2), such as critical warnings about
+   * its health, errors that no command has, and changes of its namespaces, which `namespaces` shows
+   * by then; null: nobody is told any more. They go on after a reset. Without interrupts an event is
+   * seen within 100 ms. Errors: those of admin commands, CLOSED.
+   */
+  async onEvent(handler: NvmeEventHandler | null): Promise<void> {
+    this.#assertOpen();
+    await this.#events.listen(handler);
+  }
+
   /** Identify and the like. */
   get admin(): AdminCommands {
     return this.#hardware.admin;
@@ -284,12 +314,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     await this.#recovery.open(prepare, async () => {
       await this.#hardware.configure();
       this.#dataPointers = new DataPointers(this.address, this.identity.sgl, this.#descriptors);
-      const namespaces = [];
-      for (const nsid of await this.admin.activeNamespaces()) {
-        const identity = await this.admin.identifyNamespace(nsid);
-        namespaces.push(new NvmeNamespace(this, nsid, identity, this.#allowWrite));
-      }
-      this.#namespaces = namespaces;
+      await this.#findNamespaces();
     });
     onDeviceError(this.device, (error) => {
       this.abandon(error);
@@ -306,6 +331,24 @@ export class NvmeController<Address extends string = string> implements DmaClien
         throw deviceChanged(this.address, `its namespace ${nsid} is smaller or of another format`);
     }
     await this.memory.restore();
+    await this.#events.startAgain();
+  }
+
+  /** Those that are as they were stay the same objects. */
+  async #findNamespaces(): Promise<void> {
+    const namespaces: NvmeNamespace<Address>[] = [];
+    for (const nsid of await this.admin.activeNamespaces()) {
+      const now = await this.admin.identifyNamespace(nsid);
+      const known = this.#namespaces.find(
+        (one) =>
+          one.nsid === nsid &&
+          one.blocks === now.blocks &&
+          one.blockSize === now.blockSize &&
+          one.metadataSize === now.metadataSize,
+      );
+      namespaces.push(known ?? new NvmeNamespace(this, nsid, now, this.#allowWrite));
+    }
+    this.#namespaces = namespaces;
   }
 
   async #askNvmLimits(): Promise<NvmLimits> {
@@ -318,8 +361,9 @@ export class NvmeController<Address extends string = string> implements DmaClien
     const bytes = IO_DEPTH * pointers.listBytes(this.maxTransfer);
     const lists = this.#space.allocate(Math.max(bytes, PAGE));
     try {
-      const handle = await this.createQueuePair({ depth: IO_DEPTH });
-      const queue = new AsyncQueue(openQueuePair(handle), this.timeout, this.#recovery);
+      const interrupts = this.#interrupts;
+      const handle = await this.createQueuePair({ depth: IO_DEPTH, interrupts });
+      const queue = this.#hardware.queues.openAsync(handle, this.timeout, this.#recovery);
       this.#recovery.adopt(handle.qid, queue);
       const { address, maxTransfer } = this;
       return (this.#openIoQueue = new IoQueue(queue, address, maxTransfer, pointers, lists));

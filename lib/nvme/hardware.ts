@@ -8,8 +8,7 @@ import type { ControllerIdentity } from "./admin/identify.js";
 import { AdminCommands } from "./admin/admin-commands.js";
 import { controllerError, Lifecycle } from "./lifecycle.js";
 import { AdminQueue } from "./queues/admin-queue.js";
-import { AsyncQueue, type QueueOwner } from "./queues/async-queue.js";
-import { openQueuePair } from "./queues/queue-pair.js";
+import type { AsyncQueue, QueueOwner } from "./queues/async-queue.js";
 import { QueueSet } from "./queues/queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
 import { PAGE } from "./spec.js";
@@ -36,34 +35,41 @@ export class Hardware {
   admin!: AdminCommands;
   adminQueue: AsyncQueue | null = null;
   readonly #space: AddressSpace;
+  /** The admin queue is told of completions by MSI-X. */
+  readonly #interrupts: boolean;
 
   /** Errors: UNSUPPORTED, DEVICE_GONE. */
-  constructor(space: AddressSpace, fn: PciFunction, device: NativeDevice) {
+  constructor(space: AddressSpace, fn: PciFunction, device: NativeDevice, interrupts: boolean) {
+    this.#interrupts = interrupts;
     this.fn = fn;
     this.device = device;
     this.#space = space;
-    const bar0 = device.region(0);
-    this.registers = new Registers(bar0, fn.address);
+    this.registers = new Registers(device.region(0), fn.address);
     this.capabilities = Capabilities.read(this.registers);
     this.lifecycle = new Lifecycle(this.registers, this.capabilities);
     this.#assertSupported();
-    this.queues = new QueueSet(space, fn.address, this.capabilities, bar0);
+    this.queues = new QueueSet(space, fn.address, this.capabilities, device);
   }
 
   /**
    * Enables the controller, which is disabled, with an empty admin queue.
-   * Errors: NOT_READY, CONTROLLER_FATAL, DEVICE_GONE.
+   * Errors: NOT_READY, CONTROLLER_FATAL, DEVICE_GONE; UNSUPPORTED, if it is to interrupt and cannot.
    */
   async enable(timeout: number, owner: QueueOwner): Promise<AsyncQueue> {
     this.device.setBusMaster(true);
     const isFirst = this.adminQueue === null;
     const { handle, submission, completion } = isFirst
-      ? this.queues.allocate(0, { depth: ADMIN_DEPTH })
+      ? this.queues.allocate(0, { depth: ADMIN_DEPTH, interrupts: this.#interrupts })
       : this.queues.renew(0);
-    const queue = (this.adminQueue ??= new AsyncQueue(openQueuePair(handle), timeout, owner));
+    const queue = (this.adminQueue ??= this.queues.openAsync(handle, timeout, owner));
     if (isFirst)
       this.admin = new AdminCommands(new AdminQueue(queue, this.fn.address), this.#space);
-    await this.lifecycle.enable({ depth: handle.depth, submission, completion });
+    await this.lifecycle.enable({
+      depth: handle.depth,
+      submission,
+      completion,
+      hasMsix: handle.vector !== null,
+    });
     queue.resume();
     return queue;
   }

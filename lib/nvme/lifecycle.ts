@@ -30,6 +30,8 @@ export interface AdminQueueAddresses {
   depth: number;
   submission: number;
   completion: number;
+  /** MSI-X is on, so that the masks of interrupts by pin are not to be touched (§3.1.3). */
+  hasMsix: boolean;
 }
 
 export class Lifecycle {
@@ -42,10 +44,10 @@ export class Lifecycle {
   }
 
   /** §7.6.1, for a disabled controller. Errors: NOT_READY, CONTROLLER_FATAL, DEVICE_GONE. */
-  async enable({ depth, submission, completion }: AdminQueueAddresses): Promise<void> {
+  async enable({ depth, submission, completion, hasMsix }: AdminQueueAddresses): Promise<void> {
     const registers = this.#registers;
     // No interrupts by pin; by MSI-X there are none until a vector is set (§3.1.3).
-    registers.write(Register.INTMS, 0xffff_ffff);
+    if (!hasMsix) registers.write(Register.INTMS, 0xffff_ffff);
     registers.write(Register.AQA, ((depth - 1) << 16) | (depth - 1));
     registers.writeAddress(Register.ASQ, submission);
     registers.writeAddress(Register.ACQ, completion);

@@ -105,6 +105,7 @@ export const AdminOpcode = {
   ABORT: 0x08,
   SET_FEATURES: 0x09,
   GET_FEATURES: 0x0a,
+  ASYNC_EVENT_REQUEST: 0x0c,
   DOORBELL_BUFFER_CONFIG: 0x7c,
 } as const;
 
@@ -183,6 +184,17 @@ export const LogPage = {
   CHANGED_NAMESPACES: 0x04,
   COMMAND_EFFECTS: 0x05,
 } as const;
+
+/** §5.2.1 figure 145: types of asynchronous events. */
+export const EventType = { ERROR: 0, HEALTH: 1, NOTICE: 2, IO_COMMAND_SET: 6, VENDOR: 7 } as const;
+/** Figure 148: a notice's information. */
+export const NAMESPACE_CHANGED = 0x00;
+/**
+ * §5.21.1.11 figure 282: events that the driver asks for. All critical warnings of NVMe 1.4 but that
+ * of a PMR, which not every controller knows; of the notices that of changed namespaces and that of
+ * firmware. The latter have the bits of OAES, too.
+ */
+export const AsyncEventConfiguration = { CRITICAL_WARNINGS: 0x1f, NOTICES: 3 << 8 } as const;
 /** §5.21.1.7: the most that may be asked for, as 65,536 is none. */
 export const MAX_IO_QUEUES = 65535;
 

@@ -13,8 +13,8 @@ namespace p2pmem {
 class Interrupt {
  public:
   /// Calls `handler` with the count of interrupts since its last call. Waiting for one keeps no
-  /// process from ending: that is for whoever waits for a result. It keeps itself alive until it has
-  /// been stopped, by its owner or by the end of the environment. Throws IO.
+  /// process from ending: that is for whoever waits for a result. It keeps itself alive until it
+  /// has been stopped, by its owner or by the end of the environment. Throws IO.
   static std::shared_ptr<Interrupt> start(Napi::Env env, Napi::Function handler);
 
   int eventFd() const { return fd_.get(); }

@@ -63,9 +63,9 @@ export class AdminCommands {
     this.#space = space;
   }
 
-  /** Any admin command; dword 0 of its completion. */
-  execute(command: AdminCommand): Promise<number> {
-    return this.#queue.execute(command);
+  /** Any admin command; dword 0 of its completion. `timeout`: see AdminQueue.execute(). */
+  execute(command: AdminCommand, timeout?: number): Promise<number> {
+    return this.#queue.execute(command, timeout);
   }
 
   /** `minPageSize`: CAP.MPSMIN, bytes. */

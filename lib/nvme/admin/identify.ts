@@ -21,6 +21,10 @@ export interface ControllerIdentity {
   namespaceCount: number;
   /** ACL: Abort commands that may be outstanding. */
   abortLimit: number;
+  /** AERL: Asynchronous Event Requests that may be outstanding. */
+  asyncEventLimit: number;
+  /** OAES: the notices that it may send, by their bits. */
+  optionalEvents: number;
   /** RTD3E: how long a shutdown may take, milliseconds; 0 where the controller does not say. */
   shutdownTime: number;
   hasCompare: boolean;
@@ -65,6 +69,8 @@ export function decodeController(data: DataView, minPageSize = PAGE): Controller
     completionEntry: entrySize(fields.cqes),
     namespaceCount: fields.nn,
     abortLimit: fields.acl + 1,
+    asyncEventLimit: fields.aerl + 1,
+    optionalEvents: fields.oaes,
     shutdownTime: fields.rtd3e / 1000, // from microseconds
     hasShadowDoorbells: (fields.oacs & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
     hasCompare: (oncs & ONCS.COMPARE) !== 0,

@@ -32,21 +32,23 @@ export class AdminQueue {
   }
 
   /**
-   * Dword 0 of the completion. Errors: NVME_STATUS, QUEUE_FULL, and what broke the queue: TIMEOUT,
+   * Dword 0 of the completion. `timeout`: how long it may take, milliseconds; Infinity for an
+   * Asynchronous Event Request. Errors: NVME_STATUS, QUEUE_FULL, and what broke the queue: TIMEOUT,
    * DEVICE_GONE, CONTROLLER_FATAL, BAD_COMPLETION, CLOSED.
    */
-  execute(command: AdminCommand): Promise<number> {
+  execute(command: AdminCommand, timeout?: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#queue.assertUsable();
       const what = `admin command ${nameOf(command)}`;
-      const slot = this.#queue.claim({
+      const waiter = {
         what,
-        completed: (status, result) => {
+        completed: (status: number, result: number) => {
           if (status === 0) resolve(result);
           else reject(statusError(status, what, this.device));
         },
         failed: reject,
-      });
+      };
+      const slot = this.#queue.claim(waiter, timeout);
       const { opcode, nsid = 0, prp1 = 0, prp2 = 0, cdw10 = 0, cdw11 = 0 } = command;
       const entry = this.#entry.fill(0);
       entry[0] = opcode;

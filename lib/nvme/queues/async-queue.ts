@@ -30,7 +30,9 @@ const LOOK_INTERVAL = 100;
 
 /**
  * A queue pair for code that awaits: one poll loop, which takes a turn of the event loop at a time
- * while anything is outstanding, and finishes all that has completed in that turn.
+ * while anything is outstanding, and finishes all that has completed in that turn. With interrupts it
+ * looks when one comes, and now and then, in case one got lost; and so it does, without interrupts,
+ * while all that is outstanding may take for ever.
  */
 export class AsyncQueue {
   readonly queue: QueuePair;
@@ -43,15 +45,27 @@ export class AsyncQueue {
   /** Slots whose commands have taken too long. */
   readonly #overdue = new Set<number>();
   readonly #freeSlots: number[];
+  /** Slots whose commands may take for ever. */
+  readonly #patient = new Set<number>();
+  readonly #hasInterrupts: boolean;
+  #interrupts = 0;
+  /** Interrupts there had been when a look found what none of them had told of; -1: no such look. */
+  #unannounced = -1;
+  #hasWarned = false;
+  #timer: NodeJS.Timeout | null = null;
   #broken: Error | null = null;
   #suspended: Error | null = null;
   #onChange: (() => void) | null = null;
   #isScheduled = false;
   #lastLook = 0;
 
-  /** `timeout`: how long a command may take, milliseconds. */
-  constructor(queue: QueuePair, timeout: number, owner: QueueOwner) {
+  /**
+   * `timeout`: how long a command may take, milliseconds. `hasInterrupts`: interrupted() is called
+   * when something has completed.
+   */
+  constructor(queue: QueuePair, timeout: number, owner: QueueOwner, hasInterrupts = false) {
     this.queue = queue;
+    this.#hasInterrupts = hasInterrupts;
     this.#timeout = timeout;
     this.#owner = owner;
     const slots = queue.depth - 1;
@@ -95,13 +109,22 @@ export class AsyncQueue {
     if (slot === undefined) throw new P2pError("QUEUE_FULL", "every slot of the queue is taken");
     this.#waiters[slot] = waiter;
     this.#due[slot] = performance.now() + timeout;
+    if (timeout === Infinity) this.#patient.add(slot);
     return slot;
   }
 
   /** Rings the doorbell and sees to it that completions are polled for. */
   start(): void {
     this.queue.ring();
-    this.#scheduleOnce();
+    this.#schedule();
+  }
+
+  /** An interrupt came that may be this queue's. */
+  interrupted(): void {
+    this.#interrupts++;
+    if (!this.#isOpen()) return;
+    this.#poll();
+    this.#schedule();
   }
 
   /** Takes no commands and looks for no completions from now on; what is outstanding stays so. */
@@ -141,14 +164,53 @@ export class AsyncQueue {
     this.#onChange?.();
   }
 
-  #scheduleOnce(): void {
+  /** Sees to it that somebody looks for completions, while any are to come. */
+  #schedule(): void {
+    // Those who were told may have suspended it, or have begun more.
+    if (!this.#isOpen() || this.isIdle) return;
+    const isAwaited = this.#freeSlots.length + this.#patient.size < this.#waiters.length;
+    if (isAwaited && !this.#hasInterrupts) this.#lookSoon();
+    else this.#lookLater(isAwaited);
+  }
+
+  #lookSoon(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
       if (!this.#isOpen()) return;
       this.#poll();
-      if (this.#isOpen() && !this.isIdle) this.#scheduleOnce();
+      this.#schedule();
+    });
+  }
+
+  /** What is awaited keeps the process alive; what may take for ever does not. */
+  #lookLater(isAwaited: boolean): void {
+    this.#timer ??= setTimeout(() => {
+      // Behind the interrupts that have come by now: they are not lost.
+      setImmediate(() => {
+        this.#timer = null;
+        if (!this.#isOpen()) return;
+        const found = this.#poll();
+        if (this.#hasInterrupts) this.#missInterrupt(found);
+        this.#schedule();
+      });
+    }, LOOK_INTERVAL);
+    if (isAwaited) this.#timer.ref();
+    else this.#timer.unref();
+  }
+
+  /** Warns, once, where not even by the next look an interrupt has told of what this one found. */
+  #missInterrupt(found: boolean): void {
+    const isMissed = this.#unannounced === this.#interrupts;
+    this.#unannounced = found ? this.#interrupts : -1;
+    if (!isMissed || this.#hasWarned) return;
+    this.#hasWarned = true;
+    const { device, qid } = this.queue;
+    process.emitWarning(`queue ${qid} of ${device} completes commands without an interrupt`, {
+      code: "P2PMEM_MISSED_INTERRUPT",
+      detail:
+        "they are found by a look ten times a second; do without interrupts to have them sooner",
     });
   }
 
@@ -156,13 +218,16 @@ export class AsyncQueue {
     return this.#broken === null && this.#suspended === null;
   }
 
-  #poll(): void {
-    for (const { waiter, status, result, slot, isOverdue } of this.#collect())
+  /** True where something had completed. */
+  #poll(): boolean {
+    const finished = this.#collect();
+    for (const { waiter, status, result, slot, isOverdue } of finished)
       if (isOverdue && isAbortStatus(status))
         waiter.failed(this.#timeoutError(waiter, "it was aborted"));
       else waiter.completed(status, result, slot);
     if (this.queue.fault) this.#owner.distrust(this, this.queue.fault);
     else this.#watch(performance.now());
+    return finished.length > 0;
   }
 
   /** All that has completed: the queue is done with it before anyone is told. */
@@ -220,6 +285,7 @@ export class AsyncQueue {
     this.#waiters[slot] = null;
     this.#due[slot] = Infinity;
     this.#freeSlots.push(slot);
+    this.#patient.delete(slot);
     return this.#overdue.delete(slot);
   }
 }

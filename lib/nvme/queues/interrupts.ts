@@ -1,5 +1,5 @@
 import type { NativeDevice } from "../../addon.js";
-import { parseBdf } from "../../pci/bdf.js";
+import type { Bdf } from "../../pci/bdf.js";
 import { controllerError } from "../lifecycle.js";
 
 /**
@@ -8,12 +8,14 @@ import { controllerError } from "../lifecycle.js";
  * queue from another: whoever shares a vector looks.
  */
 export class Interrupts {
-  readonly #device: NativeDevice;
+  readonly #native: NativeDevice;
+  readonly #device: Bdf;
   /** Queue ids by vector, for vectors that are in use. */
   readonly #queues = new Map<number, Set<number>>();
   readonly #handlers = new Map<number, () => void>();
 
-  constructor(device: NativeDevice) {
+  constructor(native: NativeDevice, device: Bdf) {
+    this.#native = native;
     this.#device = device;
   }
 
@@ -22,14 +24,14 @@ export class Interrupts {
    * when it creates the queue. Errors: UNSUPPORTED, where the device has no MSI-X; IO.
    */
   enable(qid: number): number {
-    const { msixVectors, address } = this.#device;
+    const { msixVectors } = this.#native;
     if (msixVectors === 0)
-      throw controllerError(parseBdf(address), "UNSUPPORTED", "it has no MSI-X interrupts");
+      throw controllerError(this.#device, "UNSUPPORTED", "it has no MSI-X interrupts");
     const shared = msixVectors - 1;
     const vector = qid === 0 || shared === 0 ? 0 : 1 + ((qid - 1) % shared);
     const queues = this.#queues.get(vector) ?? new Set();
     if (queues.size === 0)
-      this.#device.onInterrupt(vector, () => {
+      this.#native.onInterrupt(vector, () => {
         for (const one of queues) this.#handlers.get(one)?.();
       });
     this.#queues.set(vector, queues.add(qid));
@@ -42,13 +44,20 @@ export class Interrupts {
     else this.#handlers.delete(qid);
   }
 
-  /** The queue raises no interrupts any more. Its vector is switched off with its last queue. */
+  /**
+   * The queue raises no interrupts any more. Its vector is switched off with its last queue; that it
+   * cannot be, where the device is gone, does no harm.
+   */
   disable(qid: number): void {
     this.#handlers.delete(qid);
     for (const [vector, queues] of this.#queues)
       if (queues.delete(qid) && queues.size === 0) {
         this.#queues.delete(vector);
-        this.#device.onInterrupt(vector, null);
+        try {
+          this.#native.onInterrupt(vector, null);
+        } catch {
+          // Closing the device switches off what is left.
+        }
       }
   }
 }

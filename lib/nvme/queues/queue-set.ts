@@ -1,4 +1,4 @@
-import type { NativeRegion } from "../../addon.js";
+import type { NativeDevice } from "../../addon.js";
 import type { AddressSpace } from "../../dma/address-space.js";
 import type { DmaBuffer } from "../../dma/dma-buffer.js";
 import { P2pError } from "../../errors.js";
@@ -15,8 +15,10 @@ import {
   QUEUE_PC,
   SQE_BYTES,
 } from "../spec.js";
+import { AsyncQueue, type QueueOwner } from "./async-queue.js";
 import { Doorbells } from "./doorbells.js";
-import type { QueuePairHandle } from "./queue-pair.js";
+import { Interrupts } from "./interrupts.js";
+import { openQueuePair, type QueuePairHandle } from "./queue-pair.js";
 import { ShadowDoorbells } from "./shadow-doorbells.js";
 
 /** Where a submission queue lies that is not in host memory; the caller owns it. */
@@ -33,6 +35,8 @@ export interface QueuePairOptions {
   depth: number;
   /** Default: host memory. As many bytes as QueueSet.submissionBytes() says. */
   submissionMemory?: SubmissionMemory;
+  /** Completions raise interrupts, see NvmeController.onQueueInterrupt(). Default: false. */
+  interrupts?: boolean;
 }
 
 /** A queue pair, and its memory as the controller sees it. */
@@ -55,6 +59,7 @@ export class QueueSet {
   readonly #device: Bdf;
   readonly #capabilities: Capabilities;
   readonly #doorbells: Doorbells;
+  readonly #interrupts: Interrupts;
   #shadow: ShadowDoorbells | null = null;
   /** Queue memory by qid. */
   readonly #memory = new Map<number, DmaBuffer>();
@@ -64,11 +69,12 @@ export class QueueSet {
   #granted = 0;
 
   /** Errors: UNSUPPORTED, if the doorbells cannot be mapped. */
-  constructor(space: AddressSpace, device: Bdf, capabilities: Capabilities, bar0: NativeRegion) {
+  constructor(space: AddressSpace, device: Bdf, capabilities: Capabilities, native: NativeDevice) {
     this.#space = space;
     this.#device = device;
     this.#capabilities = capabilities;
-    this.#doorbells = new Doorbells(bar0, capabilities, device);
+    this.#doorbells = new Doorbells(native.region(0), capabilities, device);
+    this.#interrupts = new Interrupts(native, device);
   }
 
   /** Most entries of a queue, a power of two. */
@@ -121,33 +127,15 @@ export class QueueSet {
   }
 
   /** Memory for a queue pair, of which the controller knows nothing yet. */
-  allocate(qid: number, { depth: wanted, submissionMemory }: QueuePairOptions): QueuePairMemory {
-    const depth = this.#depthFor(wanted);
-    const cqOffset = submissionMemory ? 0 : Math.ceil((depth * SQE_BYTES) / PAGE) * PAGE;
-    const buffer = this.#space.allocate(cqOffset + depth * CQE_BYTES);
-    this.#memory.set(qid, buffer);
-    const { memoryId, offset, iova } = submissionMemory ?? {
-      memoryId: buffer.memory.id,
-      offset: 0,
-      iova: buffer.iova,
-    };
-    const handle = {
-      device: this.#device,
-      qid,
-      depth,
-      sqMemoryId: memoryId,
-      sqOffset: offset,
-      cqMemoryId: buffer.memory.id,
-      cqOffset,
-      doorbellMemoryId: this.#doorbells.memory.id,
-      sqDoorbellOffset: this.#capabilities.sqDoorbell(qid),
-      cqDoorbellOffset: this.#capabilities.cqDoorbell(qid),
-      shadow: (qid !== 0 && this.#shadow?.prepare(qid)) || null,
-      vector: null,
-    };
-    const pair = { handle, submission: iova, completion: buffer.iova + cqOffset };
-    this.#pairs.set(qid, pair);
-    return pair;
+  allocate(qid: number, options: QueuePairOptions): QueuePairMemory {
+    try {
+      const pair = this.#allocate(qid, options);
+      this.#pairs.set(qid, pair);
+      return pair;
+    } catch (error) {
+      this.free(qid);
+      throw error;
+    }
   }
 
   /** Errors: NO_QUEUE, UNALIGNED, NVME_STATUS and others of admin commands and of allocating. */
@@ -207,8 +195,31 @@ export class QueueSet {
     return this.#losses.get(qid) ?? null;
   }
 
+  /** For code that awaits; by interrupts, if the queue pair raises them. */
+  openAsync(handle: QueuePairHandle, timeout: number, owner: QueueOwner): AsyncQueue {
+    const hasInterrupts = handle.vector !== null;
+    const queue = new AsyncQueue(openQueuePair(handle), timeout, owner, hasInterrupts);
+    if (hasInterrupts)
+      this.#interrupts.listen(handle.qid, () => {
+        queue.interrupted();
+      });
+    return queue;
+  }
+
+  /** See NvmeController.onQueueInterrupt(). Errors: UNSUPPORTED. */
+  onInterrupt(qid: number, handler: (() => void) | null): void {
+    const vector = this.#pairs.get(qid)?.handle.vector ?? null;
+    if (vector === null && handler)
+      throw new P2pError("UNSUPPORTED", `queue pair ${qid} raises no interrupts`, {
+        device: this.#device,
+        hint: "create it with { interrupts: true }",
+      });
+    this.#interrupts.listen(qid, handler);
+  }
+
   /** The controller must know it no more. Idempotent. */
   free(qid: number): void {
+    this.#interrupts.disable(qid);
     this.#memory.get(qid)?.close();
     this.#memory.delete(qid);
     this.#pairs.delete(qid);
@@ -247,6 +258,34 @@ export class QueueSet {
       await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
       throw error;
     }
+  }
+
+  #allocate(qid: number, options: QueuePairOptions): QueuePairMemory {
+    const { submissionMemory, interrupts = false } = options;
+    const depth = this.#depthFor(options.depth);
+    const cqOffset = submissionMemory ? 0 : Math.ceil((depth * SQE_BYTES) / PAGE) * PAGE;
+    const buffer = this.#space.allocate(cqOffset + depth * CQE_BYTES);
+    this.#memory.set(qid, buffer);
+    const { memoryId, offset, iova } = submissionMemory ?? {
+      memoryId: buffer.memory.id,
+      offset: 0,
+      iova: buffer.iova,
+    };
+    const handle = {
+      device: this.#device,
+      qid,
+      depth,
+      sqMemoryId: memoryId,
+      sqOffset: offset,
+      cqMemoryId: buffer.memory.id,
+      cqOffset,
+      doorbellMemoryId: this.#doorbells.memory.id,
+      sqDoorbellOffset: this.#capabilities.sqDoorbell(qid),
+      cqDoorbellOffset: this.#capabilities.cqDoorbell(qid),
+      shadow: (qid !== 0 && this.#shadow?.prepare(qid)) || null,
+      vector: interrupts ? this.#interrupts.enable(qid) : null,
+    };
+    return { handle, submission: iova, completion: buffer.iova + cqOffset };
   }
 
   #depthFor(wanted: number): number {

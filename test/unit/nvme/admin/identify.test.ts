@@ -42,6 +42,8 @@ describe("Identify", () => {
       completionEntry: { required: 4, max: 5 },
       namespaceCount: 256,
       abortLimit: 4,
+      asyncEventLimit: 1,
+      optionalEvents: 0,
       shutdownTime: 6500,
       hasCompare: true,
       hasWriteZeroes: true,

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { checkPlan } from "../copy/check.js";
 import { runCopy } from "../copy/copy.js";
 import type { Endpoint } from "../copy/endpoint.js";
-import type { CopyPath, CopyPlan } from "../copy/plan.js";
+import { needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult, type CopyMeasurement, type CopyResult } from "../copy/result.js";
 import { checkStamps, stampSource, type Verification } from "../copy/verify.js";
 import type { Provider } from "../p2pmem/provider.js";
@@ -12,7 +12,7 @@ import { CopyLimit } from "./limit.js";
 /** Bytes of a namespace that a benchmark works on where no length was given, at most. */
 const DEFAULT_RANGE = 2 ** 30;
 
-/** A sweep: every path with every block size and every depth. */
+/** A sweep: every path with every block size, every depth and every number of jobs. */
 export interface BenchPlan {
   source: Endpoint;
   destination: Endpoint;
@@ -21,6 +21,8 @@ export interface BenchPlan {
   /** Bytes. */
   bs: readonly number[];
   iodepth: readonly number[];
+  /** Default: 1. */
+  jobs?: readonly number[];
   /** Seconds for each run. */
   runtime: number;
   /** As in a CopyPlan. */
@@ -52,7 +54,7 @@ export async function runBench(
   const size = await rangeOf(session, bench);
   const plans = plansOf(bench, size);
   const slots: number[] = [];
-  for (const plan of plans) slots.push((await checkPlan(session, plan)).slots.count);
+  for (const plan of plans) slots.push(await blocksInFlight(session, plan));
   const inFlight = plans.map(({ bs }, index) => bs * (slots[index] ?? 0));
   const limit =
     session.platform.kind === "loopback" && size !== undefined
@@ -72,21 +74,29 @@ export async function runBench(
   }
 }
 
-/** Next to each other what one compares: the paths of one block size and depth. */
+async function blocksInFlight(session: Session, plan: CopyPlan): Promise<number> {
+  const { slots } = await checkPlan(session, plan);
+  return slots.jobs * slots.count;
+}
+
+/** Next to each other what one compares: the paths of one block size, depth and number of jobs. */
 function plansOf(bench: BenchPlan, size: number | undefined): CopyPlan[] {
   const { source, destination, provider, runtime, allowWrite, signal } = bench;
   const { sqInCmb = false, listsInCmb = false } = bench;
   const shared = { source, destination, runtime, sqInCmb, listsInCmb, allowWrite, signal };
   return bench.bs.flatMap((bs) =>
     bench.iodepth.flatMap((iodepth) =>
-      bench.paths.map((path) => ({
-        ...shared,
-        ...(size === undefined ? {} : { size }),
-        path,
-        provider: path === "host" ? null : provider,
-        bs,
-        iodepth,
-      })),
+      (bench.jobs ?? [1]).flatMap((jobs) =>
+        bench.paths.map((path) => ({
+          ...shared,
+          ...(size === undefined ? {} : { size }),
+          path,
+          provider: needsProvider(path) ? provider : null,
+          bs,
+          iodepth,
+          jobs,
+        })),
+      ),
     ),
   );
 }
@@ -104,8 +114,7 @@ async function runOne(
   const [measured, limitBandwidth] =
     limit === null ? [await timed(), null] : await limit.around(plan.bs, slots, timed);
   let verification: Verification | null = null;
-  if (seed !== null)
-    verification = await checkStamps(session, { ...plan, size: measured.coveredBytes }, seed);
+  if (seed !== null) verification = await checkStamps(session, plan, seed, measured.covered);
   return {
     ...copyResult(plan, measured, verification),
     ...(limitBandwidth === null ? {} : { limit_bw_bytes: limitBandwidth }),
@@ -123,9 +132,10 @@ export async function runCopyWithLimit(
   const timed = (): Promise<CopyMeasurement> => runShown(session, plan, onRun);
   if (session.platform.kind !== "loopback") return { measured: await timed(), limit: {} };
   const { length, slots } = await checkPlan(session, plan);
-  const limit = new CopyLimit(Math.min(length, DEFAULT_RANGE), plan.bs * slots.count);
+  const inFlight = slots.jobs * slots.count;
+  const limit = new CopyLimit(Math.min(length, DEFAULT_RANGE), plan.bs * inFlight);
   try {
-    const [measured, bandwidth] = await limit.around(plan.bs, slots.count, timed);
+    const [measured, bandwidth] = await limit.around(plan.bs, inFlight, timed);
     return { measured, limit: { limit_bw_bytes: bandwidth } };
   } finally {
     limit.close();

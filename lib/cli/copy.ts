@@ -5,7 +5,7 @@ import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
 import type { Endpoint } from "../copy/endpoint.js";
 import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
-import { COPY_PATHS, type CopyPath, type CopyPlan } from "../copy/plan.js";
+import { COPY_PATHS, needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
 import { verifyCopy, type Verification } from "../copy/verify.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
@@ -33,6 +33,7 @@ interface CopyOptions extends GlobalOptions {
   iodepth: number;
   sqInCmb?: boolean;
   listsInCmb?: boolean;
+  jobs: number;
   verify?: boolean;
 }
 
@@ -43,7 +44,10 @@ export function addCopyCommand(program: Command): void {
     .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
     .addArgument(new Argument("<dst>", "likewise").argParser(parseEndpoint))
     .addOption(
-      new Option("--via <path>", "p2p: through peer memory; host: through host memory; cpu: both")
+      new Option(
+        "--via <path>",
+        "p2p: through peer memory; host: host memory; cpu: both; nvme-copy: in the controller",
+      )
         .choices(COPY_PATHS)
         .default("p2p"),
     )
@@ -64,7 +68,10 @@ export function addCopyCommand(program: Command): void {
     .addOption(
       valueOption("--bs <size>", "bytes in a block", parsePositiveSize).default(131072, "128k"),
     )
-    .addOption(valueOption("--iodepth <n>", "blocks in flight", parseCount).default(32))
+    .addOption(
+      valueOption("--iodepth <n>", "blocks in flight, of each job", parseCount).default(32),
+    )
+    .addOption(valueOption("--jobs <n>", "threads that share the work", parseCount).default(1))
     .addOption(descriptorsOption())
     .option("--sq-in-cmb", SQ_IN_CMB)
     .option("--lists-in-cmb", LISTS_IN_CMB)
@@ -74,10 +81,15 @@ export function addCopyCommand(program: Command): void {
       `
 Sizes are bytes, or take k, m, g, t (1024-based).
 
+--jobs splits the range among so many threads, each with its own queues and --iodepth blocks in
+flight. --via nvme-copy has the controller copy by itself, within a namespace or between two of its
+own: it needs the NVMe Copy command, and no provider.
+
 Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify
   p2pmem copy 0000:03:00.0/1@1m+64m 0000:04:00.0/1 --provider 0000:05:00.0 --allow-write
   p2pmem copy 0000:03:00.0 0000:04:00.0 --provider 0000:05:00.0/bar2@1m+16m --allow-write
+  p2pmem copy 0000:03:00.0/1@0+1g 0000:03:00.0/2 --via nvme-copy --jobs 2 --allow-write
   p2pmem copy 0000:03:00.0 0000:04:00.0 --via host --bs 1m --iodepth 8 --output-format json`,
     )
     .action(
@@ -106,21 +118,20 @@ async function copy(
       iodepth: options.iodepth,
       sqInCmb: options.sqInCmb ?? false,
       listsInCmb: options.listsInCmb ?? false,
+      jobs: options.jobs,
       allowWrite: options.allowWrite ?? false,
       signal,
       ...(options.size === undefined ? {} : { size: options.size }),
     };
     const target = `to ${formatEndpoint(destination)}`;
-    const through = plan.provider === null ? "host memory" : plan.provider.name;
-    if (isNormal) output.write(`${formatEndpoint(source)} ${target}, through ${through}\n\n`);
+    if (isNormal) output.write(`${formatEndpoint(source)} ${target}, ${describeWay(plan)}\n\n`);
     const { measured, limit } = await runCopyWithLimit(
       session,
       plan,
       () => new Progress(`copy ${target}`),
     );
     let verification: Verification | null = null;
-    if (options.verify === true)
-      verification = await verifyCopy(session, { ...plan, size: measured.coveredBytes });
+    if (options.verify === true) verification = await verifyCopy(session, plan, measured.covered);
     writeCopyReport(job, options.outputFormat, [
       { ...copyResult(plan, measured, verification), ...limit },
     ]);
@@ -128,14 +139,19 @@ async function copy(
   });
 }
 
-/** The named one, or for peer-to-peer the closest; host memory alone needs none. */
+function describeWay({ path, provider }: CopyPlan): string {
+  if (path === "nvme-copy") return "inside the controller";
+  return `through ${provider === null ? "host memory" : provider.name}`;
+}
+
+/** The named one, or for peer-to-peer the closest; null where the path needs none. */
 async function findProvider(
   { session }: Job,
   source: Endpoint,
   destination: Endpoint,
   options: CopyOptions,
 ): Promise<Provider | null> {
-  if (options.via === "host") return null;
+  if (!needsProvider(options.via)) return null;
   if (options.provider !== undefined) return session.provider(formatProvider(options.provider));
   return (await chooseProvider(session, [source.device, destination.device], options.bs)).provider;
 }

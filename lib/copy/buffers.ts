@@ -9,16 +9,28 @@ import type { HandoffJob } from "./job.js";
 import type { CopyPlan } from "./plan.js";
 import type { Slots } from "./slots.js";
 
-/** The memory that a run's blocks rest in, and how either device addresses it. */
+/** The memory that a run's blocks rest in, one job's after the other's, and how either device addresses it. */
 export interface SlotBuffers {
   /** Where the source writes, mapped for it; where the destination reads, mapped for that. */
   source: DmaVector;
   destination: DmaVector;
+  /** Of all slots; see handoffOf(). */
   handoff: HandoffJob;
   /** The part of the provider that it is, in bytes; null without one. */
   peer: Range | null;
   /** No DMA may be in flight. */
   close: () => void;
+}
+
+/** What the handoff is to a job that has `count` slots from `first` on. */
+export function handoffOf(handoff: HandoffJob, first: number, count: number): HandoffJob {
+  if (handoff.kind !== "copy") return handoff;
+  const { fromOffsets, toOffsets } = handoff;
+  return {
+    ...handoff,
+    fromOffsets: fromOffsets.slice(first, first + count),
+    toOffsets: toOffsets.slice(first, first + count),
+  };
 }
 
 /**
@@ -50,10 +62,11 @@ export function openBuffers(
 function openPath(
   session: Session,
   { path, source, destination, provider }: CopyPlan,
-  { count, stride }: Slots,
+  { jobs, count: slots, stride }: Slots,
   onRevoke: () => void,
   opened: (() => void)[],
 ): Omit<SlotBuffers, "close"> {
+  const count = jobs * slots;
   const size = count * stride;
   const map = (list: ScatterList, client: Bdf): DmaVector => {
     const vector = list.map(client);

@@ -4,7 +4,7 @@ import { parseSize } from "../units.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import { runCopy } from "./copy.js";
 import { parseEndpoint } from "./endpoint.js";
-import type { CopyPath, CopyPlan } from "./plan.js";
+import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
 import { copyResult } from "./result.js";
 import type { CopyResult } from "./result.js";
 import { verifyCopy } from "./verify.js";
@@ -20,8 +20,10 @@ export interface CopyOptions {
   provider?: string;
   /** Bytes in a block, or a size such as `128k`, the default. */
   bs?: string | number;
-  /** Blocks in flight; 32 by default. */
+  /** Blocks in flight, of each job; 32 by default. */
   iodepth?: number;
+  /** Threads that share the work, each with its own queues and part of the range; 1 by default. */
+  jobs?: number;
   /** How commands say where their data is; by default as the session was opened. */
   descriptors?: Descriptors;
   /** The submission queues lie in the CMB of their controller, if that has one which takes them. */
@@ -50,11 +52,13 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
     source: parseEndpoint(options.src),
     destination: parseEndpoint(options.dst),
     path: via,
-    provider: provider === undefined || via === "host" ? null : await session.provider(provider),
+    provider:
+      provider === undefined || !needsProvider(via) ? null : await session.provider(provider),
     bs: bytesOf(options.bs ?? "128k"),
     iodepth: options.iodepth ?? 32,
     sqInCmb: options.sqInCmb ?? false,
     listsInCmb: options.listsInCmb ?? false,
+    jobs: options.jobs ?? 1,
     allowWrite: options.allowWrite ?? false,
     ...(options.size === undefined ? {} : { size: bytesOf(options.size) }),
     ...(options.descriptors === undefined ? {} : { descriptors: options.descriptors }),
@@ -64,7 +68,7 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
   };
   const run = await runCopy(session, plan);
   const verification =
-    options.verify === true ? await verifyCopy(session, { ...plan, size: run.coveredBytes }) : null;
+    options.verify === true ? await verifyCopy(session, plan, run.covered) : null;
   return copyResult(plan, run, verification);
 }
 

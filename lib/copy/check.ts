@@ -7,8 +7,9 @@ import { formatSize } from "../units.js";
 import { fitCmbs, openInCmb, type CopyInCmb } from "./cmb.js";
 import type { Endpoint } from "./endpoint.js";
 import { formatEndpoint } from "./endpoint.js";
-import { COPY_PATHS, type CopyPlan } from "./plan.js";
-import { fitSlots, type Slots } from "./slots.js";
+import { shapeOf } from "./nvme-copy/shape.js";
+import { COPY_PATHS, needsProvider, type CopyPlan } from "./plan.js";
+import { commandBytes, fitSlots, type Side, type Slots } from "./slots.js";
 
 /** The same number of bytes in two namespaces that have been found and may be used so. */
 export interface CheckedRanges {
@@ -27,17 +28,32 @@ export interface CheckedPlan extends CheckedRanges {
 /**
  * Everything that can be wrong with a copy, looked at before any command is submitted.
  *
- * Errors: WRITE_NOT_ALLOWED, and those of {@link checkRanges}, {@link openInCmb}, {@link fitSlots} and
- * {@link fitCmbs}.
+ * Errors: WRITE_NOT_ALLOWED; UNSUPPORTED, where the path nvme-copy is not there; and those of
+ * {@link checkRanges}, {@link openInCmb}, {@link fitSlots} and {@link fitCmbs}.
  */
 export async function checkPlan(session: Session, plan: CopyPlan): Promise<CheckedPlan> {
   checkWritable(session, plan, plan.destination);
   const ranges = await checkRanges(session, plan);
-  const { source, destination } = ranges;
+  const { source, destination, length } = ranges;
   const inCmb = await openInCmb(session, plan, source, destination);
-  const slots = fitSlots(plan, [source, destination]);
+  const slots = fitSlots(plan, sidesOf(plan, source, destination), length);
   fitCmbs(slots, plan, ranges, inCmb);
   return { ...ranges, slots, inCmb };
+}
+
+function sidesOf(
+  { path, bs }: CopyPlan,
+  source: NvmeNamespace,
+  destination: NvmeNamespace,
+): Side[] {
+  if (path === "nvme-copy") {
+    const { commands } = shapeOf(source, destination, bs);
+    return [{ controller: destination.controller, commands }];
+  }
+  return [source, destination].map((namespace) => ({
+    controller: namespace.controller,
+    commands: Math.ceil(bs / commandBytes(namespace, bs)),
+  }));
 }
 
 /**
@@ -72,8 +88,12 @@ function checkNumbers(plan: CopyPlan): void {
     throw new P2pError("BAD_ARGUMENT", `there is no path "${plan.path as string}"`, {
       hint: `there are ${COPY_PATHS.join(", ")}`,
     });
-  if (!Number.isSafeInteger(plan.iodepth) || plan.iodepth < 1)
-    throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
+  for (const [what, count] of [
+    ["iodepth", plan.iodepth],
+    ["jobs", plan.jobs ?? 1],
+  ] as const)
+    if (!Number.isSafeInteger(count) || count < 1)
+      throw new P2pError("BAD_ARGUMENT", `${what} must be 1 or more, not ${count}`);
   if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)
     throw new P2pError("BAD_SIZE", `the block size must be 1 byte or more, not ${plan.bs}`);
   checkBytes("size", plan.size);
@@ -86,7 +106,7 @@ function checkNumbers(plan: CopyPlan): void {
   }
   if (plan.runtime !== undefined && !(plan.runtime > 0 && plan.runtime < Infinity))
     throw new P2pError("BAD_ARGUMENT", `the runtime must be above 0 seconds, not ${plan.runtime}`);
-  if (plan.path !== "host" && plan.provider === null)
+  if (needsProvider(plan.path) && plan.provider === null)
     throw new P2pError("NO_PROVIDER", `the path ${plan.path} needs a device that provides memory`, {
       hint: `name one: --provider ${PROVIDER_FORM}`,
     });
@@ -191,7 +211,7 @@ function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number
 
 /** That the devices which address the peer's memory do reach it. */
 function checkReach({ path, source, destination, provider }: CopyPlan): void {
-  if (path === "host") return;
+  if (!needsProvider(path)) return;
   if (path === "p2p") provider?.mapTypeFor(source.device);
   provider?.mapTypeFor(destination.device);
 }

@@ -32,7 +32,12 @@ export async function openInCmb(
   source: NvmeNamespace,
   destination: NvmeNamespace,
 ): Promise<CopyInCmb> {
-  const use = { queue: plan.sqInCmb ?? false, lists: plan.listsInCmb ?? false };
+  const isCopiedInside = plan.path === "nvme-copy";
+  // A Copy command's source ranges are data: it has no lists.
+  const use = {
+    queue: plan.sqInCmb ?? false,
+    lists: (plan.listsInCmb ?? false) && !isCopiedInside,
+  };
   if (!use.queue && !use.lists) return { source: null, destination: null, notes: [] };
   const refusals = new Set<string>();
   const open = async ({ controller }: NvmeNamespace): Promise<SideInCmb> => {
@@ -42,7 +47,10 @@ export async function openInCmb(
     refusals.add(refusal);
     return null;
   };
-  const sides = { source: await open(source), destination: await open(destination) };
+  const sides = {
+    source: isCopiedInside ? null : await open(source),
+    destination: await open(destination),
+  };
   const reasons = [...refusals];
   if (sides.source === null && sides.destination === null)
     throw new P2pError("NO_ABILITY", reasons.join("; "), {
@@ -84,10 +92,10 @@ export function fitCmbs(
     [...new Set([inCmb.source?.provider, inCmb.destination?.provider])].find((provider) => {
       if (provider === undefined) return false;
       const blocks = plan.path !== "host" && plan.provider === provider ? slots.stride : 0;
-      let bytes = slots.count * blocks;
+      let bytes = slots.jobs * slots.count * blocks;
       for (const side of ["source", "destination"] as const)
         if (inCmb[side]?.provider === provider)
-          bytes += bytesInCmb(plan, namespaces[side], slots.count, inCmb[side]);
+          bytes += slots.jobs * bytesInCmb(plan, namespaces[side], slots.count, inCmb[side]);
       return bytes > provider.pool.largestFree;
     });
   let full: Provider | undefined;
@@ -106,7 +114,7 @@ export function fitCmbs(
     );
 }
 
-/** Of one side, with so many blocks in flight. */
+/** Of one side of one job, with so many blocks in flight. */
 function bytesInCmb(
   { bs }: CopyPlan,
   namespace: NvmeNamespace,

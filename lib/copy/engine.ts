@@ -1,22 +1,14 @@
+import { P2pError } from "../errors.js";
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
-import type { Handoff } from "./handoff.js";
-import { now } from "../reactor/clock.js";
+import { now, since } from "../reactor/clock.js";
 import { ControlBlock } from "../reactor/control-block.js";
+import { Flight } from "../reactor/flight.js";
 import { Histogram } from "../reactor/histogram.js";
+import { IDLE_POLLS, YIELD_POLLS } from "../reactor/idle.js";
+import { Watchdog, type QueueFailure } from "../reactor/watchdog.js";
+import type { Handoff } from "./handoff.js";
+import { READ_QUEUE, WRITE_QUEUE } from "./job.js";
 import type { BlockShape, CopyFailure, CopyJob, CopyOutcome, SideJob } from "./job.js";
-
-/** No completion for so long means that the device will not answer any more. */
-const TIMEOUT_NS = 30e9;
-
-/** Empty polls after which to look at the clock and the stop flag: some 50 us. */
-const IDLE_POLLS = 8192;
-
-/**
- * Empty polls after which to yield as well: some 500 us. No device that is at work is silent for so
- * long, but one that is simulated may be waiting for this processor. Earlier it would hand whole time
- * slices to strangers on a busy machine.
- */
-const YIELD_POLLS = 10 * IDLE_POLLS;
 
 /**
  * The pipelined copy: `slots` blocks in flight, each read from the source into its slot's buffer,
@@ -31,23 +23,26 @@ export class CopyEngine {
   readonly #yield: () => void;
   readonly #control: ControlBlock;
   readonly #latency: Histogram;
+  readonly #flight: Flight;
+  readonly #watchdog: Watchdog;
 
   readonly #blockBytes: number;
   readonly #lastBlockBytes: number;
   readonly #rangeBlocks: number;
   readonly #wraps: boolean;
   readonly #runtimeNs: number;
+  readonly #epoch: number;
 
-  /** By slot: commands still out, bytes and number of its block, when it was begun. */
-  readonly #remaining: Int32Array;
+  /** By slot: bytes and number of its block, when it was begun. */
   readonly #length: Float64Array;
   readonly #block: Float64Array;
   readonly #begun: Float64Array;
+  /** By slot: its block has been read, and must not be written yet. */
+  readonly #isHeld: Uint8Array;
   /** The slots whose blocks have been read in this round. */
   readonly #ready: Int32Array;
 
   #next = 0;
-  #inFlight = 0;
   #closing = false;
   #failure: CopyFailure | null = null;
   #deadline = Infinity;
@@ -65,53 +60,56 @@ export class CopyEngine {
     yieldProcessor: () => void,
   ) {
     this.#yield = yieldProcessor;
-    this.#read = new Side(job.read, read);
-    this.#write = new Side(job.write, write);
+    this.#read = new Side(READ_QUEUE, job.read, read);
+    this.#write = new Side(WRITE_QUEUE, job.write, write);
     this.#handoff = handoff;
     this.#control = new ControlBlock(job.control);
     this.#latency = new Histogram(job.latency);
+    this.#flight = new Flight(job.slots);
+    this.#watchdog = new Watchdog(this.#control, this.#flight, [this.#read, this.#write]);
     this.#blockBytes = job.blockBytes;
     this.#lastBlockBytes = job.lastBlockBytes;
     this.#rangeBlocks = job.rangeBlocks;
     this.#wraps = job.runtimeNs !== null;
     this.#runtimeNs = job.runtimeNs ?? Infinity;
-    this.#remaining = new Int32Array(job.slots);
+    this.#epoch = job.epoch;
     this.#length = new Float64Array(job.slots);
     this.#block = new Float64Array(job.slots);
     this.#begun = new Float64Array(job.slots);
+    this.#isHeld = new Uint8Array(job.slots);
     this.#ready = new Int32Array(job.slots);
   }
 
   /**
    * Runs to the end, the deadline, the stop flag or the first failure, and until nothing is in
-   * flight, unless a device does not answer.
+   * flight: what will not complete counts as over when the owner of the run says so.
    */
   run(): CopyOutcome {
+    const flight = this.#flight;
     const began = now();
     this.#deadline = began + this.#runtimeNs;
     this.#lastSeen = began;
-    this.#closing = this.#control.stopping;
-    for (let slot = 0; slot < this.#remaining.length; slot++) this.#begin(slot, began);
-    if (this.#inFlight > 0) this.#read.queue.ring();
+    this.#closing = this.#control.isStopping;
+    this.#beginIdle(began);
     this.#busyNs = now() - began;
 
     let idle = 0;
-    while (this.#inFlight > 0) {
+    while (flight.commands > 0) {
       const reads = this.#collectReads();
       const writes = this.#collectWrites();
       if (reads || writes) idle = 0;
       else if (++idle % IDLE_POLLS === 0) {
-        if (this.#isStuck()) break;
+        this.#look(now());
         if (idle >= YIELD_POLLS) this.#yield();
       }
     }
     return {
       bytes: this.#bytes,
       blocks: this.#blocks,
-      runtimeNs: this.#lastSeen - began,
+      beganNs: since(this.#epoch, began),
+      endedNs: since(this.#epoch, this.#lastSeen),
       busyNs: this.#busyNs,
       failure: this.#failure,
-      drained: this.#inFlight === 0,
     };
   }
 
@@ -119,24 +117,20 @@ export class CopyEngine {
   #collectReads(): boolean {
     const side = this.#read;
     const queue = side.queue;
-    let cookie = queue.next();
+    let cookie = side.isLost ? -1 : queue.next();
     if (cookie < 0) return false;
     const seen = now();
+    const flight = this.#flight;
     const ready = this.#ready;
     let count = 0;
     do {
       if (queue.status !== 0) this.#fail(side, cookie);
       const slot = cookie >>> side.commandShift;
-      this.#inFlight--;
-      if (--this.#remaining[slot]! === 0) ready[count++] = slot;
+      if (flight.end(slot)) ready[count++] = slot;
       cookie = queue.next();
     } while (cookie >= 0);
     queue.acknowledge();
-    if (count > 0 && this.#failure === null) {
-      this.#handoff.move(ready, count, this.#length);
-      for (let i = 0; i < count; i++) this.#submit(this.#write, ready[i]!);
-      this.#write.queue.ring();
-    }
+    if (count > 0) this.#passOn(count, seen);
     this.#finishRound(seen);
     return true;
   }
@@ -145,20 +139,21 @@ export class CopyEngine {
   #collectWrites(): boolean {
     const side = this.#write;
     const queue = side.queue;
-    let cookie = queue.next();
+    let cookie = side.isLost ? -1 : queue.next();
     if (cookie < 0) return false;
     const seen = now();
-    if (seen >= this.#deadline || this.#control.stopping) this.#closing = true;
+    const flight = this.#flight;
+    const isHolding = this.#watchdog.isHolding;
+    if (seen >= this.#deadline || this.#control.isStopping) this.#closing = true;
     let begun = false;
     do {
       if (queue.status !== 0) this.#fail(side, cookie);
       const slot = cookie >>> side.commandShift;
-      this.#inFlight--;
-      if (--this.#remaining[slot]! === 0 && this.#failure === null) {
+      if (flight.end(slot) && this.#failure === null) {
         this.#latency.record(seen - this.#begun[slot]!);
         this.#bytes += this.#length[slot]!;
         this.#blocks++;
-        if (this.#begin(slot, seen)) begun = true;
+        if (!isHolding && this.#begin(slot, seen)) begun = true;
       }
       cookie = queue.next();
     } while (cookie >= 0);
@@ -171,7 +166,50 @@ export class CopyEngine {
 
   #finishRound(seen: number): void {
     this.#lastSeen = seen;
+    if (seen >= this.#watchdog.next) this.#look(seen);
     this.#busyNs += now() - seen;
+  }
+
+  /** The first `count` slots of #ready hold blocks: submits their writes, where that may be. */
+  #passOn(count: number, time: number): void {
+    if (this.#failure !== null || this.#control.isHalting) {
+      // What the peer's memory holds, or whether the device takes it, is not known any more.
+      this.#closing = true;
+      return;
+    }
+    const ready = this.#ready;
+    if (this.#watchdog.isHolding) {
+      for (let i = 0; i < count; i++) this.#isHeld[ready[i]!] = 1;
+      return;
+    }
+    if (!this.#handOff(count)) return;
+    for (let i = 0; i < count; i++) this.#submit(this.#write, ready[i]!, time);
+    this.#write.queue.ring();
+  }
+
+  /** False where it has failed. What is in flight must be waited for all the same. */
+  #handOff(count: number): boolean {
+    try {
+      this.#handoff.move(this.#ready, count, this.#length);
+      return true;
+    } catch (error) {
+      const known = error instanceof P2pError;
+      this.#giveUp({
+        kind: "handoff",
+        code: known ? error.code : "INTERNAL",
+        message: error instanceof Error ? error.message : String(error),
+        hint: known ? (error.hint ?? "") : "",
+      });
+      return false;
+    }
+  }
+
+  /** Begins a block in each slot that has none, as far as there are any. */
+  #beginIdle(time: number): void {
+    let begun = false;
+    for (let slot = 0; slot < this.#flight.slots; slot++)
+      if (this.#flight.isIdle(slot) && this.#begin(slot, time)) begun = true;
+    if (begun) this.#read.queue.ring();
   }
 
   /** Submits the read of the next block into `slot`; false where there is nothing more to begin. */
@@ -188,12 +226,12 @@ export class CopyEngine {
     this.#block[slot] = block;
     this.#length[slot] = block === this.#rangeBlocks - 1 ? this.#lastBlockBytes : this.#blockBytes;
     this.#begun[slot] = time;
-    this.#submit(this.#read, slot);
+    this.#submit(this.#read, slot, time);
     return true;
   }
 
   /** All commands of one half of the block that `slot` holds. */
-  #submit(side: Side, slot: number): void {
+  #submit(side: Side, slot: number, time: number): void {
     const block = this.#block[slot]!;
     const shape = this.#shapeOf(side, block);
     const pointers = shape.pointers;
@@ -219,21 +257,34 @@ export class CopyEngine {
       lba += blocks;
       left -= blocks;
     }
-    this.#remaining[slot] = commands;
-    this.#inFlight += commands;
+    this.#flight.begin(slot, side.index, commands, time);
+  }
+
+  #fail(side: Side, cookie: number): void {
+    const { index: queue } = side;
+    const { status } = side.queue;
+    if (this.#watchdog.isEndOfOverdue(queue, status)) this.#timeOut(side);
+    else this.#giveUp({ kind: "status", queue, status, ...this.#commandOf(side, cookie) });
+  }
+
+  /** The command that was overdue has not completed in time. */
+  #timeOut(side: Side): void {
+    const command = this.#commandOf(side, this.#watchdog.overdueCookie);
+    this.#giveUp({ kind: "timeout", queue: side.index, ...command });
   }
 
   /** Keeps the first failure; nothing new begins, what is in flight is waited for. */
-  #fail(side: Side, cookie: number): void {
+  #giveUp(failure: CopyFailure): void {
     this.#closing = true;
-    if (this.#failure !== null) return;
+    this.#failure ??= failure;
+  }
+
+  /** The blocks of a command. */
+  #commandOf(side: Side, cookie: number): { lba: number; blocks: number } {
     const slot = cookie >>> side.commandShift;
     const block = this.#block[slot]!;
     const skipped = (cookie - (slot << side.commandShift)) * side.commandBlocks;
-    this.#failure = {
-      kind: "status",
-      side: this.#nameOf(side),
-      status: side.queue.status,
+    return {
       lba: side.lba + block * side.whole.blocks + skipped,
       blocks: Math.min(side.commandBlocks, this.#shapeOf(side, block).blocks - skipped),
     };
@@ -243,48 +294,58 @@ export class CopyEngine {
     return block === this.#rangeBlocks - 1 ? side.last : side.whole;
   }
 
-  #nameOf(side: Side): "read" | "write" {
-    return side === this.#read ? "read" : "write";
+  /** Now and then: is there still someone to wait for? */
+  #look(time: number): void {
+    if (this.#control.isStopping) this.#closing = true;
+    const isReleased = this.#watchdog.look(time);
+    const { failure } = this.#watchdog;
+    if (failure !== null) this.#lose(failure);
+    if (isReleased) this.#resume(time);
   }
 
-  /** Called when idle: true where waiting is over because a queue is broken or the device silent. */
-  #isStuck(): boolean {
-    if (this.#control.stopping) this.#closing = true;
-    for (const side of [this.#read, this.#write]) {
-      const { fault } = side.queue;
-      if (fault === null) continue;
-      const { message, hint = "" } = fault;
-      this.#failure = { kind: "fault", side: this.#nameOf(side), message, hint };
-      return true;
+  #lose(failure: QueueFailure): void {
+    for (const side of [this.#read, this.#write]) side.isLost = this.#watchdog.isDead(side.index);
+    if (failure.kind !== "timeout") this.#giveUp(failure);
+    else this.#timeOut(failure.queue === READ_QUEUE ? this.#read : this.#write);
+  }
+
+  /** The command that was overdue has ended after all: goes on with what was held back for it. */
+  #resume(time: number): void {
+    let count = 0;
+    for (let slot = 0; slot < this.#flight.slots; slot++) {
+      if (this.#isHeld[slot] === 0) continue;
+      this.#isHeld[slot] = 0;
+      this.#ready[count++] = slot;
     }
-    if (this.#control.givenUp) {
-      this.#failure ??= { kind: "given-up" };
-      return true;
-    }
-    if (now() - this.#lastSeen < TIMEOUT_NS) return false;
-    const side = this.#read.queue.inFlight > 0 ? this.#read : this.#write;
-    this.#failure ??= { kind: "timeout", side: this.#nameOf(side), outstanding: this.#inFlight };
-    return true;
+    if (count > 0) this.#passOn(count, time);
+    this.#beginIdle(time);
   }
 }
 
 class Side {
+  /** Its number among the reactor's queues. */
+  readonly index: number;
   readonly queue: QueuePair;
+  /** Nothing comes from the queue any more. */
+  isLost = false;
   readonly opcode: number;
   readonly nsid: number;
   readonly lba: number;
   readonly commandBlocks: number;
+  readonly timeoutNs: number;
   readonly whole: Shape;
   readonly last: Shape;
   /** A cookie is the slot's number, shifted by so many bits, plus the number of the command. */
   readonly commandShift: number;
 
-  constructor(job: SideJob, queue: QueuePair) {
+  constructor(index: number, job: SideJob, queue: QueuePair) {
+    this.index = index;
     this.queue = queue;
     this.opcode = job.opcode;
     this.nsid = job.nsid;
     this.lba = job.lba;
     this.commandBlocks = job.commandBlocks;
+    this.timeoutNs = job.timeoutNs;
     this.whole = new Shape(job.whole, job.commandBlocks);
     this.last = new Shape(job.last, job.commandBlocks);
     this.commandShift = 32 - Math.clz32(this.whole.commands - 1);

@@ -4,11 +4,17 @@ import type { Endpoint } from "./endpoint.js";
 
 /**
  * How a block travels: `p2p` through memory of a peer device, `host` through pinned host memory,
- * `cpu` through both, with a copy by the CPU from the one to the other.
+ * `cpu` through both, with a copy by the CPU from the one to the other. With `nvme-copy` it does not
+ * travel: the controller that has both namespaces, or the one, copies inside (Copy commands).
  */
-export type CopyPath = "p2p" | "host" | "cpu";
+export type CopyPath = "p2p" | "host" | "cpu" | "nvme-copy";
 
-export const COPY_PATHS: readonly CopyPath[] = ["p2p", "host", "cpu"];
+export const COPY_PATHS: readonly CopyPath[] = ["p2p", "host", "cpu", "nvme-copy"];
+
+/** Whether blocks go through memory of a provider. */
+export function needsProvider(path: CopyPath): boolean {
+  return path === "p2p" || path === "cpu";
+}
 
 /** What to copy, and how. Sizes in bytes. */
 export interface CopyPlan {
@@ -19,8 +25,13 @@ export interface CopyPlan {
   provider: Provider | null;
   /** Bytes in a copy block: a multiple of both namespaces' logical blocks. */
   bs: number;
-  /** Blocks in flight. */
+  /** Blocks in flight, of each job. */
   iodepth: number;
+  /**
+   * Threads that share the work, each with its own queues and its own part of the range; 1 by
+   * default. A timed run goes over each part again and again.
+   */
+  jobs?: number;
   /** How commands say where their data is; without it as the session was opened. */
   descriptors?: Descriptors;
   /** The submission queues lie in the CMB of their controller, if that has one which takes them. */

@@ -1,5 +1,6 @@
-import { formatEndpoint } from "./endpoint.js";
+import type { Range } from "../extents/ranges.js";
 import type { Histogram } from "../reactor/histogram.js";
+import { formatEndpoint } from "./endpoint.js";
 import type { CopyPath, CopyPlan } from "./plan.js";
 import type { Traffic } from "./traffic.js";
 import type { Verification } from "./verify.js";
@@ -9,17 +10,18 @@ export interface CopyMeasurement {
   /** Bytes and blocks that were copied. */
   bytes: number;
   blocks: number;
-  /** Bytes of the destination that were written at least once, from its offset on. */
-  coveredBytes: number;
-  /** First submission to last completion. */
+  /** The parts of the destination's range that were written at least once: bytes from its offset on. */
+  covered: readonly Range[];
+  /** First submission to last completion, of all jobs. */
   runtimeNs: number;
   /** Begin of the read to end of the write, for each block. */
   latency: Histogram;
-  /** Of the reactor's thread alone; `busyNs` leaves out the polls that found nothing. */
+  /** Of the reactors' threads alone, all together; `busyNs` leaves out the polls that found nothing. */
   cpu: { userNs: number; systemNs: number; busyNs: number };
   /** The timed run alone. */
   traffic: Traffic;
-  /** Blocks in flight, which may be fewer than the plan asked for; `notes` says why. */
+  /** Jobs, and blocks in flight of each: may be fewer than the plan asked for; `notes` says why. */
+  jobs: number;
   iodepth: number;
   /** Which submission queues and lists lay in a CMB: see namesInCmb(). */
   inCmb: string[];
@@ -34,6 +36,7 @@ export interface CopyResult {
   dst: string;
   bs: number;
   iodepth: number;
+  jobs: number;
   bytes: number;
   runtime_ns: number;
   bw_bytes: number;
@@ -64,6 +67,7 @@ export function copyResult(
     dst: formatEndpoint(plan.destination),
     bs: plan.bs,
     iodepth: run.iodepth,
+    jobs: run.jobs,
     bytes: run.bytes,
     runtime_ns: run.runtimeNs,
     bw_bytes: run.bytes / seconds,

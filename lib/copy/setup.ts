@@ -1,134 +1,173 @@
+import type { DmaBuffer } from "../dma/dma-buffer.js";
 import { openCmbMemory, type CmbMemory } from "../cmb-memory.js";
 import type { NvmeController } from "../nvme/controller.js";
-import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
+import type { ListMemory } from "../nvme/descriptors/lists.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
+import { epoch } from "../reactor/clock.js";
+import { ControlBlock } from "../reactor/control-block.js";
+import { Histogram } from "../reactor/histogram.js";
+import type { RunnerUrl } from "../reactor/reactor.js";
+import { StartGate } from "../reactor/start-gate.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import { openBuffers, type SlotBuffers } from "./buffers.js";
+import { handoffOf, openBuffers, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
 import type { SideInCmb } from "./cmb.js";
-import type { Endpoint } from "./endpoint.js";
-import { Histogram } from "../reactor/histogram.js";
-import { ControlBlock } from "../reactor/control-block.js";
-import type { BlockShape, CopyJob, SideJob } from "./job.js";
+import type { BlockShape, CopyJob, CopyOutcome, PartJob, SideJob } from "./job.js";
+import { splitRange, type Part } from "./parts.js";
 import type { CopyPlan } from "./plan.js";
 import { commandBytes } from "./slots.js";
 
+const RUNNER: RunnerUrl<PartJob, CopyOutcome> = new URL("./run-job.js", import.meta.url);
+
+const NO_LISTS = { buffer: new ArrayBuffer(0), iova: 0 };
+
 /** One half of a plan. */
 interface Half {
+  /** What it is to messages. */
+  command: string;
   opcode: number;
   namespace: NvmeNamespace;
   /** Bytes from the start of the namespace. */
   offset: number;
   /** Bytes that one command moves, at most. */
   commandBytes: number;
+  /** What of it lies in its controller's CMB. */
   inCmb: SideInCmb;
 }
 
-/** The queues and the memory of one run, and the job that describes them to a reactor. */
+/** One of a job's queues, and what runs there. */
+export interface JobQueue {
+  controller: NvmeController;
+  qid: number;
+  /** `Read` */
+  command: string;
+  nsid: number;
+}
+
+/** One job of a run, ready for a reactor. */
+export interface OpenJob {
+  runner: RunnerUrl<PartJob, CopyOutcome>;
+  job: PartJob;
+  part: Part;
+  control: ControlBlock;
+  latency: Histogram;
+  /** In the order of the job's queues. */
+  queues: readonly JobQueue[];
+}
+
+/** The queues and the memory of one run, and the jobs that describe them to reactors. */
 export class CopySetup {
-  readonly control = new ControlBlock();
-  readonly latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
+  readonly gate: StartGate;
   readonly #session: Session;
+  readonly #plan: CopyPlan;
+  readonly #ranges: CheckedPlan;
+  readonly #controls: ControlBlock[] = [];
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
+  #isRevoked = false;
 
-  constructor(session: Session) {
+  constructor(session: Session, plan: CopyPlan, ranges: CheckedPlan) {
     this.#session = session;
+    this.#plan = plan;
+    this.#ranges = ranges;
+    this.gate = StartGate.create(ranges.slots.jobs);
   }
 
   /**
-   * The memory of the run, which stops if its provider is revoked meanwhile.
+   * The memory of the run. If its provider is revoked meanwhile nothing more is submitted: what it
+   * holds may not be what was read.
    * Errors: NO_ROOM, NO_MEMORY, MEMLOCK, those of ScatterList.map().
    */
-  openBuffers(plan: CopyPlan, ranges: CheckedPlan): SlotBuffers {
-    const buffers = openBuffers(this.#session, plan, ranges.slots, () => {
-      this.control.stop();
+  openBuffers(): SlotBuffers {
+    const buffers = openBuffers(this.#session, this.#plan, this.#ranges.slots, () => {
+      this.#revoke();
     });
     this.#memory.push(buffers.close);
     return buffers;
   }
 
   /** `buffers`: what openBuffers() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
-  async openJob(plan: CopyPlan, ranges: CheckedPlan, buffers: SlotBuffers): Promise<CopyJob> {
-    const { inCmb } = ranges;
-    const { source, destination, bs } = plan;
-    const read = half(IoOpcode.READ, ranges.source, source, bs, inCmb.source);
-    const write = half(IoOpcode.WRITE, ranges.destination, destination, bs, inCmb.destination);
-    const { count: slots, stride } = ranges.slots;
-
-    const rangeBlocks = Math.ceil(ranges.length / plan.bs);
-    const lastBlockBytes = ranges.length - (rangeBlocks - 1) * plan.bs;
-    const describe = async (half: Half, vector: DmaVector): Promise<SideJob> => {
-      const { blockSize, nsid } = half.namespace;
-      const { address, dataPointers } = half.namespace.controller;
-      vector.assertUsableBy(address);
-      // One kind for all commands of a side: it is a part of the opcode.
-      const pointers = dataPointers
-        .choose(plan.descriptors)
-        .settle(vector, 0, Math.min(half.commandBytes, plan.bs));
-      const shape = (bytes: number): BlockShape => ({
-        blocks: bytes / blockSize,
-        pointers: this.#buildPointers(pointers, vector, slots, stride, bytes, half),
-      });
-      const whole = shape(plan.bs);
-      return {
-        queue: await this.#openQueue(half, slots * Math.ceil(plan.bs / half.commandBytes)),
-        opcode: half.opcode | pointers.flags,
-        nsid,
-        lba: half.offset / blockSize,
-        commandBlocks: half.commandBytes / blockSize,
-        whole,
-        last: lastBlockBytes === plan.bs ? whole : shape(lastBlockBytes),
-      };
-    };
-    const sides = {
-      read: await describe(read, buffers.source),
-      write: await describe(write, buffers.destination),
-    };
-    // Lists that this thread has stored there arrive before the doorbells that another one rings.
+  async openJobs(buffers: SlotBuffers): Promise<OpenJob[]> {
+    const { slots, inCmb } = this.#ranges;
+    const read = this.#half("Read", IoOpcode.READ, "source");
+    const write = this.#half("Write", IoOpcode.WRITE, "destination");
+    const jobs: OpenJob[] = [];
+    for (const [index, part] of this.parts.entries()) {
+      const first = index * slots.count;
+      const [from, to] = [
+        await this.#openSide(read, buffers.source, part, first),
+        await this.#openSide(write, buffers.destination, part, first),
+      ];
+      const { control, latency, job } = this.openPart(part, 2);
+      const handoff = handoffOf(buffers.handoff, first, slots.count);
+      const queues = [queueOf(read, from), queueOf(write, to)];
+      const copyJob: CopyJob = { ...job, read: from, write: to, handoff };
+      jobs.push({ runner: RUNNER, job: copyJob, part, control, latency, queues });
+    }
+    // Lists that this thread has stored there arrive before the doorbells that others ring.
     for (const side of [inCmb.source, inCmb.destination])
       if (side?.lists === true) side.provider.barrier();
-    return {
-      ...sides,
-      handoff: buffers.handoff,
-      slots,
-      blockBytes: plan.bs,
-      lastBlockBytes,
-      rangeBlocks,
-      runtimeNs: plan.runtime === undefined ? null : plan.runtime * 1e9,
-      latency: this.latency.buffer as SharedArrayBuffer,
-      control: this.control.buffer,
-    };
+    return jobs;
   }
 
-  /** After a run that has drained, or none. Errors: those of deleting queues. */
+  get parts(): Part[] {
+    return splitRange(this.#ranges.length, this.#plan.bs, this.#ranges.slots.jobs);
+  }
+
+  /** What the job of a part shares with its owner, whose reactor has so many queues. */
+  openPart(
+    { blocks, lastBlockBytes }: Part,
+    queues: number,
+  ): { control: ControlBlock; latency: Histogram; job: PartJob } {
+    const control = ControlBlock.create(queues);
+    if (this.#isRevoked) control.halt();
+    this.#controls.push(control);
+    const latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
+    const { bs, runtime } = this.#plan;
+    const job = {
+      slots: this.#ranges.slots.count,
+      blockBytes: bs,
+      lastBlockBytes,
+      rangeBlocks: blocks,
+      runtimeNs: runtime === undefined ? null : runtime * 1e9,
+      latency: latency.buffer as SharedArrayBuffer,
+      control: control.buffer,
+      gate: this.gate.buffer,
+      epoch: epoch(),
+    };
+    return { control, latency, job };
+  }
+
+  /**
+   * When no reactor runs any more. A queue that is deleted takes what was in flight on it along; if
+   * one cannot be, a device may still reach the memory, and that goes when the session has reset the
+   * controllers. Errors: those of deleting queues.
+   */
   async close(): Promise<void> {
     try {
       await tryAllInTurn(this.#queues.splice(0));
     } catch (error) {
-      this.abandon();
+      for (const close of this.#memory.splice(0)) this.#session.retire(close);
       throw error;
     }
     tryAll(this.#memory.splice(0).reverse());
   }
 
   /**
-   * After a run that has not drained: a device may still reach the memory, so it goes when the
-   * session has reset the controllers.
+   * A queue pair with room for so many commands in flight. Errors: those of createQueuePair() and
+   * openCmbMemory().
    */
-  abandon(): void {
-    for (const close of this.#memory.splice(0)) this.#session.retire(close);
-  }
-
-  async #openQueue(
-    { namespace: { controller }, inCmb }: Half,
+  async openQueue(
+    controller: NvmeController,
     commands: number,
+    inCmb: SideInCmb,
   ): Promise<QueuePairHandle> {
     const depth = commands + 1;
     const options: QueuePairOptions = { depth };
@@ -142,44 +181,8 @@ export class CopySetup {
     return handle;
   }
 
-  /** The data pointers of each command of each slot, for blocks of `bytes`; lists in pinned memory. */
-  #buildPointers(
-    kind: DataPointers,
-    vector: DmaVector,
-    slots: number,
-    stride: number,
-    bytes: number,
-    half: Half,
-  ): Int32Array {
-    const { commandBytes } = half;
-    const commands = Math.ceil(bytes / commandBytes);
-    const place = (i: number): { offset: number; length: number } => {
-      const slot = Math.floor(i / commands);
-      const at = (i - slot * commands) * commandBytes;
-      return { offset: slot * stride + at, length: Math.min(commandBytes, bytes - at) };
-    };
-    let listBytes = 0;
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
-    }
-    const builder = kind.builder(this.#openLists(half, slots * commands * listBytes));
-    const pointers = new Int32Array(slots * commands * 4);
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      builder.build(vector, offset, length, i * listBytes, listBytes);
-      const { word0, word1, word2, word3 } = builder;
-      pointers.set([word0, word1, word2, word3], i * 4);
-    }
-    return pointers;
-  }
-
-  #openLists(
-    { namespace: { controller }, inCmb }: Half,
-    size: number,
-  ): { buffer: ArrayBuffer; iova: number } {
-    if (size === 0) return { buffer: new ArrayBuffer(0), iova: 0 };
-    if (inCmb?.lists === true) return this.#openInCmb(controller, inCmb.provider, size);
+  /** Pinned memory for lists; see close(). Errors: NO_MEMORY, MEMLOCK. */
+  openLists(size: number): DmaBuffer {
     const lists = this.#session.addressSpace.allocate(size);
     this.#memory.push(() => {
       lists.close();
@@ -189,21 +192,99 @@ export class CopySetup {
 
   #openInCmb(controller: NvmeController, provider: Provider, size: number): CmbMemory {
     const memory = openCmbMemory(controller, provider, size, () => {
-      this.control.stop();
+      this.#revoke();
     });
     this.#memory.push(() => {
       memory.close();
     });
     return memory;
   }
+
+  #revoke(): void {
+    this.#isRevoked = true;
+    for (const control of this.#controls) control.halt();
+  }
+
+  #half(command: string, opcode: number, side: "source" | "destination"): Half {
+    const { offset } = this.#plan[side];
+    const namespace = this.#ranges[side];
+    const inCmb = this.#ranges.inCmb[side];
+    const most = commandBytes(namespace, this.#plan.bs);
+    return { command, opcode, namespace, offset, commandBytes: most, inCmb };
+  }
+
+  /** `first`: the first of the part's slots. */
+  async #openSide(half: Half, vector: DmaVector, part: Part, first: number): Promise<SideJob> {
+    const { bs } = this.#plan;
+    const { controller, blockSize, nsid } = half.namespace;
+    vector.assertUsableBy(controller.address);
+    // One kind for all commands of a side: it is a part of the opcode.
+    const pointers = controller.dataPointers
+      .choose(this.#plan.descriptors)
+      .settle(vector, 0, Math.min(half.commandBytes, bs));
+    const shape = (bytes: number): BlockShape => ({
+      blocks: bytes / blockSize,
+      pointers: this.#buildPointers(pointers, vector, first, bytes, half),
+    });
+    const whole = shape(bs);
+    return {
+      queue: await this.openQueue(
+        controller,
+        this.#ranges.slots.count * Math.ceil(bs / half.commandBytes),
+        half.inCmb,
+      ),
+      timeoutNs: controller.timeout * 1e6,
+      opcode: half.opcode | pointers.flags,
+      nsid,
+      lba: (half.offset + part.first * bs) / blockSize,
+      commandBlocks: half.commandBytes / blockSize,
+      whole,
+      last: part.lastBlockBytes === bs ? whole : shape(part.lastBlockBytes),
+    };
+  }
+
+  /**
+   * The data pointers of each command of the job's slots, from `first` on, for blocks of `bytes`;
+   * lists in pinned memory or in the CMB.
+   */
+  #buildPointers(
+    kind: DataPointers,
+    vector: DmaVector,
+    first: number,
+    bytes: number,
+    { namespace: { controller }, commandBytes, inCmb }: Half,
+  ): Int32Array {
+    const { count: slots, stride } = this.#ranges.slots;
+    const commands = Math.ceil(bytes / commandBytes);
+    const place = (i: number): { offset: number; length: number } => {
+      const slot = Math.floor(i / commands);
+      const at = (i - slot * commands) * commandBytes;
+      return { offset: (first + slot) * stride + at, length: Math.min(commandBytes, bytes - at) };
+    };
+    let listBytes = 0;
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
+    }
+    const size = slots * commands * listBytes;
+    const lists = (): ListMemory => {
+      if (size === 0) return NO_LISTS;
+      if (inCmb?.lists === true) return this.#openInCmb(controller, inCmb.provider, size);
+      return this.openLists(size);
+    };
+    const builder = kind.builder(lists());
+    const pointers = new Int32Array(slots * commands * 4);
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      builder.build(vector, offset, length, i * listBytes, listBytes);
+      const { word0, word1, word2, word3 } = builder;
+      pointers.set([word0, word1, word2, word3], i * 4);
+    }
+    return pointers;
+  }
 }
 
-function half(
-  opcode: number,
-  namespace: NvmeNamespace,
-  { offset }: Endpoint,
-  bs: number,
-  inCmb: SideInCmb,
-): Half {
-  return { opcode, namespace, offset, commandBytes: commandBytes(namespace, bs), inCmb };
+function queueOf({ namespace, command }: Half, { queue }: SideJob): JobQueue {
+  const { controller, nsid } = namespace;
+  return { controller, qid: queue.qid, command, nsid };
 }

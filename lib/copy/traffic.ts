@@ -67,11 +67,12 @@ export class TrafficMeter {
 /**
  * Each byte is written once into the buffer and read once out of it. On the way over the host both
  * cross the root complex and host memory. Between peers a leg crosses the root complex only where
- * its data climb there, and then once, up and down again being one passage.
+ * its data climb there, and then once, up and down again being one passage. Inside a controller
+ * nothing crosses anything.
  */
 export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic {
   const { path } = legs;
-  const host = path === "p2p" ? 0 : 2 * bytes;
+  const host = path === "p2p" || path === "nvme-copy" ? 0 : 2 * bytes;
   let root: number | null = host;
   for (const way of dataRoutes(tree, legs)) {
     if (way === "root" && root !== null) root += bytes;

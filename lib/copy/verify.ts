@@ -1,5 +1,6 @@
 import { addon } from "../addon.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
+import type { Range } from "../extents/ranges.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
@@ -22,11 +23,16 @@ export interface Verification {
 }
 
 /**
- * Reads source and destination back into host memory and compares them. Writes nothing.
+ * Reads source and destination back into host memory and compares them; `covered` (bytes from the
+ * start of the range, between borders of blocks) says which parts, by default all. Writes nothing.
  * Errors: those of checkRanges() and of reading; INTERRUPTED.
  */
-export function verifyCopy(session: Session, plan: CopyPlan): Promise<Verification> {
-  return inspect(session, plan, (ranges, bytes) => {
+export function verifyCopy(
+  session: Session,
+  plan: CopyPlan,
+  covered?: readonly Range[],
+): Promise<Verification> {
+  return inspect(session, plan, covered, (ranges, bytes) => {
     const source = new Window(session, ranges.source, plan.source.offset, bytes);
     return {
       read: (at, size) => source.read(at, size),
@@ -43,8 +49,13 @@ export function verifyCopy(session: Session, plan: CopyPlan): Promise<Verificati
  * Reads the destination back and looks for the stamps that {@link stampSource} has given the source.
  * Errors: as {@link verifyCopy}.
  */
-export function checkStamps(session: Session, plan: CopyPlan, seed: number): Promise<Verification> {
-  return inspect(session, plan, () => ({
+export function checkStamps(
+  session: Session,
+  plan: CopyPlan,
+  seed: number,
+  covered?: readonly Range[],
+): Promise<Verification> {
+  return inspect(session, plan, covered, () => ({
     read: () => Promise.resolve(),
     find: (destination, at, offset, length) => findBadStamp(destination, at, offset, length, seed),
     close: () => undefined,
@@ -60,10 +71,11 @@ interface Reference {
   close(): void;
 }
 
-/** Goes through the destination's range, window by window, and counts its blocks. */
+/** Goes through what is covered of the destination's range, window by window, and counts its blocks. */
 function inspect(
   session: Session,
   plan: CopyPlan,
+  covered: readonly Range[] | undefined,
   open: (ranges: CheckedRanges, windowBytes: number) => Reference,
 ): Promise<Verification> {
   return session.operation(plan.signal, async (signal) => {
@@ -80,9 +92,9 @@ function inspect(
     try {
       const reference = open(ranges, windowBytes);
       try {
-        for (let at = 0; at < ranges.length; at += windowBytes) {
+        for (const { start: at, end } of windows(covered, ranges.length, windowBytes)) {
           signal.throwIfAborted();
-          const size = Math.min(windowBytes, ranges.length - at);
+          const size = end - at;
           await bothSettled(destination.read(at, size), reference.read(at, size));
           for (let offset = 0; offset < size; offset += bs) {
             const wrong = reference.find(destination, at, offset, Math.min(bs, size - offset));
@@ -100,6 +112,16 @@ function inspect(
       destination.close();
     }
   });
+}
+
+function* windows(
+  covered: readonly Range[] | undefined,
+  length: number,
+  windowBytes: number,
+): Generator<Range> {
+  for (const { start, end } of covered ?? [{ start: 0, end: length }])
+    for (let at = start; at < end; at += windowBytes)
+      yield { start: at, end: Math.min(at + windowBytes, end) };
 }
 
 /** Throws what one of them throws, but only once neither uses its buffer any more. */

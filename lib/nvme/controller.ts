@@ -149,6 +149,11 @@ export class NvmeController<Address extends string = string> implements DmaClien
     return this.#hardware.queues.maxDepth;
   }
 
+  /** I/O queue pairs that can still be created, beside that of the awaiting calls. */
+  get freeQueuePairs(): number {
+    return Math.max(0, this.#hardware.queues.freePairs - (this.#ioQueue ? 0 : 1));
+  }
+
   /**
    * Creates an I/O queue pair; openQueuePair() takes the handle, on any thread.
    * Errors: NO_QUEUE, UNALIGNED, NVME_STATUS, CLOSED, and those of AddressSpace.allocate().

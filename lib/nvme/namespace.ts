@@ -2,6 +2,8 @@ import { P2pError } from "../errors.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { ScatterList } from "../sgl/scatterlist.js";
 import type { NvmeController } from "./controller.js";
+import { copyBlocks, type CopySource } from "./commands/copy-blocks.js";
+import type { CopyFormat, CopyLimits } from "./commands/copy.js";
 import type { NamespaceIdentity } from "./admin/identify.js";
 import { batchRanges, writeRanges, type BlockRange } from "./dataset.js";
 import type { IoRequest } from "./queues/io-queue.js";
@@ -17,6 +19,8 @@ export class NvmeNamespace<Address extends string = string> {
   /** Bytes of metadata for each block. p2pmem transfers data only of formats that have none. */
   readonly metadataSize: number;
   readonly identity: NamespaceIdentity;
+  /** What one Copy command into it may hold. */
+  readonly copyLimits: CopyLimits;
   #isWritable: boolean;
 
   constructor(
@@ -31,6 +35,7 @@ export class NvmeNamespace<Address extends string = string> {
     this.blocks = identity.blocks;
     this.metadataSize = identity.metadataSize;
     this.identity = identity;
+    this.copyLimits = identity.copyLimits;
     this.#isWritable = isWritable;
   }
 
@@ -163,6 +168,22 @@ export class NvmeNamespace<Address extends string = string> {
     if (!this.controller.identity.hasCompare)
       throw this.#refuse("UNSUPPORTED", "its controller has no Compare command");
     await this.#transfer("Compare", IoOpcode.COMPARE, lba, blocks, expected);
+  }
+
+  /**
+   * Has the controller copy blocks into this namespace, range after range, to `lba` on: no data goes
+   * anywhere (NVM Command Set 1.0 §3.2.2). As many commands as the limits take, one after the other;
+   * `format`: that of their descriptors, by default the shortest that does.
+   * Errors: UNSUPPORTED; BAD_RANGE, METADATA_FORMAT; OVERLAP, since the result would be undefined;
+   * WRITE_NOT_ALLOWED; those of read(), after which a part may have been copied.
+   */
+  async copy(
+    ranges: readonly CopySource[],
+    lba: number,
+    { format }: { format?: CopyFormat } = {},
+  ): Promise<void> {
+    this.#assertWritable();
+    await copyBlocks(this, ranges, lba, format);
   }
 
   /** Makes what has been written durable (NVMe 1.4 §6.8). */

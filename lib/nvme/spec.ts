@@ -216,3 +216,25 @@ export const SGLS = { SUPPORT_MASK: 3, BIT_BUCKET: 1 << 16 } as const;
 export const LPA = { EXTENDED_DATA: 1 << 2 } as const;
 /** §5.15.2.1 figure 245: Deallocate Logical Block Features. */
 export const DLFEAT = { DEAC: 1 << 3 } as const;
+
+/** NVM Command Set 1.0 §3.2.2 (formats 2 and 3: 1.1): Copy. */
+export const Copy = {
+  OPCODE: 0x19,
+  /** CDW12: the descriptors' format; below it their number, 0's based. */
+  FORMAT_SHIFT: 8,
+  /** In a Source Range Entry: SNSID (formats 2 and 3), SLBA, NLB (0's based). */
+  SNSID_AT: 0,
+  SLBA_AT: 8,
+  NLB_AT: 16,
+  /** ONCS, and Identify Controller's OCFS: a bit for each format. */
+  ONCS_BIT: 1 << 8,
+  ONCS_AT: 520,
+  OCFS_AT: 534,
+  /** Identify Namespace: blocks of a range, blocks of a command, ranges of a command (0's based). */
+  MSSRL_AT: 74,
+  MCL_AT: 76,
+  MSRC_AT: 80,
+} as const;
+
+/** NVMe 2.0 §5.27.1.18: the feature Host Behavior Support, its bytes, and CDFE in them. */
+export const HostBehavior = { FEATURE: 0x16, BYTES: 512, CDFE_AT: 4 } as const;

@@ -1,36 +1,98 @@
 const STOP = 0;
-const GIVE_UP = 1;
+const LOSSES = 1;
+const REPORTS = 2;
+const REPORTED_QUEUE = 3;
+const REPORTED_COMMAND = 4;
+/** One flag for each queue; an even number of words before, since a double comes after. */
+const LOST = 6;
+
+const NONE = -1;
+const STOPPING = 1;
+const HALTING = 2;
+
+/** A command that has been out for too long. */
+export interface OverdueCommand {
+  /** Which of the reactor's queues, by its number there. */
+  queue: number;
+  commandId: number;
+  /** How many reports there have been: another number is another report. */
+  report: number;
+}
 
 /** What the owner of a run and its reactor share while it runs. */
 export class ControlBlock {
-  static readonly byteLength = 16;
-
   readonly buffer: SharedArrayBuffer;
-  readonly #flags: Int32Array;
+  readonly #words: Int32Array;
   readonly #progress: Float64Array;
 
-  constructor(buffer = new SharedArrayBuffer(ControlBlock.byteLength)) {
+  /** Of the reactor's side, by the owner's buffer. */
+  constructor(buffer: SharedArrayBuffer) {
+    const words = buffer.byteLength / 4 - 2;
     this.buffer = buffer;
-    this.#flags = new Int32Array(buffer, 0, 2);
-    this.#progress = new Float64Array(buffer, 8, 1);
+    this.#words = new Int32Array(buffer, 0, words);
+    this.#progress = new Float64Array(buffer, words * 4, 1);
   }
 
-  /** Begin nothing new, finish what is in flight. */
+  /** For a reactor that drives so many queues. */
+  static create(queues: number): ControlBlock {
+    return new ControlBlock(new SharedArrayBuffer((LOST + queues + (queues % 2)) * 4 + 8));
+  }
+
+  /** Begin nothing new, finish what has begun. */
   stop(): void {
-    Atomics.store(this.#flags, STOP, 1);
+    Atomics.or(this.#words, STOP, STOPPING);
   }
 
-  get stopping(): boolean {
-    return Atomics.load(this.#flags, STOP) !== 0;
+  get isStopping(): boolean {
+    return Atomics.load(this.#words, STOP) !== 0;
   }
 
-  /** Do not wait either: what is in flight will not complete. */
-  giveUp(): void {
-    Atomics.store(this.#flags, GIVE_UP, 1);
+  /** Submit nothing more at all, also not what would finish something that has begun. */
+  halt(): void {
+    Atomics.or(this.#words, STOP, STOPPING | HALTING);
   }
 
-  get givenUp(): boolean {
-    return Atomics.load(this.#flags, GIVE_UP) !== 0;
+  get isHalting(): boolean {
+    return (Atomics.load(this.#words, STOP) & HALTING) !== 0;
+  }
+
+  /** Nothing on this queue will complete any more: what is in flight there counts as over. */
+  lose(queue: number): void {
+    Atomics.store(this.#words, LOST + queue, 1);
+    Atomics.add(this.#words, LOSSES, 1);
+  }
+
+  /** How often lose() was called. */
+  get losses(): number {
+    return Atomics.load(this.#words, LOSSES);
+  }
+
+  isLost(queue: number): boolean {
+    return Atomics.load(this.#words, LOST + queue) !== 0;
+  }
+
+  /** The reactor asks its owner to see to a command: NvmeController.recover(). */
+  report(queue: number, commandId: number): void {
+    Atomics.store(this.#words, REPORTED_QUEUE, queue);
+    Atomics.store(this.#words, REPORTED_COMMAND, commandId);
+    Atomics.add(this.#words, REPORTS, 1);
+  }
+
+  /** What was reported has ended. */
+  withdraw(): void {
+    Atomics.store(this.#words, REPORTED_QUEUE, NONE);
+  }
+
+  /** What was reported last; null where nothing was, or that has ended. Reports are further apart than looks at them. */
+  get overdue(): OverdueCommand | null {
+    const report = Atomics.load(this.#words, REPORTS);
+    const queue = Atomics.load(this.#words, REPORTED_QUEUE);
+    if (report === 0 || queue === NONE) return null;
+    return {
+      queue,
+      commandId: Atomics.load(this.#words, REPORTED_COMMAND),
+      report,
+    };
   }
 
   /** Bytes moved so far. A torn value cannot be: an aligned double is one store on 64-bit. */

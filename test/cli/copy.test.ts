@@ -49,6 +49,27 @@ describe("p2pmem copy", () => {
     rmSync(directory, { recursive: true });
   });
 
+  it("copies by several jobs, and inside a controller, as the documented JSON", async () => {
+    const [first, second] = facts.nvme;
+    for (const args of [
+      [`${first}@0+1m`, second!, "--provider", facts.card, "--jobs", "2"],
+      [`${first}@0+1m`, `${first}@2m`, "--via", "nvme-copy", "--jobs", "2"],
+    ]) {
+      const { code, stdout, stderr } = await copy(...args, "--verify", "--output-format", "json");
+      assert.equal(code, 0, stderr);
+      const [result] = copyReport.parse(JSON.parse(stdout)).results;
+      assert.equal(result!.jobs, 2);
+      assert.equal(result!.bytes, 1 << 20);
+      assert.deepEqual(result!.verify, { blocks: 8, mismatches: 0 });
+      assert.equal(result!.provider === null, args.includes("nvme-copy"));
+    }
+    const between = await copy(first!, second!, "--via", "nvme-copy");
+    assertFailure(between, "UNSUPPORTED", /inside one controller/);
+    const none = await copy(first!, second!, "--jobs", "0");
+    assert.match(none.stderr, /^p2pmem: BAD_ARGUMENT: --jobs: [^\n]+\n$/);
+    assert.equal(none.code, 2);
+  });
+
   for (const descriptors of ["auto", "prp", "sgl"])
     it(`copies with --descriptors ${descriptors}, verified`, async () => {
       const [source, destination] = facts.nvme as [string, string];

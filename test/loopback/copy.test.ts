@@ -163,6 +163,7 @@ describe("copy on a machine of its own", () => {
             session,
             {
               ...planOf(SMALL, LARGE, { provider }),
+              jobs: [1],
               ...{ paths: ["p2p"], bs: [4096, bs], iodepth: [1], runtime: 0.01, verify: true },
               signal: new AbortController().signal,
             },

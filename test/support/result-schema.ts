@@ -5,12 +5,13 @@ const positive = z.number().positive();
 
 /** One result of `copy` or `bench`, exactly: an unknown key is a mistake as well. */
 const result = z.strictObject({
-  path: z.enum(["p2p", "host", "cpu"]),
+  path: z.enum(["p2p", "host", "cpu", "nvme-copy"]),
   provider: z.string().nullable(),
   src: z.string(),
   dst: z.string(),
   bs: count.positive(),
   iodepth: count.positive(),
+  jobs: count.positive(),
   bytes: count.positive(),
   runtime_ns: positive,
   bw_bytes: positive,

@@ -13,6 +13,7 @@ const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
   ["dst", (r) => r.dst],
   ["bs", (r) => r.bs],
   ["iodepth", (r) => r.iodepth],
+  ["jobs", (r) => r.jobs],
   ["bytes", (r) => r.bytes],
   ["runtime_ns", (r) => r.runtime_ns],
   ["bw_bytes", (r) => r.bw_bytes],

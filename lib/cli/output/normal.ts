@@ -28,6 +28,12 @@ const COPY_COLUMNS: CopyColumn[] = [
   },
   { title: "bs", align: "right", value: ({ bs }) => shortSize(bs) },
   { title: "depth", align: "right", value: ({ iodepth }) => String(iodepth) },
+  {
+    title: "jobs",
+    align: "right",
+    value: ({ jobs }) => String(jobs),
+    shown: ({ jobs }) => jobs !== 1,
+  },
   { title: "GB/s", align: "right", value: ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2) },
   { title: "IOPS", align: "right", value: ({ iops }) => thousands(iops) },
   { title: "mean\nus", align: "right", value: ({ lat_ns }) => microseconds(lat_ns.mean) },

@@ -2,6 +2,7 @@ import type { AddressSpace } from "../../dma/address-space.js";
 import type { P2pError } from "../../errors.js";
 import { controllerError } from "../lifecycle.js";
 import type { AdminCommand, AdminQueue } from "../queues/admin-queue.js";
+import type { CopyFormat } from "../commands/copy.js";
 import {
   AdminOpcode,
   BROADCAST_NSID,
@@ -9,6 +10,7 @@ import {
   EXHID,
   Feature,
   FEATURE_SAVE,
+  HostBehavior,
   IDENTIFY_BYTES,
   LogPage,
   LPA,
@@ -233,6 +235,25 @@ export class AdminCommands {
     const cdw10 = id | (save ? FEATURE_SAVE : 0);
     const command = { opcode: AdminOpcode.SET_FEATURES, nsid, cdw10, cdw11: value };
     return (await this.#transfer(command, bytes, data)).result;
+  }
+
+  /**
+   * Tells the controller that the host knows a descriptor format of Copy, as it must before 2 and 3
+   * are taken (NVMe 2.0 §5.27.1.18, CDFE); a reset takes it back. All else that the feature says stays.
+   */
+  async enableCopyFormat(format: CopyFormat): Promise<void> {
+    const buffer = this.#space.allocate(HostBehavior.BYTES);
+    try {
+      const feature = { prp1: buffer.iova, cdw10: HostBehavior.FEATURE };
+      await this.execute({ opcode: AdminOpcode.GET_FEATURES, ...feature });
+      const data = new DataView(buffer.buffer);
+      const enabled = data.getUint16(HostBehavior.CDFE_AT, true);
+      if ((enabled & (1 << format)) !== 0) return;
+      data.setUint16(HostBehavior.CDFE_AT, enabled | (1 << format), true);
+      await this.execute({ opcode: AdminOpcode.SET_FEATURES, ...feature });
+    } finally {
+      buffer.close();
+    }
   }
 
   /** I/O queue pairs that the controller allows, of `wanted`. */

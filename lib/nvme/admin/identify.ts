@@ -1,4 +1,10 @@
 /** What of the data structures that Identify returns (NVMe 1.4 §5.15.2) the driver needs itself. */
+import {
+  decodeCopyLimits,
+  decodeCopySupport,
+  type CopyLimits,
+  type CopySupport,
+} from "../commands/copy.js";
 import { decodeSgls, type SglSupport } from "../descriptors/sgl-support.js";
 import { OACS, ONCS, PAGE } from "../spec.js";
 import { CONTROLLER_FIELDS, type ControllerFields } from "./controller-fields.js";
@@ -30,6 +36,7 @@ export interface ControllerIdentity {
   hasCompare: boolean;
   hasWriteZeroes: boolean;
   hasDatasetManagement: boolean;
+  copy: CopySupport;
   /** It takes shadow doorbells. */
   hasShadowDoorbells: boolean;
   /** There is a volatile write cache: written data is safe only after a flush. */
@@ -52,6 +59,7 @@ export interface NamespaceIdentity {
   /** All that the structure holds, by the specification's names. */
   fields: NamespaceFields;
   formats: LbaFormat[];
+  copyLimits: CopyLimits;
 }
 
 /** `minPageSize` is CAP.MPSMIN in bytes, the unit of MDTS. */
@@ -74,6 +82,7 @@ export function decodeController(data: DataView, minPageSize = PAGE): Controller
     shutdownTime: fields.rtd3e / 1000, // from microseconds
     hasShadowDoorbells: (fields.oacs & OACS.DOORBELL_BUFFER_CONFIG) !== 0,
     hasCompare: (oncs & ONCS.COMPARE) !== 0,
+    copy: decodeCopySupport(data),
     hasWriteZeroes: (oncs & ONCS.WRITE_ZEROES) !== 0,
     hasDatasetManagement: (oncs & ONCS.DATASET_MANAGEMENT) !== 0,
     hasVolatileWriteCache: (fields.vwc & 1) !== 0,
@@ -93,6 +102,7 @@ export function decodeNamespace(data: DataView): NamespaceIdentity {
     metadataSize: ms,
     fields,
     formats: decodeLbaFormats(data, fields.nlbaf),
+    copyLimits: decodeCopyLimits(data),
   };
 }
 

@@ -87,6 +87,11 @@ export class QueueSet {
     return [...this.#memory.keys()].filter((qid) => qid !== 0);
   }
 
+  /** I/O queue pairs that can still be created. */
+  get freePairs(): number {
+    return this.#granted - this.ioQueues.length;
+  }
+
   /** I/O queue pairs to ask the controller for: as many as its BAR has doorbells for. */
   get wanted(): number {
     return Math.min(this.#doorbells.pairs - 1, MAX_IO_QUEUES);

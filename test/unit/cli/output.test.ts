@@ -14,6 +14,7 @@ function result(changes: Partial<BenchResult> = {}): BenchResult {
     dst: "0000:04:00.0/1",
     bs: 131072,
     iodepth: 32,
+    jobs: 1,
     bytes: 131072000,
     runtime_ns: 100e6,
     bw_bytes: 1310720000,

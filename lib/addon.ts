@@ -278,6 +278,13 @@ export interface NativeAddon {
   read32(memory: NativeMemory, offset: number): number;
   /** Lets another thread have this processor, if one is waiting for it: sched_yield(2). */
   yieldProcessor(): void;
+  /** The processors that the calling thread may run on, ascending: sched_getaffinity(2). */
+  threadAffinity(): number[];
+  /**
+   * Lets the calling thread run on these alone: sched_setaffinity(2). Errors: BAD_ARGUMENT, where it
+   * may run on none of them.
+   */
+  setThreadAffinity(cpus: readonly number[]): void;
   /** CPU time of the calling thread, nanoseconds. */
   threadCpuTime(): { user: number; system: number };
 }

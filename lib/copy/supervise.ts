@@ -21,11 +21,16 @@ export interface SupervisedQueue {
   qid: number;
 }
 
+/** What supervising needs to know of how a job went. */
+export interface SupervisedOutcome {
+  failure: CopyFailure | null;
+}
+
 /** A job, and how to have a reactor run it. */
-export interface SupervisedJob {
+export interface SupervisedJob<Outcome extends SupervisedOutcome = SupervisedOutcome> {
   control: ControlBlock;
   queues: readonly SupervisedQueue[];
-  run: () => Promise<{ outcome: CopyOutcome; cpu: CpuTime }>;
+  run: () => Promise<{ outcome: Outcome; cpu: CpuTime }>;
 }
 
 /** Why a job ended before its time. */
@@ -39,8 +44,8 @@ export interface JobFailure {
   recovery: Recovery | null;
 }
 
-export interface SupervisedRun {
-  outcomes: CopyOutcome[];
+export interface SupervisedRun<Outcome extends SupervisedOutcome = CopyOutcome> {
+  outcomes: Outcome[];
   /** Of all reactors together. */
   cpu: CpuTime;
   /** The first failure, of those that tell most. */
@@ -54,11 +59,11 @@ export interface SupervisedRun {
  * reactor runs and no controller is being recovered any more. Errors: those of the jobs' run() and
  * of `tick`, which stop all as well.
  */
-export async function supervise(
-  jobs: readonly SupervisedJob[],
+export async function supervise<Outcome extends SupervisedOutcome>(
+  jobs: readonly SupervisedJob<Outcome>[],
   signal: AbortSignal,
   tick: () => void,
-): Promise<SupervisedRun> {
+): Promise<SupervisedRun<Outcome>> {
   const watches = jobs.map((job) => new JobWatch(job));
   const stop = (): void => {
     for (const { control } of jobs) control.stop();
@@ -79,7 +84,7 @@ export async function supervise(
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
   const failures: { failure: CopyFailure; job: number }[] = [];
-  const outcomes: CopyOutcome[] = [];
+  const outcomes: Outcome[] = [];
   const cpu: CpuTime = { userNs: 0, systemNs: 0 };
   try {
     await Promise.all(

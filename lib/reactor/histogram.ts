@@ -57,6 +57,11 @@ export class Histogram {
     for (let i = HEADER; i < HEADER + BUCKETS; i++) to[i]! += from[i]!;
   }
 
+  /** Forgets what it counted. */
+  clear(): void {
+    this.#values.fill(0);
+  }
+
   get count(): number {
     return this.#values[COUNT]!;
   }
@@ -74,6 +79,15 @@ export class Histogram {
   /** Exact, but for the rounding of doubles. */
   get mean(): number {
     return this.#values[SUM]! / this.count;
+  }
+
+  /** Calls `tell` for each bucket that counted something, smallest first: its least and largest value. */
+  forEachBucket(tell: (lowest: number, highest: number, count: number) => void): void {
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      const count = this.#values[HEADER + bucket]!;
+      const lowest = bucket === 0 ? 0 : highestOf(bucket - 1) + 1;
+      if (count > 0) tell(lowest, highestOf(bucket), count);
+    }
   }
 
   /** The least value that at least `percent` % of the counted ones do not exceed. */

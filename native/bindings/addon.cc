@@ -5,6 +5,7 @@
 
 #include "bindings/addon_data.h"
 #include "bindings/address_space_object.h"
+#include "bindings/affinity.h"
 #include "bindings/arguments.h"
 #include "bindings/device_object.h"
 #include "bindings/errors.h"
@@ -102,6 +103,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["read32"] = Napi::Function::New<read32>(env);
   exports["yieldProcessor"] = Napi::Function::New<yieldProcessor>(env);
+  exports["threadAffinity"] = Napi::Function::New<threadAffinity>(env);
+  exports["setThreadAffinity"] = Napi::Function::New<setThreadAffinity>(env);
   exports["threadCpuTime"] = Napi::Function::New<threadCpuTime>(env);
   return exports;
 }

@@ -4,7 +4,7 @@ import { bin, p2pmem } from "../support/command.js";
 
 describe("p2pmem without a job", () => {
   it("explains itself and every command, with examples", async () => {
-    const commands = ["list", "identify", "topology", "copy", "bench", "probe"];
+    const commands = ["list", "identify", "topology", "copy", "bench", "perf", "probe"];
     commands.push("bind", "unbind", "doctor");
     for (const command of ["", ...commands]) {
       const { code, stdout, stderr } = await p2pmem(...[command, "--help"].filter(Boolean));
@@ -66,6 +66,11 @@ describe("mistakes in the arguments", () => {
     ["BAD_ARGUMENT", ["bench", "--iodepth", "1.5"]],
     ["BAD_ARGUMENT", ["bench", "--runtime", "-1"]],
     ["BAD_ARGUMENT", ["bench", "--runtime", "soon"]],
+    ["BAD_ARGUMENT", ["perf"]],
+    ["BAD_ENDPOINT", ["perf", "nvme0"]],
+    ["BAD_SIZE", ["perf", "0000:04:00.0", "-o", "0"]],
+    ["BAD_ARGUMENT", ["perf", "0000:04:00.0", "-c", "[1,"]],
+    ["BAD_ARGUMENT", ["perf", "0000:04:00.0", "--seed", "-1"]],
     ["BAD_ARGUMENT", ["list", "--platform", "vfio", "--machine", "acs"]],
     ["BAD_ARGUMENT", ["list", "--machine", ""]],
     ["BAD_ARGUMENT", ["list", "--output", ""]],

@@ -42,6 +42,32 @@ describe("latency histogram", () => {
     );
   });
 
+  it("tells of each bucket that counted, in order, so that all values lie in one", () => {
+    fc.assert(
+      fc.property(fc.array(latency, { maxLength: 300 }), (values) => {
+        const left = [...values].sort((a, b) => a - b);
+        let before = -1;
+        histogramOf(values).forEachBucket((lowest, highest, count) => {
+          assert.ok(lowest > before && highest >= lowest);
+          before = highest;
+          const inside = left.splice(0, count);
+          assert.equal(inside.length, count);
+          for (const value of inside) assert.ok(value >= lowest && value <= highest);
+        });
+        assert.deepEqual(left, []);
+      }),
+    );
+  });
+
+  it("forgets all when it is cleared", () => {
+    const histogram = histogramOf([1, 1000, 2 ** 40]);
+    histogram.clear();
+    assert.equal(histogram.count, 0);
+    assert.ok(Number.isNaN(histogram.max));
+    histogram.record(5);
+    assert.deepEqual([histogram.min, histogram.max, histogram.mean], [5, 5, 5]);
+  });
+
   it("never shows a percentile below the exact one, nor more than 1/128 above", () => {
     fc.assert(
       fc.property(

@@ -1,0 +1,207 @@
+import { randomInt } from "node:crypto";
+import { Argument, Option, type Command } from "commander";
+import { parseEndpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import { P2pError } from "../errors.js";
+import { runPerf } from "../perf/perf.js";
+import { DEFAULT_READ_PERCENT, isMixed, PATTERNS } from "../perf/plan.js";
+import type { Pattern, PerfPlan } from "../perf/plan.js";
+import { perfResult } from "../perf/result.js";
+import { EXIT } from "./failure.js";
+import { runJob } from "./job.js";
+import { parseCount, parsePositiveSize, parseSeconds, valueOption } from "./options.js";
+import type { GlobalOptions } from "./options.js";
+import { perfCsv, perfJson, perfText, workloadLine } from "./output/perf.js";
+import { Progress } from "./progress.js";
+import { packageVersion } from "./report.js";
+
+interface PerfOptions extends GlobalOptions {
+  ioDepth: number;
+  ioSize: number;
+  ioPattern: Pattern;
+  rwmixread?: number;
+  time: number;
+  warmupTime: number;
+  coreMask: number[];
+  numQpairs: number;
+  latency: number;
+  seed?: number;
+}
+
+/** Levels of -L. */
+const HISTOGRAMS = 2;
+
+export function addPerfCommand(program: Command): void {
+  program
+    .command("perf")
+    .description("measure reads and writes of NVMe namespaces by themselves, as SPDK's perf does")
+    .addArgument(
+      new Argument("<namespace...>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(
+        (text, before: Endpoint[] | undefined) => [...(before ?? []), parseEndpoint(text)],
+      ),
+    )
+    .addOption(
+      valueOption("-q, --io-depth <n>", "I/Os in flight, a namespace and core", parseCount).default(
+        32,
+      ),
+    )
+    .addOption(
+      valueOption("-o, --io-size <size>", "bytes of an I/O", parsePositiveSize).default(4096, "4k"),
+    )
+    .addOption(
+      new Option("-w, --io-pattern <name>", "what the I/Os do")
+        .choices(PATTERNS)
+        .default("randread"),
+    )
+    .addOption(
+      valueOption(
+        "-M, --rwmixread <percent>",
+        `reads among the I/Os of rw and randrw (default: ${DEFAULT_READ_PERCENT})`,
+        parsePercent,
+      ),
+    )
+    .addOption(valueOption("-t, --time <seconds>", "to measure for", parseSeconds).default(5))
+    .addOption(
+      valueOption("-a, --warmup-time <seconds>", "of I/O before, not counted", parseWarmUp).default(
+        0,
+      ),
+    )
+    .addOption(
+      valueOption(
+        "-c, --core-mask <cores>",
+        "a thread pinned to each: 0x3, or [0,1]",
+        parseCores,
+      ).default([], "one thread, not pinned"),
+    )
+    .addOption(
+      valueOption(
+        "-P, --num-qpairs <n>",
+        "queue pairs that share the depth, a namespace and core",
+        parseCount,
+      ).default(1),
+    )
+    .option(
+      "-L, --latency",
+      "show percentiles of the latency; -LL all of its histogram",
+      (_value: string, level: number) => level + 1,
+      0,
+    )
+    .addOption(
+      valueOption("--seed <n>", "of the random places and of the mix (default: any)", parseSeed),
+    )
+    .addHelpText(
+      "after",
+      `
+Patterns: ${PATTERNS.join(", ")}. All but read and randread
+OVERWRITE the namespace, or the range that is named; on real devices they need --allow-write.
+Sequential I/O of several cores gives each a part of the range. Sizes take k, m, g, t (1024-based).
+
+Latency is from submission to the poll that finds the completion. A core that polls is busy all the
+time; what part of it was spent on I/Os is said below the table.
+
+Examples:
+  p2pmem perf 0000:04:00.0
+  p2pmem perf 0000:04:00.0/1 -q 128 -o 4k -w randread -t 10 -c 0x3 -L
+  p2pmem perf 0000:03:00.0 0000:04:00.0@1g+8g -w randrw -M 70 --allow-write --output-format json`,
+    )
+    .action(async (targets: Endpoint[], _options: unknown, command: Command) => {
+      process.exitCode = await perf(targets, command.optsWithGlobals<PerfOptions>());
+    });
+}
+
+async function perf(targets: readonly Endpoint[], options: PerfOptions): Promise<number> {
+  const devices = targets.map(({ device }) => device);
+  return runJob(options, devices, async ({ session, output, signal }) => {
+    const isNormal = options.outputFormat === "normal";
+    if (isNormal) output.write(`${session.description}\n`);
+    const progress = new Progress(options.ioPattern);
+    const plan: PerfPlan = {
+      targets,
+      pattern: options.ioPattern,
+      ...(options.rwmixread === undefined ? {} : { readPercent: options.rwmixread }),
+      ioSize: options.ioSize,
+      depth: options.ioDepth,
+      queuePairs: options.numQpairs,
+      runtime: options.time,
+      warmup: options.warmupTime,
+      cpus: options.coreMask,
+      seed: options.seed ?? randomInt(2 ** 32),
+      allowWrite: options.allowWrite ?? false,
+      signal,
+      onProgress: (bytes) => {
+        progress.update(bytes, null);
+      },
+    };
+    if (isNormal) output.write(`${workloadLine(plan)}\n\n`);
+    if (isMixed(plan.pattern) && plan.readPercent === undefined)
+      process.stderr.write(
+        `p2pmem: note: ${DEFAULT_READ_PERCENT} % are reads, as -M says nothing\n`,
+      );
+    const measured = await runPerf(session, plan).finally(() => {
+      progress.end();
+    });
+    const report = {
+      version: packageVersion(),
+      platform: session.platform.kind,
+      ...perfResult(plan, measured, { histograms: options.latency >= HISTOGRAMS }),
+    };
+    if (options.outputFormat === "json") output.write(perfJson(report));
+    else if (options.outputFormat === "csv") output.write(perfCsv(report));
+    else output.write(perfText(report, options.latency > 0));
+    return EXIT.ok;
+  });
+}
+
+function parsePercent(text: string): number {
+  const percent = Number(text);
+  if (/^\d+$/.test(text) && percent <= 100) return percent;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a percentage from 0 to 100`);
+}
+
+function parseWarmUp(text: string): number {
+  return /^0+s?$/.test(text) ? 0 : parseSeconds(text);
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (/^\d+$/.test(text) && seed < 2 ** 32) return seed;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number from 0 to 4294967295`);
+}
+
+/**
+ * Numbers of cores, from a mask in hexadecimal or a list in brackets, `[0,2-4]`, as SPDK has them.
+ * Errors: BAD_ARGUMENT.
+ */
+export function parseCores(text: string): number[] {
+  const list = /^\[(.*)\]$/.exec(text.trim())?.[1];
+  const cores = list === undefined ? coresOfMask(text.trim()) : coresOfList(list);
+  if (cores !== null && cores.length > 0) return cores;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" names no cores`, {
+    hint: "write a mask in hexadecimal, such as 0x3, or a list, such as [0,2-4]",
+  });
+}
+
+/** Linux has at most so many. */
+const MOST_CORES = 8192;
+
+function coresOfMask(text: string): number[] | null {
+  const digits = /^(?:0x)?([\da-f]+)$/i.exec(text)?.[1];
+  if (digits === undefined || digits.length > MOST_CORES / 4) return null;
+  const mask = BigInt(`0x${digits}`);
+  return Array.from({ length: 4 * digits.length }, (_, core) => core).filter(
+    (core) => ((mask >> BigInt(core)) & 1n) === 1n,
+  );
+}
+
+function coresOfList(text: string): number[] | null {
+  const cores = new Set<number>();
+  for (const item of text.split(",")) {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(item.trim());
+    if (match === null) return null;
+    const first = Number(match[1]);
+    const last = Number(match[2] ?? match[1]);
+    if (last < first || last >= MOST_CORES) return null;
+    for (let core = first; core <= last; core++) cores.add(core);
+  }
+  return [...cores].sort((a, b) => a - b);
+}

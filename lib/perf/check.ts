@@ -1,0 +1,145 @@
+import { addon } from "../addon.js";
+import { checkWritable, findNamespace } from "../copy/check.js";
+import { formatEndpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../copy/endpoint.js";
+import { commandBytes } from "../copy/slots.js";
+import { P2pError } from "../errors.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Session } from "../session.js";
+import { formatSize } from "../units.js";
+import { isMixed, isRandom, PATTERNS, readPercentOf, type PerfPlan } from "./plan.js";
+
+/** A target that has been found and may be used so. */
+export interface CheckedTarget {
+  endpoint: Endpoint;
+  namespace: NvmeNamespace;
+  /** I/Os that its range has room for. */
+  ios: number;
+  /** Bytes that one command moves, at most. */
+  commandBytes: number;
+}
+
+/**
+ * Everything that can be wrong with a plan, looked at before any command is submitted.
+ *
+ * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE; and those of opening the devices.
+ */
+export async function checkPerf(session: Session, plan: PerfPlan): Promise<CheckedTarget[]> {
+  checkPattern(plan);
+  checkNumbers(plan);
+  checkCpus(plan);
+  if (readPercentOf(plan) < 100)
+    for (const endpoint of plan.targets) checkWritable(session, plan, endpoint);
+  const targets: CheckedTarget[] = [];
+  for (const endpoint of plan.targets) targets.push(await checkTarget(session, plan, endpoint));
+  return targets;
+}
+
+function checkPattern({ pattern, readPercent }: PerfPlan): void {
+  if (!PATTERNS.includes(pattern))
+    throw new P2pError("BAD_ARGUMENT", `there is no pattern "${pattern as string}"`, {
+      hint: `there are ${PATTERNS.join(", ")}`,
+    });
+  if (readPercent === undefined) return;
+  if (!isMixed(pattern))
+    throw new P2pError("BAD_ARGUMENT", `a share of reads makes no sense for ${pattern}`, {
+      hint: "use the pattern rw or randrw for both",
+    });
+  if (!(Number.isInteger(readPercent) && readPercent >= 0 && readPercent <= 100))
+    throw new P2pError(
+      "BAD_ARGUMENT",
+      `the share of reads must be 0 to 100 percent, not ${readPercent}`,
+    );
+}
+
+function checkNumbers(plan: PerfPlan): void {
+  if (plan.targets.length === 0)
+    throw new P2pError("BAD_ARGUMENT", "there is no namespace to measure");
+  if (!Number.isSafeInteger(plan.ioSize) || plan.ioSize < 1)
+    throw new P2pError("BAD_SIZE", `an I/O must have 1 byte or more, not ${plan.ioSize}`);
+  for (const [what, value] of [
+    ["depth", plan.depth],
+    ["number of queue pairs", plan.queuePairs],
+  ] as const)
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new P2pError("BAD_ARGUMENT", `the ${what} must be 1 or more, not ${value}`);
+  if (plan.depth < plan.queuePairs)
+    throw new P2pError(
+      "BAD_ARGUMENT",
+      `a depth of ${plan.depth} leaves some of ${plan.queuePairs} queue pairs without I/O`,
+      { hint: "the depth is shared by a namespace's queue pairs: raise it, or use fewer of them" },
+    );
+  if (!(plan.runtime > 0 && plan.runtime < Infinity))
+    throw new P2pError("BAD_ARGUMENT", `the time must be above 0 seconds, not ${plan.runtime}`);
+  if (!(plan.warmup >= 0 && plan.warmup < Infinity))
+    throw new P2pError("BAD_ARGUMENT", `the warm-up must be 0 seconds or more, not ${plan.warmup}`);
+  if (!Number.isSafeInteger(plan.seed))
+    throw new P2pError("BAD_ARGUMENT", `the seed must be a whole number, not ${plan.seed}`);
+}
+
+function checkCpus({ cpus }: PerfPlan): void {
+  if (cpus.length === 0) return;
+  const usable = addon().threadAffinity();
+  const missing = cpus.find((cpu) => !usable.includes(cpu));
+  if (missing !== undefined)
+    throw new P2pError("BAD_ARGUMENT", `this process cannot run on CPU ${missing}`, {
+      hint: `it can on ${usable.join(", ")}`,
+    });
+}
+
+async function checkTarget(
+  session: Session,
+  plan: PerfPlan,
+  endpoint: Endpoint,
+): Promise<CheckedTarget> {
+  const namespace = await findNamespace(session, endpoint);
+  namespace.assertPlainFormat();
+  const { device } = endpoint;
+  const name = `${device}/${endpoint.nsid}`;
+  const { blockSize, size } = namespace;
+  for (const [what, value] of [
+    ["an I/O of", plan.ioSize],
+    ["the offset", endpoint.offset],
+  ] as const)
+    if (value % blockSize !== 0)
+      throw new P2pError(
+        "UNALIGNED",
+        `${what} ${value} bytes is no multiple of the ${blockSize} byte blocks of ${name}`,
+        { device, hint: `use a multiple of ${blockSize} bytes` },
+      );
+  const length = endpoint.length ?? Math.max(0, size - endpoint.offset);
+  if (endpoint.offset + length > size)
+    throw new P2pError(
+      "BAD_RANGE",
+      `${formatEndpoint(endpoint)} reaches past the end of ${name}, which has ${size} bytes (${formatSize(size)})`,
+      { device, hint: "give a smaller offset or length" },
+    );
+  const ios = Math.floor(length / plan.ioSize);
+  // Sequential I/O gives each thread a part of the range.
+  const least = isRandom(plan.pattern) ? 1 : Math.max(1, plan.cpus.length);
+  if (ios < least)
+    throw new P2pError(
+      "BAD_RANGE",
+      `${formatEndpoint({ ...endpoint, length })} has room for ${ios} I/Os of ${plan.ioSize} bytes, fewer than the ${least} that are needed`,
+      { device, hint: "give a longer range, or smaller I/Os" },
+    );
+  const most = commandBytes(namespace, plan.ioSize);
+  checkDepth(plan, namespace, Math.ceil(plan.ioSize / most));
+  return { endpoint, namespace, ios, commandBytes: most };
+}
+
+/** A queue is full with one entry less than it has (NVMe 1.4 §4.1.1). */
+function checkDepth(
+  { depth, queuePairs, ioSize }: PerfPlan,
+  { controller }: NvmeNamespace,
+  commands: number,
+): void {
+  const most = Math.floor((controller.maxQueueDepth - 1) / commands);
+  if (Math.ceil(depth / queuePairs) <= most) return;
+  throw new P2pError(
+    "BAD_ARGUMENT",
+    `a queue of ${controller.address} holds ${most} I/Os of ${ioSize} bytes, too few for a depth of ${depth} on ${queuePairs}`,
+    { device: controller.address, hint: "use a smaller depth, or more queue pairs (-P)" },
+  );
+}

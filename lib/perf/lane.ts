@@ -1,0 +1,114 @@
+import type { QueuePair } from "../nvme/queues/queue-pair.js";
+import { IoOpcode } from "../nvme/spec.js";
+import { Histogram } from "../reactor/histogram.js";
+import type { LaneJob, TargetJob } from "./job.js";
+import { Random } from "./random.js";
+
+/** A namespace, as one thread drives it: where its next I/O goes, and what they took. */
+export class Target {
+  readonly nsid: number;
+  readonly lba: number;
+  readonly ios: number;
+  readonly ioBlocks: number;
+  readonly commandBlocks: number;
+  /** Commands of one I/O. */
+  readonly commands: number;
+  readonly isRandom: boolean;
+  /** An I/O is a read if 32 random bits are below this. */
+  readonly readBelow: number;
+  readonly readLatency: Histogram;
+  readonly writeLatency: Histogram;
+  #next = 0;
+
+  constructor(job: TargetJob) {
+    this.nsid = job.nsid;
+    this.lba = job.lba;
+    this.ios = job.ios;
+    this.ioBlocks = job.ioBlocks;
+    this.commandBlocks = job.commandBlocks;
+    this.commands = Math.ceil(job.ioBlocks / job.commandBlocks);
+    this.isRandom = job.isRandom;
+    this.readBelow = (job.readPercent / 100) * 2 ** 32;
+    this.readLatency = new Histogram(job.readLatency);
+    this.writeLatency = new Histogram(job.writeLatency);
+  }
+
+  /** Of a sequential pattern, whose lanes go through the range together: the next, round and round. */
+  nextIo(): number {
+    const io = this.#next;
+    this.#next = io + 1 === this.ios ? 0 : io + 1;
+    return io;
+  }
+
+  /** The warm-up is over. */
+  forget(): void {
+    this.readLatency.clear();
+    this.writeLatency.clear();
+  }
+}
+
+/** A queue pair, and the I/Os that are in flight on it. */
+export class Lane {
+  readonly target: Target;
+  /** Its number among the thread's queues. */
+  readonly index: number;
+  readonly queue: QueuePair;
+  /** Nothing comes from the queue any more. */
+  isLost = false;
+  readonly timeoutNs: number;
+  /** Its slots are numbered from here on, as all of a thread's are. */
+  readonly firstSlot: number;
+  readonly slots: number;
+  readonly prps: Int32Array;
+  readonly random: Random;
+  /** A cookie is the slot's number, shifted by so many bits, plus the number of the command. */
+  readonly commandShift: number;
+  /** By slot, from the lane's first: what the I/O does, its first block, when it was begun. */
+  readonly opcode: Int32Array;
+  readonly firstLba: Float64Array;
+  readonly begun: Float64Array;
+  readonly #acknowledgeAfter: number;
+  #unacknowledged = 0;
+
+  constructor(
+    target: Target,
+    index: number,
+    job: LaneJob,
+    queue: QueuePair,
+    firstSlot: number,
+    seed: number,
+  ) {
+    this.target = target;
+    this.index = index;
+    this.queue = queue;
+    this.timeoutNs = job.timeoutNs;
+    this.firstSlot = firstSlot;
+    this.slots = job.slots;
+    this.prps = job.prps;
+    this.random = new Random(seed + index);
+    this.commandShift = 32 - Math.clz32(target.commands - 1);
+    this.opcode = new Int32Array(job.slots);
+    this.firstLba = new Float64Array(job.slots);
+    this.begun = new Float64Array(job.slots);
+    this.#acknowledgeAfter = job.acknowledgeAfter;
+  }
+
+  /** An I/O has completed: the time since it was submitted, or shortly before. */
+  record(slot: number, seen: Float64Array): void {
+    const { target } = this;
+    const own = slot - this.firstSlot;
+    const latency = this.opcode[own] === IoOpcode.READ ? target.readLatency : target.writeLatency;
+    latency.record(seen[0]! - this.begun[own]!);
+  }
+
+  /**
+   * So many more completions were taken. Their entries are given back when the queue would get
+   * short of them, not with each batch: that spares most of the stores to a doorbell.
+   */
+  acknowledge(taken: number): void {
+    this.#unacknowledged += taken;
+    if (this.#unacknowledged < this.#acknowledgeAfter) return;
+    this.#unacknowledged = 0;
+    this.queue.acknowledge();
+  }
+}

@@ -1,0 +1,59 @@
+import type { Endpoint } from "../copy/endpoint.js";
+
+/** What the I/Os do, in the words of SPDK's perf: sequential or random, reads, writes or both. */
+export type Pattern = "read" | "write" | "randread" | "randwrite" | "rw" | "randrw";
+
+export const PATTERNS: readonly Pattern[] = [
+  "read",
+  "write",
+  "randread",
+  "randwrite",
+  "rw",
+  "randrw",
+];
+
+/** The share of reads of a mixed pattern for which none was given. */
+export const DEFAULT_READ_PERCENT = 50;
+
+/** Which I/Os to measure, where, and from how many threads. */
+export interface PerfPlan {
+  /** Namespaces, or ranges of them. Each is driven by every thread. */
+  targets: readonly Endpoint[];
+  pattern: Pattern;
+  /** Reads among a hundred I/Os; for `rw` and `randrw` alone. */
+  readPercent?: number;
+  /** Bytes of an I/O: a multiple of the logical blocks of each target. */
+  ioSize: number;
+  /** I/Os in flight, for each target and thread, over all of its queue pairs. */
+  depth: number;
+  /** Queue pairs for each target and thread. */
+  queuePairs: number;
+  /** Seconds. */
+  runtime: number;
+  /** Seconds of the same I/Os before those that count. */
+  warmup: number;
+  /** The processors to pin a thread each to; empty: one thread, where the scheduler puts it. */
+  cpus: readonly number[];
+  /** Of the random places, and of the mix: 32 bits. */
+  seed: number;
+  /** Needed to write to a real device; the loopback machine's may be written freely. */
+  allowWrite: boolean;
+  /** Begins nothing more, finishes what is in flight, and rejects with INTERRUPTED. */
+  signal?: AbortSignal;
+  onProgress?(bytes: number): void;
+}
+
+export function isRandom(pattern: Pattern): boolean {
+  return pattern.startsWith("rand");
+}
+
+/** Whether it mixes reads with writes, so that a share of reads makes sense. */
+export function isMixed(pattern: Pattern): boolean {
+  return pattern.endsWith("rw");
+}
+
+/** Reads among a hundred I/Os. */
+export function readPercentOf({ pattern, readPercent }: PerfPlan): number {
+  if (isMixed(pattern)) return readPercent ?? DEFAULT_READ_PERCENT;
+  return pattern.endsWith("read") ? 100 : 0;
+}

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { runPerf } from "#lib/perf/perf.js";
+import type { PerfPlan } from "#lib/perf/plan.js";
+import type { Session } from "#lib/session.js";
+import { devicesOf, isLab, load, namespaceOf, openSession, pattern, store } from "./machine.js";
+import type { Devices } from "./machine.js";
+
+const MIB = 1 << 20;
+
+describe("measuring reads and writes", () => {
+  let session: Session;
+  let devices: Devices;
+
+  before(async () => {
+    session = await openSession();
+    devices = devicesOf(session);
+  });
+  after(() => session.close());
+
+  const planOf = (targets: string[], changes: Partial<PerfPlan> = {}): PerfPlan => ({
+    targets: targets.map(parseEndpoint),
+    pattern: "randread",
+    ioSize: 4096,
+    depth: 8,
+    queuePairs: 1,
+    runtime: 0.2,
+    warmup: 0.05,
+    cpus: [],
+    seed: 1,
+    allowWrite: false,
+    ...changes,
+  });
+
+  for (const [title, changes] of [
+    ["one at a time", { depth: 1 }],
+    ["over several queue pairs", { depth: 32, queuePairs: 4 }],
+    ["of more bytes than one command moves", { ioSize: 2 * MIB, depth: 3 }],
+    ["from two pinned threads, in order", { cpus: [0, 1], pattern: "read" }],
+  ] as const)
+    it(`reads ${title}, of two controllers`, async () => {
+      const { parts, total, threads } = await runPerf(
+        session,
+        planOf([devices.nvme1, devices.nvme2], changes),
+      );
+      assert.equal(parts.length, 2 * threads.length);
+      for (const { reads, writes } of parts) {
+        assert.ok(reads.count > 0);
+        assert.equal(writes.count, 0);
+      }
+      assert.equal(
+        total.latency.count,
+        parts.reduce((sum, { latency }) => sum + latency.count, 0),
+      );
+      assert.ok(total.latency.min > 0 && total.runtimeNs >= 0.2e9);
+    });
+
+  it("writes inside the range that was named, all of it, and nowhere else", async () => {
+    const namespace = await namespaceOf(session, devices.nvme1);
+    const before = pattern(3 * MIB, 21);
+    await store(session, namespace, 0, before);
+    await runPerf(
+      session,
+      planOf([`${devices.nvme1}@1m+256k`], { pattern: "write", allowWrite: true, ioSize: 8192 }),
+    );
+    const after = await load(session, namespace, 0, 3 * MIB);
+    const end = MIB + 256 * 1024;
+    assert.deepEqual(after.subarray(0, MIB), before.subarray(0, MIB));
+    assert.deepEqual(after.subarray(end), before.subarray(end));
+    for (let at = MIB; at < end; at += 8192)
+      assert.notDeepEqual(after.subarray(at, at + 8192), before.subarray(at, at + 8192));
+  });
+
+  it("refuses to write to a real device unless that was allowed", async function () {
+    if (!isLab) this.skip();
+    await assert.rejects(runPerf(session, planOf([devices.nvme1], { pattern: "rw" })), {
+      code: "WRITE_NOT_ALLOWED",
+    });
+  });
+
+  it("stops when it is told to, and can be run again", async () => {
+    const stop = new AbortController();
+    const plan = planOf([devices.nvme1], { runtime: 600, warmup: 0, signal: stop.signal });
+    const onProgress = (bytes: number): void => {
+      if (bytes > 0) stop.abort();
+    };
+    await assert.rejects(runPerf(session, { ...plan, onProgress }), { code: "INTERRUPTED" });
+    const { total } = await runPerf(session, planOf([devices.nvme1]));
+    assert.ok(total.latency.count > 0);
+  });
+});

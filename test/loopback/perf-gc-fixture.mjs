@@ -1,0 +1,65 @@
+// Run by perf-gc.test.ts: the loop of p2pmem perf, while V8 tells of each garbage collection. Arguments:
+// URL of the library; I/Os to do; and "allocate", for a loop that does make garbage. V8 tells of them
+// once its compiler has done with the loop, after the first SETTLED I/Os.
+// Prints at its end how many I/Os it did after those, and how much the heap grew over all of them.
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
+import { Worker } from "node:worker_threads";
+
+const SETTLED = 2_000_000;
+const IO_BYTES = 512;
+const [, , library, wanted, mode] = process.argv;
+const load = (path) => import(new URL(path, library).href);
+const { Session } = await load("session.js");
+const { checkPerf } = await load("perf/check.js");
+const { PerfSetup } = await load("perf/setup.js");
+const { withEngine } = await load("perf/run-job.js");
+
+const session = await Session.open({ platform: "loopback" });
+const { address } = session.pci.functions.find((fn) => fn.isNvme);
+const plan = {
+  ...{ targets: [{ device: address, nsid: 1, offset: 0 }], pattern: "randrw", readPercent: 90 },
+  ...{ ioSize: IO_BYTES, depth: 256, queuePairs: 2, runtime: 3600, warmup: 0, cpus: [] },
+  ...{ seed: 1, allowWrite: false },
+};
+const setup = new PerfSetup(session, plan, await checkPerf(session, plan));
+const [{ job, control, latency }] = await setup.openThreads();
+
+// The loop leaves this thread no time to watch it.
+const watcher = new Worker(new URL("perf-gc-watcher.mjs", import.meta.url), {
+  workerData: {
+    controlBlock: new URL("reactor/control-block.js", library).href,
+    buffer: control.buffer,
+    from: SETTLED * IO_BYTES,
+    to: (SETTLED + Number(wanted)) * IO_BYTES,
+  },
+});
+await new Promise((resolve) => watcher.once("message", resolve));
+
+let garbage = [];
+globalThis.gc(); // what was made before is none of the loop's
+const before = getHeapStatistics().used_heap_size;
+const began = performance.now();
+const { failure } = withEngine(job, (engine) => {
+  if (mode === "allocate") {
+    const poll = engine.poll.bind(engine);
+    engine.poll = () => {
+      garbage = [garbage.length, poll()];
+      return garbage[1];
+    };
+  }
+  return engine.run();
+});
+const seconds = (performance.now() - began) / 1000;
+globalThis.gc();
+const grown = getHeapStatistics().used_heap_size - before;
+if (failure !== null) throw new Error(JSON.stringify(failure));
+const [{ read, write }] = latency;
+const ios = read.count + write.count - SETTLED;
+await setup.close();
+await session.close();
+// One at the end by which the test knows this thread's, and that there would be lines.
+setFlagsFromString("--trace-gc");
+globalThis.gc();
+process.on("exit", () => {
+  process.stdout.write(`\n${JSON.stringify({ ios, grown, seconds })}\n`);
+});

@@ -28,6 +28,7 @@ describe("Identify", () => {
     data.setUint32(516, 256, true);
     data.setUint16(520, 0x15d, true);
     data.setUint8(525, 7);
+    data.setUint16(534, 0b101, true);
     data.setUint32(536, 0x1_0002, true);
     text(data, 768, "nqn.2019-08.org.qemu:SN-1");
     const { fields, powerStates, ...identity } = decodeController(data);
@@ -45,6 +46,7 @@ describe("Identify", () => {
       asyncEventLimit: 1,
       optionalEvents: 0,
       shutdownTime: 6500,
+      copy: { hasCopy: true, formats: 0b101 },
       hasCompare: true,
       hasWriteZeroes: true,
       hasDatasetManagement: true,
@@ -80,10 +82,14 @@ describe("Identify", () => {
     data.setUint32(0, 0xffff_ffff, true);
     data.setUint32(4, 1, true);
     data.setUint8(25, 4);
+    data.setUint16(74, 128, true);
+    data.setUint32(76, 1024, true);
+    data.setUint8(80, 15);
     data.setUint32(128, 9 << 16, true);
     data.setUint32(128 + 4 * 3, (12 << 16) | 8, true);
     data.setUint32(128 + 4 * 17, (12 << 16) | 0x02000000, true);
     const blocks = 2 ** 33 - 1;
+    const copyLimits = { rangeBlocks: 128, commandBlocks: 1024, ranges: 16 };
     const expected: [number, number, number][] = [
       [0x00, 512, 0],
       [0x03, 4096, 8],
@@ -93,7 +99,7 @@ describe("Identify", () => {
     for (const [flbas, blockSize, metadataSize] of expected) {
       data.setUint8(26, flbas);
       const { fields, formats, ...identity } = decodeNamespace(data);
-      assert.deepEqual(identity, { blocks, blockSize, metadataSize });
+      assert.deepEqual(identity, { blocks, blockSize, metadataSize, copyLimits });
       assert.equal(fields.nsze, BigInt(blocks));
       assert.equal(formats.length, 5);
       assert.deepEqual(formats[3], { ms: 8, lbads: 12, rp: 0 });

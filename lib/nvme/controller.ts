@@ -408,7 +408,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   #assertOpen(): void {
-    if (this.#stopping) throw this.#error("CLOSED", "it was closed");
+    if (this.#stopping) throw this.#recovery.lost ?? this.#error("CLOSED", "it was closed");
   }
 
   #error(code: string, why: string): P2pError {

@@ -60,6 +60,11 @@ export class Recovery implements QueueOwner {
     this.#options = options;
   }
 
+  /** Why nothing completes any more; null while all is well. */
+  get lost(): P2pError | null {
+    return this.#lost;
+  }
+
   /** How long a step is waited for before the next one, milliseconds. */
   get grace(): number {
     return Math.min(this.#options.timeout, LONGEST_GRACE);

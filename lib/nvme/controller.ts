@@ -368,6 +368,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
     try {
       const interrupts = this.#interrupts;
       const handle = await this.createQueuePair({ depth: IO_DEPTH, interrupts });
+      // Nobody would close what is opened for a controller that was lost meanwhile.
+      this.assertAlive(handle.qid);
       const queue = this.#hardware.queues.openAsync(handle, this.timeout, this.#recovery);
       this.#recovery.adopt(handle.qid, queue);
       const { address, maxTransfer } = this;

@@ -70,9 +70,8 @@ export class Recovery implements QueueOwner {
     return Math.min(this.#options.timeout, LONGEST_GRACE);
   }
 
-  /** From now on looks after a queue that the driver itself polls. Errors: why it was lost. */
+  /** From now on looks after a queue that the driver itself polls. */
   adopt(qid: number, queue: AsyncQueue): void {
-    this.assertAlive(qid);
     this.#own.set(qid, queue);
   }
 

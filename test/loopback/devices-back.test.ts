@@ -16,7 +16,7 @@ describe("a session whose device the kernel wants back", () => {
   beforeEach(() => {
     machine = new FaultyMachine();
     const chosen = { platform: machine, pci: new PciTree(machine.topology()), reason: "a test" };
-    session = Reflect.construct(Session, [chosen]) as Session;
+    session = Reflect.construct(Session, [chosen, {}]) as Session;
   });
 
   afterEach(() => session.close());

@@ -264,10 +264,7 @@ export class Session implements AsyncDisposable {
   /** For devices without a driver here that would notice. Errors: DEVICE_GONE. */
   #assertPresent(address: Bdf, device: NativeDevice): void {
     if (answers(device)) return;
-    const error = new P2pError("DEVICE_GONE", `${address} does not answer any more`, {
-      device: address,
-      hint: "look at the kernel's log: dmesg",
-    });
+    const error = goneError(address);
     this.#registry.revokeDevice(address, error);
     throw error;
   }
@@ -293,10 +290,15 @@ export class Session implements AsyncDisposable {
    */
   #giveBack(address: Bdf, controller: NvmeController | null): void {
     if (this.#returning.has(address)) return;
-    const error = new P2pError("DEVICE_REQUESTED", `the kernel wants ${address} back`, {
-      device: address,
-      hint: "it is being unbound or unplugged; what ran on it has ended",
-    });
+    const device = controller?.device ?? this.#devices.get(address);
+    // Of a device that was pulled out the kernel wants it back, too.
+    const error =
+      device && !answers(device)
+        ? goneError(address)
+        : new P2pError("DEVICE_REQUESTED", `the kernel wants ${address} back`, {
+            device: address,
+            hint: "it is being unbound or unplugged; what ran on it has ended",
+          });
     const returning = tryAllInTurn([
       () => {
         controller?.abandon(error);
@@ -361,6 +363,13 @@ function answers(device: NativeDevice): boolean {
     if (error instanceof P2pError && error.code === "DEVICE_GONE") return false;
     throw error;
   }
+}
+
+function goneError(address: Bdf): P2pError {
+  return new P2pError("DEVICE_GONE", `${address} does not answer any more`, {
+    device: address,
+    hint: "look at the kernel's log: dmesg",
+  });
 }
 
 async function fulfilled<V>(made: ReadonlyMap<unknown, Promise<V>>): Promise<V[]> {

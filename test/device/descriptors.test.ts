@@ -138,7 +138,7 @@ describe("descriptors", () => {
 
   /**
    * A read lands in the pieces and nowhere else, and a write from them is right. Never to or from a
-   * controller's own memory: there QEMU asks that an SGL's segments are in it too.
+   * controller's own memory: there QEMU asks that an SGL's first segment is in it too.
    */
   const roundTrip = async (name: string, pieces: Piece[], seed: number): Promise<void> => {
     const far = name === "PMR" ? owner : other;
@@ -279,7 +279,7 @@ describe("descriptors", () => {
         [256, 0, "one segment"],
         [384, 0, "two segments"],
         [256, 4 * KIB - 16, "two segments, of which the first does nothing but lead on"],
-        // QEMU mistakes the second for the last, and refuses it: it reads each over the one before.
+        // QEMU mistakes the fourth for the last, which may not lead on: see sglPieces().
         ...(isLab ? [] : ([[768, 4 * KIB - 16, "five segments"]] as const)),
       ] as const)
         it(`${segments} of SGL descriptors name ${count} pieces of ${name}`, async () => {

@@ -10,7 +10,7 @@ import { countPieces, SglBuilder, sglPieces } from "./sgl.js";
  * before it moves a byte, and PRPs where it is all one. So PRPs describe what two entries can; an SGL
  * describes a longer piece without any list (as Linux does it); and scattered pieces of a page or
  * two get a PRP list. So do scattered pieces of a peer's memory: where that is the controller's own
- * CMB or PMR, QEMU takes an SGL's segments only from there too.
+ * CMB or PMR, QEMU takes an SGL's first segment only from there too (nvme_map_addr).
  */
 export function isShorterAsSgl(vector: DmaVector, offset: number, length: number): boolean {
   const pieces = countPieces(vector, offset, length);

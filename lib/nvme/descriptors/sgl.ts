@@ -4,8 +4,8 @@
  * last descriptor of a segment may lead to the next one. What leads to the last segment is called
  * Last Segment, so that a controller knows at once that it has seen the whole list.
  *
- * A segment never leaves its page. The specification would let it, but the drivers that controllers
- * are tested with (Linux, SPDK) give them none that does.
+ * A segment never leaves its page. The specification would let it, but Linux gives a controller none
+ * that is longer than a page, and those of SPDK are shorter.
  */
 import { P2pError } from "../../errors.js";
 import type { DmaVector } from "../../sgl/dma-vector.js";
@@ -26,8 +26,9 @@ export function sglListBytes(descriptors: number): number {
 
 /**
  * Pieces of data that one command may have if its list has `listBytes`. No more than a page of
- * descriptors, which is what Linux gives a controller at most: longer chains are little tried, and
- * QEMU 7.2 refuses those of three full segments.
+ * descriptors, which is what Linux gives a controller at most: longer chains are little tried. QEMU
+ * (nvme_map_sgl) refuses those in which two segments of one length follow each other before the last:
+ * it reads each segment over the one before, and then takes the second's end for what led to it.
  */
 export function sglPieces(listBytes: number): number {
   return Math.max(1, Math.min(listBytes / SGL_BYTES, SLOTS) - MOST_BUCKETS);

@@ -410,6 +410,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   #assertOpen(): void {
+    // Why it was lost before says more.
     if (this.#stopping) throw this.#recovery.lost ?? this.#error("CLOSED", "it was closed");
   }
 

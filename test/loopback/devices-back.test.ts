@@ -55,6 +55,7 @@ describe("a session whose device the kernel wants back", () => {
     for (const result of await ended)
       assert.equal(((result as PromiseRejectedResult).reason as P2pError).code, "DEVICE_REQUESTED");
     await closed(NVME1);
+    await assert.rejects(namespaces[0]!.flush(), { code: "DEVICE_REQUESTED" });
     await load(session, other, 0, 4096);
     assert.ok(isOpen(NVME2));
     machine.clearFaults(NVME1);

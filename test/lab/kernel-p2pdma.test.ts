@@ -1,9 +1,6 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { Comparison } from "../guest/kernel-p2pdma.js";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
+import { runInLab } from "../support/lab.js";
 
 /**
  * By the machine's layout: a CMB below each of two ports of a switch that do not redirect (A, B), two in
@@ -39,16 +36,8 @@ describe("the kernel's p2pdma does what p2pmem says of it", () => {
       let comparisons: Comparison[];
 
       before(() => {
-        const lab = spawnSync(
-          process.execPath,
-          [
-            ...["scripts/lab.mjs", "--machine", name, "--timeout", "180"],
-            ...[process.execPath, "dist-test/guest/kernel-p2pdma.js"],
-          ],
-          { cwd: root, encoding: "utf8" },
-        );
-        assert.equal(lab.status, 0, lab.stdout + lab.stderr);
-        comparisons = JSON.parse(lab.stdout) as Comparison[];
+        const printed = runInLab(name, process.execPath, "dist-test/guest/kernel-p2pdma.js");
+        comparisons = JSON.parse(printed) as Comparison[];
       });
 
       it("has the pairs of its layout", () => {

@@ -3,13 +3,20 @@ import { Argument, Option, type Command } from "commander";
 import { parseEndpoint } from "../copy/endpoint.js";
 import type { Endpoint } from "../copy/endpoint.js";
 import { P2pError } from "../errors.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import { runPerf } from "../perf/perf.js";
 import { DEFAULT_READ_PERCENT, isMixed, PATTERNS } from "../perf/plan.js";
 import type { Pattern, PerfPlan } from "../perf/plan.js";
 import { perfResult } from "../perf/result.js";
 import { EXIT } from "./failure.js";
 import { runJob } from "./job.js";
-import { parseCount, parsePositiveSize, parseSeconds, valueOption } from "./options.js";
+import {
+  descriptorsOption,
+  parseCount,
+  parsePositiveSize,
+  parseSeconds,
+  valueOption,
+} from "./options.js";
 import type { GlobalOptions } from "./options.js";
 import { perfCsv, perfJson, perfText, workloadLine } from "./output/perf.js";
 import { Progress } from "./progress.js";
@@ -24,6 +31,9 @@ interface PerfOptions extends GlobalOptions {
   warmupTime: number;
   coreMask: number[];
   numQpairs: number;
+  interrupts?: boolean;
+  descriptors: Descriptors;
+  sqInCmb?: boolean;
   latency: number;
   seed?: number;
 }
@@ -80,6 +90,9 @@ export function addPerfCommand(program: Command): void {
         parseCount,
       ).default(1),
     )
+    .option("--interrupts", "wait for MSI-X interrupts; no core polls")
+    .addOption(descriptorsOption())
+    .option("--sq-in-cmb", "submission queues in the controllers' CMBs")
     .option(
       "-L, --latency",
       "show percentiles of the latency; -LL all of its histogram",
@@ -97,7 +110,8 @@ OVERWRITE the namespace, or the range that is named; on real devices they need -
 Sequential I/O of several cores gives each a part of the range. Sizes take k, m, g, t (1024-based).
 
 Latency is from submission to the poll that finds the completion. A core that polls is busy all the
-time; what part of it was spent on I/Os is said below the table.
+time; what part of it was spent on I/Os is said below the table. --interrupts has one thread sleep
+until a completion is told of, as the kernel's drivers do: it costs time for each, and spares cores.
 
 Examples:
   p2pmem perf 0000:04:00.0
@@ -125,6 +139,9 @@ async function perf(targets: readonly Endpoint[], options: PerfOptions): Promise
       runtime: options.time,
       warmup: options.warmupTime,
       cpus: options.coreMask,
+      interrupts: options.interrupts ?? false,
+      descriptors: options.descriptors,
+      sqInCmb: options.sqInCmb ?? false,
       seed: options.seed ?? randomInt(2 ** 32),
       allowWrite: options.allowWrite ?? false,
       signal,

@@ -2,8 +2,10 @@ import { addon } from "../addon.js";
 import { checkWritable, findNamespace } from "../copy/check.js";
 import { formatEndpoint } from "../copy/endpoint.js";
 import type { Endpoint } from "../copy/endpoint.js";
+import { cmbRefusal } from "../cmb-memory.js";
 import { commandBytes } from "../copy/slots.js";
 import { P2pError } from "../errors.js";
+import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
@@ -23,7 +25,7 @@ export interface CheckedTarget {
  * Everything that can be wrong with a plan, looked at before any command is submitted.
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE; and those of opening the devices.
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED, NO_ABILITY; and those of opening the devices.
  */
 export async function checkPerf(session: Session, plan: PerfPlan): Promise<CheckedTarget[]> {
   checkPattern(plan);
@@ -78,8 +80,12 @@ function checkNumbers(plan: PerfPlan): void {
     throw new P2pError("BAD_ARGUMENT", `the seed must be a whole number, not ${plan.seed}`);
 }
 
-function checkCpus({ cpus }: PerfPlan): void {
+function checkCpus({ cpus, interrupts }: PerfPlan): void {
   if (cpus.length === 0) return;
+  if (interrupts === true)
+    throw new P2pError("BAD_ARGUMENT", "interrupts wake one thread, which is pinned to no core", {
+      hint: "leave out the cores, or poll",
+    });
   const usable = addon().threadAffinity();
   const missing = cpus.find((cpu) => !usable.includes(cpu));
   if (missing !== undefined)
@@ -95,6 +101,7 @@ async function checkTarget(
 ): Promise<CheckedTarget> {
   const namespace = await findNamespace(session, endpoint);
   namespace.assertPlainFormat();
+  checkController(plan, namespace.controller);
   const { device } = endpoint;
   const name = `${device}/${endpoint.nsid}`;
   const { blockSize, size } = namespace;
@@ -127,6 +134,18 @@ async function checkTarget(
   const most = commandBytes(namespace, plan.ioSize);
   checkDepth(plan, namespace, Math.ceil(plan.ioSize / most));
   return { endpoint, namespace, ios, commandBytes: most };
+}
+
+/** Errors: UNSUPPORTED, NO_ABILITY. */
+function checkController(plan: PerfPlan, controller: NvmeController): void {
+  controller.dataPointers.choose(plan.descriptors).assertSupported();
+  if (plan.sqInCmb !== true) return;
+  const refusal = cmbRefusal(controller, { queue: true, lists: false });
+  if (refusal === null) return;
+  throw new P2pError("NO_ABILITY", refusal, {
+    device: controller.address,
+    hint: "leave out --sq-in-cmb; p2pmem list shows what each CMB holds",
+  });
 }
 
 /** A queue is full with one entry less than it has (NVMe 1.4 §4.1.1). */

@@ -183,12 +183,13 @@ export class PerfEngine {
 
   /** All commands of the next I/O in `slot`. */
   #submit(lane: Lane, slot: number): void {
-    const { target, queue, prps } = lane;
+    const { target, queue, pointers } = lane;
     const commands = target.commands;
     const opcode = lane.random.next() >>> 0 < target.readBelow ? IoOpcode.READ : IoOpcode.WRITE;
     const io = target.isRandom ? lane.random.below(target.ios) : target.nextIo();
     let lba = target.lba + io * target.ioBlocks;
     const own = slot - lane.firstSlot;
+    const command = opcode | lane.flags;
     lane.opcode[own] = opcode;
     lane.firstLba[own] = lba;
     lane.begun[own] = this.#seen[0]!;
@@ -198,14 +199,14 @@ export class PerfEngine {
     for (let word = own * commands * 4; word < end; word += 4) {
       const blocks = left < target.commandBlocks ? left : target.commandBlocks;
       queue.submit(
-        opcode,
+        command,
         target.nsid,
         lba,
         blocks,
-        prps[word]!,
-        prps[word + 1]!,
-        prps[word + 2]!,
-        prps[word + 3]!,
+        pointers[word]!,
+        pointers[word + 1]!,
+        pointers[word + 2]!,
+        pointers[word + 3]!,
         cookie,
       );
       cookie++;

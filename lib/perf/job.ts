@@ -7,10 +7,12 @@ export interface LaneJob {
   timeoutNs: number;
   slots: number;
   /**
-   * Four words for each command of each slot: PRP entry 1 low, high, PRP entry 2 low, high. Built
-   * once: a slot's memory stays the same, only the LBA moves.
+   * Four words for each command of each slot: its data pointer (see DataPointerBuilder). Built once:
+   * a slot's memory stays the same, only the LBA moves.
    */
-  prps: Int32Array;
+  pointers: Int32Array;
+  /** What the data pointers need in dword 0 beside the opcode. */
+  flags: number;
   /** Completions to take before their entries are given back; the queue has room for so many more. */
   acknowledgeAfter: number;
 }

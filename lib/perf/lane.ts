@@ -59,7 +59,8 @@ export class Lane {
   /** Its slots are numbered from here on, as all of a thread's are. */
   readonly firstSlot: number;
   readonly slots: number;
-  readonly prps: Int32Array;
+  readonly pointers: Int32Array;
+  readonly flags: number;
   readonly random: Random;
   /** A cookie is the slot's number, shifted by so many bits, plus the number of the command. */
   readonly commandShift: number;
@@ -84,7 +85,8 @@ export class Lane {
     this.timeoutNs = job.timeoutNs;
     this.firstSlot = firstSlot;
     this.slots = job.slots;
-    this.prps = job.prps;
+    this.pointers = job.pointers;
+    this.flags = job.flags;
     this.random = new Random(seed + index);
     this.commandShift = 32 - Math.clz32(target.commands - 1);
     this.opcode = new Int32Array(job.slots);

@@ -3,6 +3,7 @@ import { supervise, type SupervisedRun } from "../copy/supervise.js";
 import type { CpuTime, RunnerUrl } from "../reactor/reactor.js";
 import type { Session } from "../session.js";
 import { checkPerf } from "./check.js";
+import { runByInterrupts } from "./interrupts.js";
 import type { PerfJob, PerfOutcome } from "./job.js";
 import type { PerfPlan } from "./plan.js";
 import { measurementOf, type PerfMeasurement } from "./result.js";
@@ -11,11 +12,12 @@ import { PerfSetup, type ThreadSetup } from "./setup.js";
 const RUNNER: RunnerUrl<PerfJob, PerfOutcome> = new URL("./run-job.js", import.meta.url);
 
 /**
- * Reads or writes as the plan says, in threads of their own, and measures.
+ * Reads or writes as the plan says, in threads of their own or by interrupts on this one, and measures.
  *
- * Errors: those of checkPerf(), before any command; MEMLOCK, NO_MEMORY, NO_QUEUE; NVME_STATUS with
+ * Errors: those of checkPerf(), before any command; MEMLOCK, NO_MEMORY, NO_QUEUE, NO_ROOM in a CMB,
+ * UNSUPPORTED where a device has no MSI-X; NVME_STATUS with
  * device, command, LBA and status; BAD_COMPLETION; TIMEOUT, with what ended the command; DEVICE_GONE,
- * CONTROLLER_RESET or CONTROLLER_FATAL; INTERRUPTED by the plan's signal. The first error ends the
+ * CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED; INTERRUPTED by the plan's signal. The first error ends the
  * run: what is in flight is waited for.
  */
 export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasurement> {
@@ -29,6 +31,7 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       signal.throwIfAborted();
       const { run, cpu } = await runThreads(session, plan, setup, threads, signal);
       throwFailure(threads, run);
+      if (setup.revoked !== null) throw setup.revoked;
       signal.throwIfAborted();
       measurement = measurementOf(targets, threads, run.outcomes, cpu);
     } catch (error) {
@@ -55,7 +58,10 @@ async function runThreads(
     queues,
     run: async () => {
       try {
-        const ran = await session.withReactor((reactor) => reactor.run(RUNNER, job));
+        const ran =
+          plan.interrupts === true
+            ? await runByInterrupts(job, queues)
+            : await session.withReactor((reactor) => reactor.run(RUNNER, job));
         cpu[index] = ran.cpu;
         return ran;
       } finally {

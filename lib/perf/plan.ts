@@ -1,4 +1,5 @@
 import type { Endpoint } from "../copy/endpoint.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 
 /** What the I/Os do, in the words of SPDK's perf: sequential or random, reads, writes or both. */
 export type Pattern = "read" | "write" | "randread" | "randwrite" | "rw" | "randrw";
@@ -34,6 +35,15 @@ export interface PerfPlan {
   warmup: number;
   /** The processors to pin a thread each to; empty: one thread, where the scheduler puts it. */
   cpus: readonly number[];
+  /**
+   * Completions are told of by MSI-X interrupts, on the calling thread, which sleeps in between; no
+   * core polls, and there are no `cpus`. Default: false.
+   */
+  interrupts?: boolean;
+  /** How commands say where their data is. Default: as the session's controllers do it. */
+  descriptors?: Descriptors;
+  /** Submission queues lie in the CMBs of their controllers. Default: false. */
+  sqInCmb?: boolean;
   /** Of the random places, and of the mix: 32 bits. */
   seed: number;
   /** Needed to write to a real device; the loopback machine's may be written freely. */

@@ -12,6 +12,8 @@ export interface PerfPart {
   target: string | null;
   /** Where its thread was pinned; null where it was not, and of all together. */
   cpu: number | null;
+  /** How its commands say where their data is; null of all together. */
+  descriptors: "prp" | "sgl" | null;
   runtimeNs: number;
   /** Submission to completion of each I/O; its count is that of the I/Os. */
   latency: Histogram;
@@ -48,6 +50,7 @@ export function measurementOf(
     latency.map(({ read, write }, index): PerfPart => ({
       target: formatEndpoint(targets[index]!.endpoint),
       cpu: job.cpu,
+      descriptors: job.targets[index]!.lanes[0]!.flags === 0 ? "prp" : "sgl",
       runtimeNs: outcomes[thread]!.runtimeNs,
       latency: merged([read, write]),
       reads: read,
@@ -65,6 +68,7 @@ export function measurementOf(
   const total: PerfPart = {
     target: null,
     cpu: null,
+    descriptors: null,
     // They begin together, and end together but for what is in flight.
     runtimeNs: Math.max(...outcomes.map(({ runtimeNs }) => runtimeNs)),
     latency: merged(parts.map(({ latency }) => latency)),
@@ -92,6 +96,8 @@ export interface PerfRow {
   /** `BDF/NSID`, with the range if one was named; null of all together. */
   target: string | null;
   cpu: number | null;
+  /** What its commands used; null of all together. */
+  descriptors: "prp" | "sgl" | null;
   runtime_ns: number;
   ios: number;
   bytes: number;
@@ -112,6 +118,8 @@ export interface PerfResult {
     io_bytes: number;
     depth: number;
     queue_pairs: number;
+    interrupts: boolean;
+    sq_in_cmb: boolean;
     seed: number;
   };
   results: PerfRow[];
@@ -147,6 +155,8 @@ export function perfResult(
       io_bytes: plan.ioSize,
       depth: plan.depth,
       queue_pairs: plan.queuePairs,
+      interrupts: plan.interrupts ?? false,
+      sq_in_cmb: plan.sqInCmb ?? false,
       seed: plan.seed,
     },
     results: parts.map(row),
@@ -162,12 +172,13 @@ export function perfResult(
 }
 
 function rowOf({ ioSize }: PerfPlan, part: PerfPart): PerfRow {
-  const { target, cpu, runtimeNs, latency, reads, writes } = part;
+  const { target, cpu, descriptors, runtimeNs, latency, reads, writes } = part;
   const seconds = runtimeNs / 1e9;
   const ios = latency.count;
   return {
     target,
     cpu,
+    descriptors,
     runtime_ns: runtimeNs,
     ios,
     bytes: ios * ioSize,

@@ -1,6 +1,10 @@
+import { openCmbMemory } from "../cmb-memory.js";
 import { slotStride } from "../copy/slots.js";
+import type { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
-import { PrpBuilder, prpListBytes } from "../nvme/descriptors/prp.js";
+import type { ListMemory } from "../nvme/descriptors/lists.js";
+import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
+import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import { Histogram } from "../reactor/histogram.js";
 import { StartGate } from "../reactor/start-gate.js";
@@ -36,6 +40,8 @@ export interface ThreadSetup {
 /** The queues and the memory of one run, and the jobs that describe them to its threads. */
 export class PerfSetup {
   readonly gate: StartGate;
+  /** Why a CMB is there no more; null while all is well. */
+  revoked: P2pError | null = null;
   readonly #session: Session;
   readonly #plan: PerfPlan;
   readonly #targets: readonly CheckedTarget[];
@@ -89,7 +95,7 @@ export class PerfSetup {
         commandBlocks: target.commandBytes / target.namespace.blockSize,
         isRandom: isRandom(this.#plan.pattern),
         readPercent: readPercentOf(this.#plan),
-        lanes: await this.#openLanes(target),
+        lanes: await this.#openLanes(target, control),
         readLatency: read.buffer as SharedArrayBuffer,
         writeLatency: write.buffer as SharedArrayBuffer,
       });
@@ -123,7 +129,7 @@ export class PerfSetup {
   }
 
   /** The depth is shared by the queue pairs, as evenly as it goes. */
-  async #openLanes(target: CheckedTarget): Promise<LaneJob[]> {
+  async #openLanes(target: CheckedTarget, control: ControlBlock): Promise<LaneJob[]> {
     const { depth, queuePairs, ioSize } = this.#plan;
     const { controller } = target.namespace;
     const commands = Math.ceil(ioSize / target.commandBytes);
@@ -131,39 +137,82 @@ export class PerfSetup {
     for (let i = 0; i < queuePairs; i++) {
       const slots = Math.floor((depth + queuePairs - 1 - i) / queuePairs);
       const inFlight = slots * commands;
-      const prps = this.#openSlots(target, slots, commands);
+      const { pointers, flags } = this.#openSlots(target, slots, commands);
       const wanted = Math.min(Math.max(LEAST_DEPTH, 2 * inFlight + 1), controller.maxQueueDepth);
-      const queue = await controller.createQueuePair({ depth: wanted });
-      this.#queues.push(() => controller.deleteQueuePair(queue.qid));
+      const queue = await this.#openQueue(controller, wanted, control);
       // All that is in flight finds a place in the completion queue beside what was not given back.
       const room = Math.min(queue.depth / 2, queue.depth - 2 * inFlight);
       lanes.push({
         queue,
         timeoutNs: controller.timeout * 1e6,
         slots,
-        prps,
-        acknowledgeAfter: Math.max(1, room),
+        pointers,
+        flags,
+        // A controller may interrupt again only once what it told of was given back.
+        acknowledgeAfter: this.#plan.interrupts === true ? 1 : Math.max(1, room),
       });
     }
     return lanes;
   }
 
-  /** A buffer for each slot, and the PRP entries of each of its commands; lists in pinned memory. */
-  #openSlots(target: CheckedTarget, slots: number, commands: number): Int32Array {
-    const { ioSize } = this.#plan;
+  /** If its provider is revoked meanwhile the thread stops, and finishes what is in flight. */
+  async #openQueue(
+    controller: NvmeController,
+    depth: number,
+    control: ControlBlock,
+  ): Promise<QueuePairHandle> {
+    const { interrupts = false, sqInCmb = false } = this.#plan;
+    const options: QueuePairOptions = { depth, interrupts };
+    if (sqInCmb) {
+      const provider = await this.#session.provider(`${controller.address}/cmb`);
+      const bytes = controller.submissionQueueBytes(depth);
+      const inCmb = openCmbMemory(controller, provider, bytes, (error) => {
+        this.revoked = error;
+        control.stop();
+      });
+      this.#memory.push(() => {
+        inCmb.close();
+      });
+      options.submissionMemory = { memoryId: inCmb.memory.id, offset: 0, iova: inCmb.iova };
+    }
+    const queue = await controller.createQueuePair(options);
+    this.#queues.push(() => controller.deleteQueuePair(queue.qid));
+    return queue;
+  }
+
+  /** A buffer for each slot, and the data pointer of each of its commands; lists in pinned memory. */
+  #openSlots(
+    target: CheckedTarget,
+    slots: number,
+    commands: number,
+  ): Pick<LaneJob, "pointers" | "flags"> {
+    const { ioSize, descriptors } = this.#plan;
+    const { commandBytes, namespace } = target;
     const stride = slotStride(ioSize);
     const vector = this.#openBuffer(slots * stride, target);
-    const listBytes = prpListBytes(target.commandBytes);
-    const builder = new PrpBuilder(this.#openLists(slots * commands * listBytes));
-    const prps = new Int32Array(slots * commands * 4);
-    for (let i = 0; i < slots * commands; i++) {
+    // One kind for all commands of a lane: it is a part of the opcode.
+    const kind = namespace.controller.dataPointers
+      .choose(descriptors)
+      .settle(vector, 0, commandBytes);
+    const place = (i: number): { offset: number; length: number } => {
       const slot = Math.floor(i / commands);
-      const at = (i - slot * commands) * target.commandBytes;
-      const length = Math.min(target.commandBytes, ioSize - at);
-      builder.build(vector, slot * stride + at, length, i * listBytes, listBytes);
-      prps.set([builder.word0, builder.word1, builder.word2, builder.word3], i * 4);
+      const at = (i - slot * commands) * commandBytes;
+      return { offset: slot * stride + at, length: Math.min(commandBytes, ioSize - at) };
+    };
+    let listBytes = 0;
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
     }
-    return prps;
+    const builder = kind.builder(this.#openLists(slots * commands * listBytes));
+    const pointers = new Int32Array(slots * commands * 4);
+    for (let i = 0; i < slots * commands; i++) {
+      const { offset, length } = place(i);
+      builder.build(vector, offset, length, i * listBytes, listBytes);
+      const { word0, word1, word2, word3 } = builder;
+      pointers.set([word0, word1, word2, word3], i * 4);
+    }
+    return { pointers, flags: kind.flags };
   }
 
   #openBuffer(size: number, { namespace: { controller } }: CheckedTarget): DmaVector {
@@ -181,7 +230,7 @@ export class PerfSetup {
     return vector;
   }
 
-  #openLists(size: number): { buffer: ArrayBuffer; iova: number } {
+  #openLists(size: number): ListMemory {
     if (size === 0) return { buffer: new ArrayBuffer(0), iova: 0 };
     const lists = this.#session.addressSpace.allocate(size);
     this.#memory.push(() => {

@@ -39,7 +39,7 @@ describe("p2pmem perf", () => {
       const { workload, results, total } = perfReport.parse(JSON.parse(stdout));
       assert.deepEqual(workload, {
         ...{ pattern, read_pct: reads, io_bytes: 4096, depth: 8, queue_pairs: 1 },
-        ...{ seed: 5 },
+        ...{ interrupts: false, sq_in_cmb: false, seed: 5 },
       });
       assert.equal(results.length, 1);
       assert.equal(results[0]!.target, `${NVME1}/1`);
@@ -116,6 +116,8 @@ describe("p2pmem perf", () => {
       ["a core that is not there", "BAD_ARGUMENT", 2, ["-c", "[4000]"]],
       ["a mask of no cores", "BAD_ARGUMENT", 2, ["-c", "0x0"]],
       ["a mask that is none", "BAD_ARGUMENT", 2, ["-c", "all"]],
+      ["interrupts on a core", "BAD_ARGUMENT", 2, ["--interrupts", "-c", "0x1"]],
+      ["queues in a CMB that is not there", "NO_ABILITY", 1, ["--sq-in-cmb"]],
       ["no time", "BAD_ARGUMENT", 2, ["-t", "0"]],
       ["an I/O larger than the namespace", "BAD_RANGE", 1, ["-o", "1g"]],
     ];
@@ -156,6 +158,17 @@ describe("p2pmem perf", () => {
     );
   });
 
+  it("sleeps between interrupts, with queues in a CMB and SGLs, where it is told to", async () => {
+    const { code, stdout, stderr } = await perf(
+      ...[NVME0, "--interrupts", "--sq-in-cmb", "--descriptors", "sgl", "-t", "0.2"],
+      ...["--output-format", "json"],
+    );
+    assert.equal(code, 0, stderr);
+    const { workload, results } = perfReport.parse(JSON.parse(stdout));
+    assert.deepEqual([workload.interrupts, workload.sq_in_cmb], [true, true]);
+    assert.equal(results[0]!.descriptors, "sgl");
+  });
+
   for (const [title, fault, pattern, line] of [
     [
       "and may be aborted",
@@ -176,17 +189,18 @@ describe("p2pmem perf", () => {
       /^p2pmem: DEVICE_GONE: /,
     ],
   ] as const)
-    it(`ends at a command that hangs, ${title}`, async () => {
-      const machine = join(directory, "hanging.yaml");
-      const quoted = fault.replace("on:", '"on":');
-      writeFileSync(machine, `root_ports:\n  - { device: nvme, faults: [{ ${quoted} }] }\n`);
-      const { code, stderr } = await p2pmem(
-        ...["perf", "0000:01:00.0", "--machine", machine, "-t", "600", "-w", pattern],
-        ...["--timeout", "1"],
-      );
-      assert.equal(code, 1);
-      assert.match(stderr.split("\n").at(-2)!, line);
-    });
+    for (const interrupts of [[], ["--interrupts"]])
+      it(`ends at a command that hangs, ${title} ${interrupts.join("")}`.trimEnd(), async () => {
+        const machine = join(directory, "hanging.yaml");
+        const quoted = fault.replace("on:", '"on":');
+        writeFileSync(machine, `root_ports:\n  - { device: nvme, faults: [{ ${quoted} }] }\n`);
+        const { code, stderr } = await p2pmem(
+          ...["perf", "0000:01:00.0", "--machine", machine, "-t", "600", "-w", pattern],
+          ...["--timeout", "1", ...interrupts],
+        );
+        assert.equal(code, 1);
+        assert.match(stderr.split("\n").at(-2)!, line);
+      });
 
   it("drains, lets go and exits with 130 on Ctrl-C", async () => {
     const { child, done } = start("perf", NVME1, "--platform", "loopback", "-t", "600");

@@ -12,7 +12,7 @@ const load = (path) => import(new URL(path, library).href);
 const { Session } = await load("session.js");
 const { checkPerf } = await load("perf/check.js");
 const { PerfSetup } = await load("perf/setup.js");
-const { withEngine } = await load("perf/run-job.js");
+const { openEngine } = await load("perf/run-job.js");
 
 const session = await Session.open({ platform: "loopback" });
 const { address } = session.pci.functions.find((fn) => fn.isNvme);
@@ -39,16 +39,16 @@ let garbage = [];
 globalThis.gc(); // what was made before is none of the loop's
 const before = getHeapStatistics().used_heap_size;
 const began = performance.now();
-const { failure } = withEngine(job, (engine) => {
-  if (mode === "allocate") {
-    const poll = engine.poll.bind(engine);
-    engine.poll = () => {
-      garbage = [garbage.length, poll()];
-      return garbage[1];
-    };
-  }
-  return engine.run();
-});
+const { engine, close } = openEngine(job);
+if (mode === "allocate") {
+  const poll = engine.poll.bind(engine);
+  engine.poll = () => {
+    garbage = [garbage.length, poll()];
+    return garbage[1];
+  };
+}
+const { failure } = engine.run();
+close();
 const seconds = (performance.now() - began) / 1000;
 globalThis.gc();
 const grown = getHeapStatistics().used_heap_size - before;

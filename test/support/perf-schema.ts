@@ -15,6 +15,7 @@ const latency = z
 const row = z.strictObject({
   target: z.string().nullable(),
   cpu: count.nullable(),
+  descriptors: z.enum(["prp", "sgl"]).nullable(),
   runtime_ns: positive,
   ios: count.positive(),
   bytes: count.positive(),
@@ -36,6 +37,8 @@ export const perfReport = z.strictObject({
     io_bytes: count.positive(),
     depth: count.positive(),
     queue_pairs: count.positive(),
+    interrupts: z.boolean(),
+    sq_in_cmb: z.boolean(),
     seed: count,
   }),
   results: z.array(row),

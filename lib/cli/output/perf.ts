@@ -20,12 +20,14 @@ export function perfJson(report: PerfReport): string {
 
 /** What is to be measured, for a person. */
 export function workloadLine(plan: PerfPlan): string {
-  const { targets, pattern, ioSize, depth, queuePairs, runtime, cpus } = plan;
+  const { targets, pattern, ioSize, depth, queuePairs, runtime, cpus, interrupts } = plan;
   const reads = readPercentOf(plan);
   return [
     `${pattern}${reads > 0 && reads < 100 ? ` (${reads} % reads)` : ""} of ${shortSize(ioSize)}`,
     `depth ${depth} on ${counted(queuePairs, "queue pair")}`,
     `${runtime} s`,
+    ...(interrupts === true ? ["by interrupts"] : []),
+    ...(plan.sqInCmb === true ? ["submission queues in CMBs"] : []),
     ...(cpus.length === 0 ? [] : [`from ${counted(cpus.length, "core")}`]),
     targets.map(formatEndpoint).join(" "),
   ].join(", ");
@@ -107,8 +109,11 @@ const CSV_COLUMNS: [string, (row: PerfRow, report: PerfReport) => Cell][] = [
   ["io_bytes", (_row, { workload }) => workload.io_bytes],
   ["depth", (_row, { workload }) => workload.depth],
   ["queue_pairs", (_row, { workload }) => workload.queue_pairs],
+  ["interrupts", (_row, { workload }) => String(workload.interrupts)],
+  ["sq_in_cmb", (_row, { workload }) => String(workload.sq_in_cmb)],
   ["target", ({ target }) => target ?? "total"],
   ["cpu", ({ cpu }) => cpu],
+  ["descriptors", ({ descriptors }) => descriptors],
   ["runtime_ns", (row) => row.runtime_ns],
   ["ios", ({ ios }) => ios],
   ["bytes", ({ bytes }) => bytes],

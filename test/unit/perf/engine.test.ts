@@ -156,9 +156,10 @@ class Model {
         timeoutNs: shape.timeoutNs,
         slots,
         // By slot and command, so that each is known by its address.
-        prps: Int32Array.from(
+        pointers: Int32Array.from(
           Array.from({ length: slots * commands }, (_, n) => [n, 11, 12, 13]).flat(),
         ),
+        flags: 0,
         acknowledgeAfter: 10,
       })),
       readLatency: this.reads.buffer as SharedArrayBuffer,

@@ -47,7 +47,7 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
           act();
           if (engine.isDone) resolve();
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       };
       const interrupted = (): void => {

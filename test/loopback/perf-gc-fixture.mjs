@@ -1,23 +1,41 @@
 // Run by perf-gc.test.ts: the loop of p2pmem perf, while V8 tells of each garbage collection. Arguments:
-// URL of the library; I/Os to do; and "allocate", for a loop that does make garbage. V8 tells of them
-// once its compiler has done with the loop, after the first SETTLED I/Os.
+// URL of the library; I/Os to do; "allocate", for a loop that does make garbage; "large", for blocks whose
+// numbers are no small integers to V8. V8 tells of collections once its compiler has done with the loop,
+// after the first SETTLED I/Os.
 // Prints at its end how many I/Os it did after those, and how much the heap grew over all of them.
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 
 const SETTLED = 2_000_000;
 const IO_BYTES = 512;
+/** Of blocks of 512 bytes, far beyond number 2**31. */
+const FAR = 3 * 2 ** 40;
 const [, , library, wanted, mode] = process.argv;
 const load = (path) => import(new URL(path, library).href);
+const { addon } = await load("addon.js");
 const { Session } = await load("session.js");
 const { checkPerf } = await load("perf/check.js");
 const { PerfSetup } = await load("perf/setup.js");
 const { openEngine } = await load("perf/run-job.js");
 
-const session = await Session.open({ platform: "loopback" });
+const isLarge = mode === "large";
+const directory = mkdtempSync(join(tmpdir(), "p2pmem-gc-"));
+const machine = join(directory, "large.yaml");
+writeFileSync(machine, "root_ports:\n  - { device: nvme, namespaces: [{ file: large.img }] }\n");
+const image = join(directory, "large.img");
+writeFileSync(image, "");
+// It is only read, so that the file stays without contents.
+truncateSync(image, 2 * FAR);
+const session = await Session.open({ platform: "loopback", ...(isLarge ? { machine } : {}) });
+rmSync(directory, { recursive: true });
 const { address } = session.pci.functions.find((fn) => fn.isNvme);
 const plan = {
-  ...{ targets: [{ device: address, nsid: 1, offset: 0 }], pattern: "randrw", readPercent: 90 },
+  ...(isLarge
+    ? { targets: [{ device: address, nsid: 1, offset: FAR, length: 2 ** 26 }], pattern: "randread" }
+    : { targets: [{ device: address, nsid: 1, offset: 0 }], pattern: "randrw", readPercent: 90 }),
   ...{ ioSize: IO_BYTES, depth: 256, queuePairs: 2, runtime: 3600, warmup: 0, cpus: [] },
   ...{ seed: 1, allowWrite: false },
 };
@@ -47,7 +65,18 @@ if (mode === "allocate") {
     return garbage[1];
   };
 }
-const { failure } = engine.run();
+/** As run() does, but yields at once: it does not measure, and the device is threads of this machine. */
+function drive() {
+  engine.begin();
+  let idle = 0;
+  while (!engine.isDone) {
+    if (engine.poll()) continue;
+    addon().yieldProcessor();
+    if (++idle % 64 === 0) engine.look();
+  }
+  return engine.outcome();
+}
+const { failure } = drive();
 close();
 const seconds = (performance.now() - began) / 1000;
 globalThis.gc();

@@ -39,16 +39,17 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
   let before = 0;
   /** The last look has found what no interrupt had told of. */
   let isMissed = false;
+  const errors: unknown[] = [];
   let timer: NodeJS.Timeout | undefined;
   try {
-    await new Promise<void>((resolve, reject) => {
+    await new Promise<void>((resolve) => {
       const attempt = (act: () => void): void => {
         try {
           act();
-          if (engine.isDone) resolve();
         } catch (error) {
-          reject(error);
+          errors.push(error);
         }
+        if (engine.isDone || errors.length > 0) resolve();
       };
       const interrupted = (): void => {
         interrupts++;
@@ -72,6 +73,7 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
     clearInterval(timer);
     for (const { controller, qid } of queues) controller.onQueueInterrupt(qid, null);
   }
+  if (errors.length > 0) throw errors[0];
 }
 
 let hasWarned = false;

@@ -70,11 +70,6 @@ export class Recovery implements QueueOwner {
     return Math.min(this.#options.timeout, LONGEST_GRACE);
   }
 
-  /** Why it is of no use, until a reset; null while it is. */
-  get lost(): P2pError | null {
-    return this.#lost;
-  }
-
   /** From now on looks after a queue that the driver itself polls. */
   adopt(qid: number, queue: AsyncQueue): void {
     this.#own.set(qid, queue);

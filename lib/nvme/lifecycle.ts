@@ -63,7 +63,7 @@ export class Lifecycle {
     if ((cc & CC.EN) !== 0) {
       // To clear EN while an enable is still under way has undefined results (§3.1.5).
       const csts = this.#registers.read(Register.CSTS);
-      if ((csts & (CSTS.RDY | CSTS.CFS)) === 0) await this.#waitReady(true);
+      if ((csts & (CSTS.RDY | CSTS.CFS)) === 0) await this.#waitEnabled();
       this.#registers.write(Register.CC, cc & ~CC.EN & ~CC.SHN_MASK);
     }
     await this.#waitReady(false);
@@ -106,6 +106,15 @@ export class Lifecycle {
     const deadline = performance.now() + RETURN_TIMEOUT;
     while (!this.#registers.isThere && performance.now() < deadline) await delay(1);
     this.#registers.read(Register.CSTS);
+  }
+
+  /** It is under way no more, whether it came to its end or failed. Errors: NOT_READY, DEVICE_GONE. */
+  async #waitEnabled(): Promise<void> {
+    try {
+      await this.#waitReady(true);
+    } catch (error) {
+      if ((error as P2pError).code !== "CONTROLLER_FATAL") throw error; // that is what a reset is for
+    }
   }
 
   async #waitReady(ready: boolean): Promise<void> {

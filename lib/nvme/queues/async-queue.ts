@@ -42,6 +42,8 @@ export class AsyncQueue {
   readonly #waiters: (Waiter | null)[];
   /** By slot: when its command will have taken too long. */
   readonly #due: Float64Array;
+  /** By slot: how often it was released. A Waiter may have several commands, one after the other too. */
+  readonly #generations: Uint32Array;
   /** Slots whose commands have taken too long. */
   readonly #overdue = new Set<number>();
   readonly #freeSlots: number[];
@@ -71,12 +73,23 @@ export class AsyncQueue {
     const slots = queue.depth - 1;
     this.#waiters = new Array<Waiter | null>(slots).fill(null);
     this.#due = new Float64Array(slots).fill(Infinity);
+    this.#generations = new Uint32Array(slots);
     this.#freeSlots = Array.from({ length: slots }, (_, i) => slots - 1 - i);
   }
 
   /** False also while it is suspended. */
   get hasRoom(): boolean {
-    return this.#suspended === null && this.#freeSlots.length > 0;
+    return this.#suspended === null && this.room > 0;
+  }
+
+  /** Slots that nobody has. */
+  get room(): number {
+    return this.#freeSlots.length;
+  }
+
+  /** How many there are. */
+  get slots(): number {
+    return this.#waiters.length;
   }
 
   get isIdle(): boolean {
@@ -86,6 +99,11 @@ export class AsyncQueue {
   /** Why no command is taken any more; null while all is well. */
   get broken(): Error | null {
     return this.#broken;
+  }
+
+  /** Why no command is taken now: broken, or suspended; null where it may be. */
+  get closed(): Error | null {
+    return this.#broken ?? this.#suspended;
   }
 
   /** Calls `listener` when the queue was broken, or takes commands again after it was suspended. */
@@ -221,6 +239,7 @@ export class AsyncQueue {
   /** True where something had completed. */
   #poll(): boolean {
     const finished = this.#collect();
+    if (finished.length > 0) this.queue.acknowledge();
     for (const { waiter, status, result, slot, isOverdue } of finished)
       if (isOverdue && isAbortStatus(status))
         waiter.failed(this.#timeoutError(waiter, "it was aborted"));
@@ -245,11 +264,13 @@ export class AsyncQueue {
         isOverdue,
       });
     }
-    if (finished.length > 0) this.queue.acknowledge();
     return finished;
   }
 
-  /** Ends everything. What the controller aborted as it forgot the queue has failed as the rest. */
+  /**
+   * Ends everything. What the controller aborted as it forgot the queue has failed as the rest.
+   * Nothing is acknowledged: the doorbells belong to no queue any more, or to the next one.
+   */
   #finish(fail: (waiter: Waiter, isOverdue: boolean) => void): void {
     for (const { waiter, status, result, slot, isOverdue } of this.#collect())
       if (isAbortStatus(status)) fail(waiter, isOverdue);
@@ -265,10 +286,11 @@ export class AsyncQueue {
     if (!this.#owner.check()) return;
     for (const [slot, due] of this.#due.entries()) {
       if (due > now) continue;
-      const waiter = this.#waiters[slot];
+      const generation = this.#generations[slot];
       this.#due[slot] = Infinity;
       this.#overdue.add(slot);
-      this.#owner.overdue(this, this.queue.commandIdOf(slot), () => this.#waiters[slot] !== waiter);
+      const isOver = (): boolean => this.#generations[slot] !== generation;
+      this.#owner.overdue(this, this.queue.commandIdOf(slot), isOver);
     }
   }
 
@@ -283,6 +305,7 @@ export class AsyncQueue {
   /** True where its command was overdue. */
   #release(slot: number): boolean {
     this.#waiters[slot] = null;
+    this.#generations[slot]!++;
     this.#due[slot] = Infinity;
     this.#freeSlots.push(slot);
     this.#patient.delete(slot);

@@ -134,14 +134,6 @@ describe("The admin queue", () => {
       doNotRetry: true,
     });
   });
-
-  it("refuses more commands than the queue holds", async () => {
-    const { controller, queue } = makeQueue(2);
-    const admin = new AdminQueue(queue, DEVICE);
-    const one = admin.execute({ opcode: 6 });
-    await assert.rejects(admin.execute({ opcode: 6 }), { code: "QUEUE_FULL" });
-    await serve(controller, one);
-  });
 });
 
 describe("The queue behind awaited I/O", () => {
@@ -330,6 +322,28 @@ describe("A command that takes too long", () => {
     controller.complete(id);
     await late; // a success is one, however late
     assert.equal(overdue[0]!.isOver(), true);
+  });
+
+  it("is over though the same request has its slot and its place again", async () => {
+    const { controller, io, overdue } = makeIoQueue(2, { timeout: 20 });
+    const promise = io.run(read(0, 16)); // two commands, of which the queue holds one at a time
+    const { id } = fetch(controller)[0]!;
+    while (overdue.length === 0) await turn();
+    controller.complete(id);
+    while (controller.sqHead === controller.sqTail) await turn();
+    assert.equal(overdue[0]!.isOver(), true);
+    await serve(controller, promise);
+  });
+
+  it("rings no doorbell as its queue ends: it belongs to nobody any more", async () => {
+    const { controller, queue, late, id, other } = await stuck();
+    const before = controller.cqHead;
+    queue.suspend(ended);
+    controller.complete(id);
+    queue.end("its queue was deleted", ended);
+    await late;
+    await assert.rejects(other, ended);
+    assert.equal(controller.cqHead, before);
   });
 
   it("fails with TIMEOUT once it was aborted", async () => {

@@ -15,6 +15,7 @@ import { deviceChanged, Hardware } from "./hardware.js";
 import { controllerError } from "./lifecycle.js";
 import { OwnMemory } from "./memory/own-memory.js";
 import { NvmeNamespace } from "./namespace.js";
+import type { AsyncQueue } from "./queues/async-queue.js";
 import { IoQueue } from "./queues/io-queue.js";
 import type { QueuePairHandle } from "./queues/queue-pair.js";
 import type { QueuePairOptions } from "./queues/queue-set.js";
@@ -158,9 +159,10 @@ export class NvmeController<Address extends string = string> implements DmaClien
    * Creates an I/O queue pair; openQueuePair() takes the handle, on any thread.
    * Errors: NO_QUEUE, UNALIGNED, NVME_STATUS, CLOSED, and those of AddressSpace.allocate().
    */
-  createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
+  async createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
     this.#assertOpen();
-    return this.#recovery.ready().then(() => this.#hardware.queues.create(options, this.admin));
+    await this.#recovery.ready();
+    return this.#hardware.queues.create(options, this.admin);
   }
 
   /** Bytes of the submission queue that createQueuePair() makes for this depth. */
@@ -175,12 +177,14 @@ export class NvmeController<Address extends string = string> implements DmaClien
    */
   async deleteQueuePair(qid: number): Promise<void> {
     const { queues } = this.#hardware;
+    await this.#recovery.ready(); // which may forget the queue pair
     if (this.#stopping) await this.#stopping;
     else if (!queues.lossOf(qid))
       try {
         await queues.delete(qid, this.admin);
       } catch (error) {
         // It may have taken a reset to get rid of it.
+        await this.#recovery.ready();
         if (!queues.lossOf(qid)) throw error;
       }
     queues.free(qid);
@@ -193,6 +197,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
    */
   async recreateQueuePair(qid: number): Promise<void> {
     this.#assertOpen();
+    await this.#recovery.ready();
     if (this.#hardware.queues.lossOf(qid)) await this.#hardware.queues.recreate(qid, this.admin);
   }
 
@@ -216,7 +221,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
    * `commandId`: -1 where the queue as a whole is not to be trusted. `isOver`: asked meanwhile
    * whether the command has completed after all.
    *
-   * Errors: why the controller is lost, and cut off from memory: DEVICE_GONE and others.
+   * Errors: NO_QUEUE; why the controller is lost, and cut off from memory: DEVICE_GONE and others.
    */
   recover(qid: number, commandId: number, isOver?: () => boolean): Promise<RecoveryOutcome> {
     return this.#recovery.recover(qid, commandId, isOver);
@@ -229,9 +234,9 @@ export class NvmeController<Address extends string = string> implements DmaClien
    * again at its old addresses, but what that held is not to be relied on.
    * Errors: as of open(); DEVICE_CHANGED, if it is not the same controller any more; CLOSED.
    */
-  reset(): Promise<void> {
+  async reset(): Promise<void> {
     this.#assertOpen();
-    return this.#recovery.reset();
+    await this.#recovery.reset();
   }
 
   /** Takes it out of use until reset(): all that is in flight fails with `error`. Idempotent. */
@@ -279,9 +284,9 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   /** The queue behind NvmeNamespace.read() and its like, made when first needed. */
-  ioQueue(): Promise<IoQueue> {
+  async ioQueue(): Promise<IoQueue> {
     this.#assertOpen();
-    return (this.#ioQueue ??= this.#makeIoQueue().catch((error: unknown) => {
+    return await (this.#ioQueue ??= this.#makeIoQueue().catch((error: unknown) => {
       this.#ioQueue = null; // the next caller may find a queue free
       throw error;
     }));
@@ -366,16 +371,27 @@ export class NvmeController<Address extends string = string> implements DmaClien
     const bytes = IO_DEPTH * pointers.listBytes(this.maxTransfer);
     const lists = this.#space.allocate(Math.max(bytes, PAGE));
     try {
-      const interrupts = this.#interrupts;
-      const handle = await this.createQueuePair({ depth: IO_DEPTH, interrupts });
-      // Nobody would close what is opened for a controller that was lost meanwhile.
-      this.assertAlive(handle.qid);
-      const queue = this.#hardware.queues.openAsync(handle, this.timeout, this.#recovery);
-      this.#recovery.adopt(handle.qid, queue);
+      const queue = await this.#makeAsyncQueue();
       const { address, maxTransfer } = this;
       return (this.#openIoQueue = new IoQueue(queue, address, maxTransfer, pointers, lists));
     } catch (error) {
       lists.close();
+      throw error;
+    }
+  }
+
+  async #makeAsyncQueue(): Promise<AsyncQueue> {
+    const interrupts = this.#interrupts;
+    const handle = await this.createQueuePair({ depth: IO_DEPTH, interrupts });
+    try {
+      // Nobody would close what is opened for a controller that was lost meanwhile.
+      this.assertAlive(handle.qid);
+      const queue = this.#hardware.queues.openAsync(handle, this.timeout, this.#recovery);
+      this.#recovery.adopt(handle.qid, queue);
+      return queue;
+    } catch (error) {
+      // Not waited for: stop() waits for this, and the deletion for stop().
+      this.deleteQueuePair(handle.qid).catch(() => undefined);
       throw error;
     }
   }

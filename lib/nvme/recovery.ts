@@ -2,7 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { P2pError } from "../errors.js";
 import type { Hardware } from "./hardware.js";
 import { controllerError } from "./lifecycle.js";
+import { RESERVED_SLOTS, type AdminCommand } from "./queues/admin-queue.js";
 import type { AsyncQueue, QueueOwner } from "./queues/async-queue.js";
+import type { AdminExecutor } from "./queues/queue-set.js";
 import { AdminOpcode } from "./spec.js";
 
 /** How a command that did not complete was ended; see NvmeController.recover(). */
@@ -30,6 +32,8 @@ const RESET_HELPS = new Set([
 ]);
 /** How often a wait looks whether it is over, milliseconds. */
 const LOOK_INTERVAL = 2;
+/** Most that are aborted at once, whatever the controller's limit: the rest is for what comes next. */
+const MOST_ABORTS = RESERVED_SLOTS - 2;
 
 /**
  * What happens when a controller does not do as it should: one step after the other until nothing of
@@ -46,12 +50,18 @@ export class Recovery implements QueueOwner {
   readonly #own = new Map<number, AsyncQueue>();
   /** When Abort last ended a command, by its queue and its identifier. */
   readonly #abortedAt = new Map<number, number>();
+  /** Its own commands do not wait behind those of others. */
+  readonly #admin: AdminExecutor = {
+    execute: (command: AdminCommand) => this.#hardware.admin.execute(command, undefined, true),
+  };
   #aborts = 0;
   #turn: Promise<unknown> = Promise.resolve();
   /** Why nothing completes any more; null while all is well. */
   #lost: P2pError | null = null;
   /** Why it is being reset; null while it is not. */
   #resetting: P2pError | null = null;
+  /** What took it out of use while it was being reset, which must not bring it back then. */
+  #lostMeanwhile: P2pError | null = null;
   #isStarting = false;
   #isClosed = false;
 
@@ -112,10 +122,12 @@ export class Recovery implements QueueOwner {
 
   /** It is of no use any more until reset(): all that is in flight ends with `error`. Idempotent. */
   lose(error: P2pError): void {
-    if (this.#isStarting || this.#resetting) this.#failStart(error);
-    else if (!this.#lost) {
+    if (this.#isStarting || this.#resetting) {
+      this.#lostMeanwhile ??= error;
+      this.#failStart(error);
+    } else if (!this.#lost) {
       this.#giveUp(error);
-      this.#options.onInterrupted(error);
+      this.#tellInterrupted(error);
     }
   }
 
@@ -127,11 +139,14 @@ export class Recovery implements QueueOwner {
     why = this.#describeTimeout(qid),
   ): Promise<RecoveryOutcome> {
     const isTried = this.#lost !== null || this.#resetting !== null || this.#isClosed;
-    if (!isTried && commandId >= 0 && (await this.#abort(qid, commandId, isOver))) return "aborted";
+    const { queues } = this.#hardware;
+    const mayAbort = !isTried && commandId >= 0 && queues.has(qid);
+    if (mayAbort && (await this.#abort(qid, commandId, isOver))) return "aborted";
     return this.#inTurn(async () => {
       if (isOver?.() === true) return "aborted";
       if (this.#lost) throw this.#lost;
-      const loss = this.#hardware.queues.lossOf(qid);
+      if (!queues.has(qid)) throw this.#error("NO_QUEUE", `it has no queue pair ${qid}`);
+      const loss = queues.lossOf(qid);
       if (loss) return loss.by;
       if (qid !== 0 && (await this.#deleteQueue(qid, why))) return "queue-deleted";
       await this.#reset(why);
@@ -151,11 +166,11 @@ export class Recovery implements QueueOwner {
   async close(error: P2pError): Promise<void> {
     this.#isClosed = true;
     await this.#turn;
-    const { queues, admin } = this.#hardware;
+    const { queues } = this.#hardware;
     for (const qid of queues.ioQueues) {
       if (queues.lossOf(qid)) continue;
       this.#own.get(qid)?.suspend(error);
-      const isDeleted = await this.#within(queues.delete(qid, admin)).then(
+      const isDeleted = await this.#within(queues.delete(qid, this.#admin)).then(
         () => true,
         () => false,
       );
@@ -186,11 +201,14 @@ export class Recovery implements QueueOwner {
     else this.recover(qid, commandId, isOver).catch(() => undefined);
   }
 
-  distrust({ queue: { qid } }: AsyncQueue, fault: P2pError): void {
+  distrust({ queue }: AsyncQueue, fault: P2pError): void {
+    const { qid } = queue;
     if (this.#isStarting) this.#failStart(fault);
     else {
       this.#own.get(qid)?.suspend(fault);
-      this.recover(qid, -1, undefined, fault.message).catch(() => undefined);
+      // Another step may bring the queue back before this one has its turn.
+      const isOver = (): boolean => queue.fault !== fault;
+      this.recover(qid, -1, isOver, fault.message).catch(() => undefined);
     }
   }
 
@@ -205,7 +223,11 @@ export class Recovery implements QueueOwner {
     // Another command of that identifier would not be overdue yet: it is the same, so that helped not.
     if (began - (this.#abortedAt.get(key) ?? -Infinity) < timeout) return false;
     const isLate = (): boolean => performance.now() - began >= this.grace;
-    while (this.#aborts >= this.#hardware.identity.abortLimit) {
+    const limit = Math.min(this.#hardware.identity.abortLimit, MOST_ABORTS);
+    for (;;) {
+      // Its identifier would be another command's by then.
+      if (isOver?.() === true) return true;
+      if (this.#aborts < limit) break;
       if (isLate()) return false;
       await delay(LOOK_INTERVAL);
     }
@@ -225,7 +247,7 @@ export class Recovery implements QueueOwner {
     this.#aborts++;
     try {
       const cdw10 = (commandId << 16) | qid;
-      const result = await this.#hardware.admin.execute({ opcode: AdminOpcode.ABORT, cdw10 });
+      const result = await this.#admin.execute({ opcode: AdminOpcode.ABORT, cdw10 });
       return (result & 1) === 0; // §5.1.1
     } finally {
       this.#aborts--;
@@ -234,15 +256,15 @@ export class Recovery implements QueueOwner {
 
   /** False where that did not go as it should: then only a reset helps. */
   async #deleteQueue(qid: number, why: string): Promise<boolean> {
-    const { queues, admin } = this.#hardware;
+    const { queues } = this.#hardware;
     const error = this.#error("ABORTED", `queue pair ${qid} was deleted: ${why}`);
     const own = this.#own.get(qid);
     own?.suspend(error);
     try {
-      await this.#within(queues.delete(qid, admin));
+      await this.#within(queues.delete(qid, this.#admin));
       if (own) {
         own.end("its queue was deleted", own.queue.fault ?? error);
-        await this.#within(queues.recreate(qid, admin));
+        await this.#within(queues.recreate(qid, this.#admin));
         own.resume();
       } else queues.lose(qid, { by: "queue-deleted", error });
       return true;
@@ -256,8 +278,9 @@ export class Recovery implements QueueOwner {
     const error = this.#error("CONTROLLER_RESET", `it was reset: ${why}`);
     const wasLost = this.#lost !== null;
     this.#resetting = error;
+    this.#lostMeanwhile = null;
     for (const queue of this.#own.values()) queue.suspend(error);
-    if (!wasLost) this.#options.onInterrupted(error);
+    if (!wasLost) this.#tellInterrupted(error);
     try {
       await this.#withReset(async () => {
         this.#loseQueues(error);
@@ -265,6 +288,7 @@ export class Recovery implements QueueOwner {
           queue.end("the controller was reset", queue.queue.fault ?? error);
         await this.#start(() => this.#startAgain());
       });
+      this.#assertNotLostMeanwhile();
       this.#lost = null;
     } catch (failure) {
       this.#giveUp(failure as P2pError);
@@ -275,11 +299,10 @@ export class Recovery implements QueueOwner {
   }
 
   async #startAgain(): Promise<void> {
-    const { queues, admin } = this.#hardware;
     await this.#options.startAgain();
     for (const [qid, queue] of this.#own) {
       if (qid === 0) continue;
-      await queues.recreate(qid, admin);
+      await this.#hardware.queues.recreate(qid, this.#admin);
       queue.resume();
     }
   }
@@ -305,17 +328,34 @@ export class Recovery implements QueueOwner {
   async #start(work: () => Promise<void>): Promise<void> {
     this.#isStarting = true;
     try {
+      this.#assertNotLostMeanwhile(); // or it would master the bus again
       this.#own.set(0, await this.#hardware.enable(this.#options.timeout, this));
+      this.#assertNotLostMeanwhile();
       await work();
     } finally {
       this.#isStarting = false;
     }
   }
 
+  #assertNotLostMeanwhile(): void {
+    if (this.#lostMeanwhile) throw this.#lostMeanwhile;
+  }
+
   /** Fails what the start waits for, once nothing that it submitted reaches memory. */
   #failStart(error: P2pError): void {
     this.#hardware.cutOff();
     this.#hardware.adminQueue?.fail(error);
+  }
+
+  /** What the listener throws is for the process, as with any callback, and not for who recovers. */
+  #tellInterrupted(error: P2pError): void {
+    try {
+      this.#options.onInterrupted(error);
+    } catch (failure) {
+      queueMicrotask(() => {
+        throw failure;
+      });
+    }
   }
 
   #giveUp(error: P2pError): void {

@@ -231,7 +231,7 @@ describe("a reset by the driver", () => {
   it("is refused once the controller is closed", async () => {
     await start();
     await controller.close();
-    assert.throws(() => controller.reset(), { code: "CLOSED" });
+    await assert.rejects(controller.reset(), { code: "CLOSED" });
   });
 });
 

@@ -49,6 +49,15 @@ describe("the driver's shadow doorbells", () => {
   const register = (controller: NvmeController, offset: number): number =>
     controller.device.region(0).read32(Register.SQ0TDBL + offset);
 
+  it("bound the queue pairs, and what is said to be left of them", async () => {
+    const controller = await session.controller(WIDE);
+    const free = controller.freeQueuePairs;
+    assert.equal(free, 6); // 4096 / 512 pairs, without the admin queue and that of awaited calls
+    for (let n = 0; n <= free; n++) await controller.createQueuePair({ depth: 2 });
+    assert.equal(controller.freeQueuePairs, 0);
+    await assert.rejects(controller.createQueuePair({ depth: 2 }), { code: "NO_QUEUE" });
+  });
+
   it("spare the controller the writes that it did not ask for", async () => {
     // A completion queue's head is asked for only when the queue is full, which it never is here. So
     // the register is written when the head passes 0, as EventIdx is, and at no other value.

@@ -65,9 +65,9 @@ export class AdminCommands {
     this.#space = space;
   }
 
-  /** Any admin command; dword 0 of its completion. `timeout`: see AdminQueue.execute(). */
-  execute(command: AdminCommand, timeout?: number): Promise<number> {
-    return this.#queue.execute(command, timeout);
+  /** Any admin command; dword 0 of its completion. The rest: see AdminQueue.execute(). */
+  execute(command: AdminCommand, timeout?: number, isUrgent?: boolean): Promise<number> {
+    return this.#queue.execute(command, timeout, isUrgent);
   }
 
   /** `minPageSize`: CAP.MPSMIN, bytes. */

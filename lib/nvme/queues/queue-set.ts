@@ -47,6 +47,9 @@ export interface QueuePairMemory {
   readonly completion: number;
 }
 
+/** What queue pairs need of AdminCommands. */
+export type AdminExecutor = Pick<AdminCommands, "execute">;
+
 /** What became of a queue pair that the controller knows no more. */
 export interface QueueLoss {
   readonly by: "queue-deleted" | "reset";
@@ -66,6 +69,11 @@ export class QueueSet {
   readonly #pairs = new Map<number, QueuePairMemory>();
   /** Those that the controller has forgotten and whose owners have not let go. */
   readonly #losses = new Map<number, QueueLoss>();
+  /**
+   * Those of which the controller may still know one queue, until the next reset: neither identifier
+   * nor memory may go to anyone else. Whether their owners have let go.
+   */
+  readonly #held = new Map<number, boolean>();
   #granted = 0;
 
   /** Errors: UNSUPPORTED, if the doorbells cannot be mapped. */
@@ -89,7 +97,7 @@ export class QueueSet {
 
   /** I/O queue pairs that can still be created. */
   get freePairs(): number {
-    return this.#granted - this.ioQueues.length;
+    return Math.max(0, this.#limit - this.ioQueues.length);
   }
 
   /** I/O queue pairs to ask the controller for: as many as its BAR has doorbells for. */
@@ -104,6 +112,7 @@ export class QueueSet {
   grant(count: number): void {
     this.#granted = Math.min(count, this.#granted || this.wanted);
     this.#doorbells.extend(1 + this.#granted);
+    this.#release();
   }
 
   /**
@@ -144,7 +153,7 @@ export class QueueSet {
   }
 
   /** Errors: NO_QUEUE, UNALIGNED, NVME_STATUS and others of admin commands and of allocating. */
-  async create(options: QueuePairOptions, admin: AdminCommands): Promise<QueuePairHandle> {
+  async create(options: QueuePairOptions, admin: AdminExecutor): Promise<QueuePairHandle> {
     const { submissionMemory } = options;
     if (submissionMemory && submissionMemory.iova % PAGE !== 0)
       throw new P2pError("UNALIGNED", "a submission queue starts on a page boundary", {
@@ -166,7 +175,7 @@ export class QueueSet {
    * same memory. Nobody may drive it until it has called QueuePair.reset(), or opened it anew.
    * Errors: NO_QUEUE and those of admin commands.
    */
-  async recreate(qid: number, admin: AdminCommands): Promise<void> {
+  async recreate(qid: number, admin: AdminExecutor): Promise<void> {
     await this.#announce(this.renew(qid), admin);
     this.#losses.delete(qid);
   }
@@ -185,7 +194,7 @@ export class QueueSet {
   }
 
   /** Both queues go, their memory stays. §7.4.1: the SQ first, as a CQ that an SQ uses cannot go. */
-  async delete(qid: number, admin: AdminCommands): Promise<void> {
+  async delete(qid: number, admin: AdminExecutor): Promise<void> {
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
     await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
   }
@@ -193,6 +202,11 @@ export class QueueSet {
   /** The controller has forgotten this queue pair; memory and identifier are its owner's to free. */
   lose(qid: number, loss: QueueLoss): void {
     if (this.#memory.has(qid) && !this.#losses.has(qid)) this.#losses.set(qid, loss);
+  }
+
+  /** Whether there is such a queue pair; 0 is the admin queue. */
+  has(qid: number): boolean {
+    return this.#pairs.has(qid);
   }
 
   /** Null while the controller knows it. */
@@ -204,10 +218,15 @@ export class QueueSet {
   openAsync(handle: QueuePairHandle, timeout: number, owner: QueueOwner): AsyncQueue {
     const hasInterrupts = handle.vector !== null;
     const queue = new AsyncQueue(openQueuePair(handle), timeout, owner, hasInterrupts);
-    if (hasInterrupts)
-      this.#interrupts.listen(handle.qid, () => {
-        queue.interrupted();
-      });
+    try {
+      if (hasInterrupts)
+        this.#interrupts.listen(handle.qid, () => {
+          queue.interrupted();
+        });
+    } catch (error) {
+      queue.queue.close();
+      throw error;
+    }
     return queue;
   }
 
@@ -224,6 +243,10 @@ export class QueueSet {
 
   /** The controller must know it no more. Idempotent. */
   free(qid: number): void {
+    if (this.#held.has(qid)) {
+      this.#held.set(qid, true);
+      return;
+    }
     this.#interrupts.disable(qid);
     this.#memory.get(qid)?.close();
     this.#memory.delete(qid);
@@ -233,6 +256,7 @@ export class QueueSet {
 
   /** Frees all. The controller must be disabled, and may not master the bus any more. */
   close(): void {
+    this.#held.clear();
     for (const qid of [...this.#memory.keys()]) this.free(qid);
     this.#shadow?.close();
     this.#doorbells.close();
@@ -241,7 +265,7 @@ export class QueueSet {
   /** NVMe 1.4 §5.3, §5.4: the CQ first, as the SQ names it. */
   async #announce(
     { handle, submission, completion }: QueuePairMemory,
-    admin: AdminCommands,
+    admin: AdminExecutor,
   ): Promise<void> {
     const { qid, depth, vector } = handle;
     const cdw10 = ((depth - 1) << 16) | qid;
@@ -260,9 +284,19 @@ export class QueueSet {
         cdw11: (qid << 16) | QUEUE_PC,
       });
     } catch (error) {
-      await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
+      await admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid }).catch(() => {
+        this.#held.set(qid, false);
+        this.lose(qid, { by: "queue-deleted", error: error as P2pError });
+      });
       throw error;
     }
+  }
+
+  /** After a reset the controller holds none. */
+  #release(): void {
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const [qid, isLetGo] of held) if (isLetGo) this.free(qid);
   }
 
   #allocate(qid: number, options: QueuePairOptions): QueuePairMemory {
@@ -297,10 +331,15 @@ export class QueueSet {
     return Math.min(2 ** Math.max(1, Math.ceil(Math.log2(wanted))), this.maxDepth);
   }
 
-  #takeId(): number {
-    const limit = this.#shadow
+  /** Most I/O queue pairs. */
+  get #limit(): number {
+    return this.#shadow
       ? Math.min(this.#granted, ShadowDoorbells.maxQueuePairs(this.#capabilities) - 1)
       : this.#granted;
+  }
+
+  #takeId(): number {
+    const limit = this.#limit;
     for (let qid = 1; qid <= limit; qid++) if (!this.#memory.has(qid)) return qid;
     throw new P2pError("NO_QUEUE", `${this.#device} has all ${limit} I/O queue pairs in use`, {
       device: this.#device,

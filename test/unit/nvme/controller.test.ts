@@ -172,7 +172,7 @@ describe("An NVMe controller", () => {
     for (const code of await Promise.all(codes))
       assert.ok(["ok", "CLOSED", "NVME_STATUS"].includes(code), code);
     await assert.rejects(namespace.read(0, 1, data), { code: "CLOSED" });
-    await assert.rejects(async () => controller.createQueuePair({ depth: 4 }), { code: "CLOSED" });
+    await assert.rejects(controller.createQueuePair({ depth: 4 }), { code: "CLOSED" });
     close();
   });
 
@@ -183,7 +183,12 @@ describe("An NVMe controller", () => {
     await Promise.allSettled([pending]); // done or rejected, but settled
     const command = controller.device.region(CONFIG_SPACE).read16(PCI_COMMAND);
     assert.equal(command & 4, 0, "bus mastering is off");
-    assert.throws(() => controller.createQueuePair({ depth: 2 }), { code: "CLOSED" });
+    for (const call of [
+      () => controller.createQueuePair({ depth: 2 }),
+      () => controller.reset(),
+      () => controller.ioQueue(),
+    ])
+      await assert.rejects(call(), { code: "CLOSED" });
     buffer.close();
   });
 

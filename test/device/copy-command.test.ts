@@ -3,7 +3,7 @@ import { P2pError } from "#lib/errors.js";
 import type { CopyFormat } from "#lib/nvme/commands/copy.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { Session } from "#lib/session.js";
-import { devicesOf, load, namespaceOf, openSession, pattern, store } from "./machine.js";
+import { devicesOf, isLab, load, namespaceOf, openSession, pattern, store } from "./machine.js";
 
 /** What the controller offers of the Copy command is tried; the loopback machine's offers all. */
 describe("the Copy command", () => {
@@ -42,9 +42,12 @@ describe("the Copy command", () => {
 
   it("copies from another namespace where the controller does, or refuses before", async () => {
     const { namespaces, identity } = namespace.controller;
-    const other = namespaces.find((each) => each !== namespace && each.blockSize === block);
+    const other = namespaces.find(
+      (each) => each !== namespace && each.blockSize === block && each.metadataSize === 0,
+    );
     const format: CopyFormat = 2;
     if (other === undefined || (identity.copy.formats & (1 << format)) === 0) {
+      assert.ok(isLab, "the loopback machine has both");
       const from = other ?? (await namespaceOf(session, devicesOf(session).nvme2));
       await assert.rejects(namespace.copy([{ namespace: from, lba: 0, blocks: 1 }], 100), {
         code: "UNSUPPORTED",

@@ -16,7 +16,7 @@ const MACHINE = fileURLToPath(new URL("../../test/device/machine.yaml", import.m
 export interface Devices {
   /** An NVMe controller with a CMB. */
   nvmeCmb: string;
-  /** One below the same switch, with a second namespace, of 4096-byte blocks. */
+  /** One below the same switch; its second namespace has 4096-byte blocks, its third 512 (lab: and metadata). */
   nvme1: string;
   /** One with a PMR, on a root port of its own. */
   nvme2: string;

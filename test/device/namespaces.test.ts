@@ -21,7 +21,7 @@ import type { Devices } from "./machine.js";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-describe("a controller with two namespaces", () => {
+describe("a controller with several namespaces", () => {
   let session: Session;
   let devices: Devices;
   let first: NvmeNamespace;

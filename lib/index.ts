@@ -36,7 +36,7 @@ export { NvmeNamespace } from "./nvme/namespace.js";
 export type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 export type { BlockRange } from "./nvme/dataset.js";
 export { AdminCommands } from "./nvme/admin/admin-commands.js";
-export type { LogPageOptions } from "./nvme/admin/admin-commands.js";
+export type { LogPageOptions } from "./nvme/admin/read-log.js";
 export type { ControllerIdentity, NamespaceIdentity } from "./nvme/admin/identify.js";
 export type { NamespaceDescriptors } from "./nvme/admin/identify.js";
 export type {

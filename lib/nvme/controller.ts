@@ -162,7 +162,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   async createQueuePair(options: QueuePairOptions): Promise<QueuePairHandle> {
     this.#assertOpen();
     await this.#recovery.ready();
-    return this.#hardware.queues.create(options, this.admin);
+    return this.#hardware.queues.create(options, this.#hardware.admin);
   }
 
   /** Bytes of the submission queue that createQueuePair() makes for this depth. */
@@ -181,7 +181,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
     if (this.#stopping) await this.#stopping;
     else if (!queues.lossOf(qid))
       try {
-        await queues.delete(qid, this.admin);
+        await queues.delete(qid, this.#hardware.admin);
       } catch (error) {
         // It may have taken a reset to get rid of it.
         await this.#recovery.ready();
@@ -198,7 +198,8 @@ export class NvmeController<Address extends string = string> implements DmaClien
   async recreateQueuePair(qid: number): Promise<void> {
     this.#assertOpen();
     await this.#recovery.ready();
-    if (this.#hardware.queues.lossOf(qid)) await this.#hardware.queues.recreate(qid, this.admin);
+    if (this.#hardware.queues.lossOf(qid))
+      await this.#hardware.queues.recreate(qid, this.#hardware.admin);
   }
 
   /**
@@ -267,7 +268,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
 
   /** Identify and the like. */
   get admin(): AdminCommands {
-    return this.#hardware.admin;
+    return this.#hardware.commands;
   }
 
   /** Where the memory of its commands is mapped. */

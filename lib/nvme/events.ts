@@ -1,5 +1,6 @@
 /** Asynchronous events (NVMe 1.4 §5.2): what a controller has to say that no command asked for. */
 import type { AdminCommands } from "./admin/admin-commands.js";
+import type { AdminQueue } from "./queues/admin-queue.js";
 import type { ControllerIdentity } from "./admin/identify.js";
 import {
   AdminOpcode,
@@ -98,7 +99,8 @@ export function decodeEvent(result: number): Omit<NvmeEvent, "log"> {
 
 /** What it needs of a controller. */
 interface EventSource {
-  readonly admin: AdminCommands;
+  readonly admin: AdminQueue;
+  readonly commands: AdminCommands;
   readonly identity: ControllerIdentity;
 }
 
@@ -146,15 +148,16 @@ export class AsyncEvents {
       cdw11: CRITICAL_WARNINGS | (NOTICES & identity.optionalEvents),
     });
     const requests = Math.min(identity.asyncEventLimit, MOST_REQUESTS);
-    for (let n = 0; n < requests; n++) void this.#request(admin);
+    for (let n = 0; n < requests; n++) void this.#request();
   }
 
-  async #request(admin: AdminCommands): Promise<void> {
+  async #request(): Promise<void> {
+    const { admin, commands } = this.#source;
     try {
       for (;;) {
         const opcode = AdminOpcode.ASYNC_EVENT_REQUEST;
         const event = decodeEvent(await admin.execute({ opcode }, Infinity));
-        const log = await this.#readLog(admin, event.logPage);
+        const log = await this.#readLog(commands, event.logPage);
         if (event.type === EventType.NOTICE && event.information === NAMESPACE_CHANGED)
           await this.#onNamespaces().catch(() => undefined); // they may be changing still
         // What the handler throws is for the process, as with any callback.
@@ -166,10 +169,10 @@ export class AsyncEvents {
   }
 
   /** §5.2: until then the controller reports no other event of that type. */
-  async #readLog(admin: AdminCommands, id: number): Promise<DataView | null> {
+  async #readLog(commands: AdminCommands, id: number): Promise<DataView | null> {
     if (id === 0) return null; // no event names the list of supported log pages
     try {
-      return await admin.logPage(id, LOG_BYTES[id] ?? MOST_LOG_BYTES);
+      return await commands.logPage(id, LOG_BYTES[id] ?? MOST_LOG_BYTES);
     } catch {
       return null; // the event is told all the same; if the queue has ended, that shows next
     }

@@ -9,6 +9,7 @@ import { AdminCommands } from "./admin/admin-commands.js";
 import { controllerError, Lifecycle } from "./lifecycle.js";
 import { AdminQueue } from "./queues/admin-queue.js";
 import type { AsyncQueue, QueueOwner } from "./queues/async-queue.js";
+import { setNumberOfQueues } from "./queues/number-of-queues.js";
 import { QueueSet } from "./queues/queue-set.js";
 import { Capabilities, Registers } from "./registers.js";
 import { PAGE } from "./spec.js";
@@ -32,7 +33,9 @@ export class Hardware {
   /** From the first configure() on. */
   identity!: ControllerIdentity;
   /** From the first enable() on. */
-  admin!: AdminCommands;
+  admin!: AdminQueue;
+  /** What of it is for everybody. */
+  commands!: AdminCommands;
   adminQueue: AsyncQueue | null = null;
   readonly #space: AddressSpace;
   /** The admin queue is told of completions by MSI-X. */
@@ -62,8 +65,10 @@ export class Hardware {
       ? this.queues.allocate(0, { depth: ADMIN_DEPTH, interrupts: this.#interrupts })
       : this.queues.renew(0);
     const queue = (this.adminQueue ??= this.queues.openAsync(handle, timeout, owner));
-    if (isFirst)
-      this.admin = new AdminCommands(new AdminQueue(queue, this.fn.address), this.#space);
+    if (isFirst) {
+      this.admin = new AdminQueue(queue, this.fn.address);
+      this.commands = new AdminCommands(this.admin, this.#space);
+    }
     await this.lifecycle.enable({
       depth: handle.depth,
       submission,
@@ -80,12 +85,12 @@ export class Hardware {
    */
   async configure(): Promise<void> {
     const before = this.identity as ControllerIdentity | undefined;
-    const identity = await this.admin.identifyController(this.capabilities.minPageSize);
+    const identity = await this.commands.identifyController(this.capabilities.minPageSize);
     const { serialNumber, modelNumber } = identity;
     if (before && (before.serialNumber !== serialNumber || before.modelNumber !== modelNumber))
       throw deviceChanged(this.fn.address, `it is ${modelNumber} ${serialNumber} now`);
     this.identity = identity;
-    this.queues.grant(await this.admin.setNumberOfQueues(this.queues.wanted));
+    this.queues.grant(await setNumberOfQueues(this.admin, this.queues.wanted));
     if (identity.hasShadowDoorbells) await this.queues.useShadowDoorbells(this.admin);
   }
 

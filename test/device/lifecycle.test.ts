@@ -3,16 +3,12 @@ import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import { NvmeController } from "#lib/nvme/controller.js";
-import { openQueuePair } from "#lib/nvme/queues/queue-pair.js";
-import { AdminOpcode, IoOpcode, PAGE, QUEUE_PC } from "#lib/nvme/spec.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import type { Session } from "#lib/session.js";
 import { devicesOf, load, namespaceOf, openSession, pattern, planOf, store } from "./machine.js";
 import type { Devices } from "./machine.js";
 
 const KIB = 1024;
-/** NVMe 1.4 §5.3.1, Create I/O Completion Queue, CDW11.IEN. */
-const INTERRUPTS_ENABLED = 1 << 1;
 
 describe("a session", () => {
   let session: Session;
@@ -130,55 +126,6 @@ describe("a session", () => {
   it("refuses to open a device that is open", async () => {
     const { address } = await session.controller(devices.nvme1);
     assert.throws(() => session.addressSpace.openDevice(address), { code: "IN_USE" });
-  });
-
-  it("gets interrupts from a queue by MSI-X", async () => {
-    const controller = await session.controller(devices.nvme1);
-    const vector = 1;
-    let interrupted = (): void => undefined;
-    const interrupt = new Promise<void>((resolve) => {
-      interrupted = resolve;
-    });
-    // Before the queue: QEMU looks whether MSI-X is on when a completion queue is created.
-    controller.device.onInterrupt(vector, () => {
-      interrupted();
-    });
-    // The driver's queues are polled. This one takes the place of such a queue, with interrupts.
-    const polled = await controller.createQueuePair({ depth: 4 });
-    const { qid, depth } = polled;
-    await controller.admin.execute({ opcode: AdminOpcode.DELETE_IO_SQ, cdw10: qid });
-    await controller.admin.execute({ opcode: AdminOpcode.DELETE_IO_CQ, cdw10: qid });
-    const memory = session.addressSpace.allocate(2 * PAGE);
-    const cdw10 = ((depth - 1) << 16) | qid;
-    await controller.admin.execute({
-      opcode: AdminOpcode.CREATE_IO_CQ,
-      prp1: memory.iova + PAGE,
-      cdw10,
-      cdw11: (vector << 16) | INTERRUPTS_ENABLED | QUEUE_PC,
-    });
-    await controller.admin.execute({
-      opcode: AdminOpcode.CREATE_IO_SQ,
-      prp1: memory.iova,
-      cdw10,
-      cdw11: (qid << 16) | QUEUE_PC,
-    });
-    const queue = openQueuePair({
-      ...polled,
-      sqMemoryId: memory.memory.id,
-      sqOffset: 0,
-      cqMemoryId: memory.memory.id,
-      cqOffset: PAGE,
-    });
-    queue.submit(IoOpcode.FLUSH, 1, 0, 1, 0, 0, 0, 0, 42);
-    queue.ring();
-    await interrupt;
-    assert.equal(queue.next(), 42);
-    assert.equal(queue.status, 0);
-    queue.acknowledge();
-    controller.device.onInterrupt(vector, null);
-    queue.close();
-    await controller.deleteQueuePair(qid);
-    memory.close();
   });
 
   it("fails reads at once after a reset, and opens the controller again with the data it had", async () => {

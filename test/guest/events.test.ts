@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
 import type { NvmeEvent } from "#lib/nvme/events.js";
-import { AdminOpcode } from "#lib/nvme/spec.js";
+import { Feature } from "#lib/nvme/spec.js";
 import { Session } from "#lib/session.js";
 import { devicesOf } from "../device/machine.js";
 
-const GET_FEATURES = 0x0a;
-/** NVMe 1.4 §5.21.1.4: kelvins, of the composite temperature; over-temperature threshold. */
-const TEMPERATURE_THRESHOLD = 0x04;
 /** SMART log (§5.14.1.2): critical warnings, of which bit 1 is the temperature; kelvins. */
 const [CRITICAL_WARNING, TEMPERATURE] = [0, 1];
 
@@ -16,16 +13,10 @@ for (const interrupts of [false, true])
       const session = await Session.open({ platform: "vfio", interrupts });
       try {
         const controller = await session.controller(devicesOf(session).nvme1);
+        // NVMe 1.4 §5.21.1.4: of the composite temperature; over-temperature threshold.
         const set = (kelvins: number) =>
-          controller.admin.execute({
-            opcode: AdminOpcode.SET_FEATURES,
-            cdw10: TEMPERATURE_THRESHOLD,
-            cdw11: kelvins,
-          });
-        const before = await controller.admin.execute({
-          opcode: GET_FEATURES,
-          cdw10: TEMPERATURE_THRESHOLD,
-        });
+          controller.admin.setFeature(Feature.TEMPERATURE_THRESHOLD, kelvins);
+        const { value: before } = await controller.admin.feature(Feature.TEMPERATURE_THRESHOLD);
         let told: (event: NvmeEvent) => void = () => undefined;
         await controller.onEvent((event) => {
           told(event);

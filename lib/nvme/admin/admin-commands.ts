@@ -1,7 +1,7 @@
 import type { AddressSpace } from "../../dma/address-space.js";
 import type { P2pError } from "../../errors.js";
 import { controllerError } from "../lifecycle.js";
-import type { AdminCommand, AdminQueue } from "../queues/admin-queue.js";
+import type { AdminQueue } from "../queues/admin-queue.js";
 import type { CopyFormat } from "../commands/copy.js";
 import {
   AdminOpcode,
@@ -13,11 +13,10 @@ import {
   HostBehavior,
   IDENTIFY_BYTES,
   LogPage,
-  LPA,
   ONCS,
   SELECT,
 } from "../spec.js";
-import { AdminData, MAX_ADMIN_TRANSFER } from "./data-transfer.js";
+import { transfer } from "./data-transfer.js";
 import { decodeCapabilities, decodeFeature, FEATURE_DATA_BYTES, isSettable } from "./features.js";
 import type { FeatureCapabilities, FeatureSelect, FeatureValue } from "./features.js";
 import { decodeFields } from "./fields.js";
@@ -29,29 +28,17 @@ import {
 } from "./identify.js";
 import type { ControllerIdentity, NamespaceDescriptors, NamespaceIdentity } from "./identify.js";
 import * as logs from "./log-pages.js";
+import { logLimits, readLog, type LogPageOptions } from "./read-log.js";
 import { NVM_LIMIT_FIELDS, type NvmLimitFields } from "./nvm-limits.js";
 
 /** Ids in a page of a namespace list. */
 const LIST_IDS = IDENTIFY_BYTES / 4;
-/** §5.14: without extended data the number of dwords has 12 bits. */
-const PLAIN_LOG_BYTES = 4096 * 4;
 /** CDW11.CSI of the NVM command set, for Identify. */
 const NVM_COMMAND_SET = 0;
 
-export interface LogPageOptions {
-  /** The namespace it is about; left out: the controller. */
-  nsid?: number;
-  /** Bytes from its start, a multiple of 4. */
-  offset?: number;
-  /** Log Specific Field and Log Specific Identifier. */
-  lsp?: number;
-  lsi?: number;
-  /** Leave an asynchronous event that told of it masked (RAE). */
-  retainEvent?: boolean;
-}
-
 /**
- * The admin commands of one controller that ask for data or settings.
+ * The admin commands of one controller that ask for data or settings: what neither destroys anything
+ * nor breaks the driver. There is no way to others, such as Format NVM, from here.
  * Errors: as AdminQueue.execute(), and those of AddressSpace.allocate().
  */
 export class AdminCommands {
@@ -63,11 +50,6 @@ export class AdminCommands {
   constructor(queue: AdminQueue, space: AddressSpace) {
     this.#queue = queue;
     this.#space = space;
-  }
-
-  /** Any admin command; dword 0 of its completion. The rest: see AdminQueue.execute(). */
-  execute(command: AdminCommand, timeout?: number, isUrgent?: boolean): Promise<number> {
-    return this.#queue.execute(command, timeout, isUrgent);
   }
 
   /** `minPageSize`: CAP.MPSMIN, bytes. */
@@ -105,7 +87,7 @@ export class AdminCommands {
   async identify(cns: number, nsid = 0, csi = NVM_COMMAND_SET): Promise<DataView> {
     const opcode = AdminOpcode.IDENTIFY;
     const command = { opcode, nsid, cdw10: cns, cdw11: csi << 24 };
-    return (await this.#transfer(command, IDENTIFY_BYTES)).data;
+    return (await transfer(this.#queue, this.#space, command, IDENTIFY_BYTES)).data;
   }
 
   /**
@@ -114,46 +96,18 @@ export class AdminCommands {
    * is needed.
    */
   async logPage(id: number, bytes: number, options: LogPageOptions = {}): Promise<DataView> {
-    const { nsid = BROADCAST_NSID, offset = 0, lsp = 0, lsi = 0, retainEvent = false } = options;
-    const isRange = bytes > 0 && bytes % 4 === 0 && offset >= 0 && offset % 4 === 0;
-    if (!isRange || !Number.isSafeInteger(offset + bytes))
-      throw this.#error("BAD_RANGE", `${bytes} bytes at ${offset} of log page ${id}`);
-    const { fields, maxTransfer } = this.#known();
-    const isExtended = (fields.lpa & LPA.EXTENDED_DATA) !== 0;
-    const most = Math.min(maxTransfer, isExtended ? MAX_ADMIN_TRANSFER : PLAIN_LOG_BYTES);
-    if (!isExtended && (offset > 0 || bytes > most))
-      throw this.#error(
-        "UNSUPPORTED",
-        `it gives the first ${most} bytes of a log page only (LPA bit 2 is clear)`,
-      );
-    const page = new Uint8Array(bytes);
-    for (let done = 0; done < bytes; done += most) {
-      const length = Math.min(most, bytes - done);
-      const dwords = length / 4 - 1; // 0's based
-      const at = offset + done;
-      // The event stays masked until all has been read.
-      const retain = retainEvent || done + length < bytes;
-      const { data } = await this.#transfer(
-        {
-          opcode: AdminOpcode.GET_LOG_PAGE,
-          nsid,
-          cdw10: id | (lsp << 8) | (Number(retain) << 15) | (dwords << 16),
-          cdw11: (dwords >>> 16) | (lsi << 16),
-          cdw12: at % 2 ** 32,
-          cdw13: Math.floor(at / 2 ** 32),
-        },
-        length,
-      );
-      page.set(new Uint8Array(data.buffer), done);
-    }
-    return new DataView(page.buffer);
+    return readLog(this.#queue, this.#space, this.#known(), { ...options, id, bytes });
   }
 
-  /** Errors that the controller remembers, the latest first. */
+  /**
+   * Errors that the controller remembers, the latest first: all, or as many as one command may move
+   * where it has no offsets into logs.
+   */
   async errorLog(): Promise<logs.ErrorLogEntry[]> {
-    const entries = this.#known().fields.elpe + 1;
+    const { isExtended, most } = logLimits(this.#known());
+    const bytes = (this.#known().fields.elpe + 1) * logs.LOG_BYTES.ERROR_ENTRY;
     return logs.decodeErrorLog(
-      await this.logPage(LogPage.ERROR, entries * logs.LOG_BYTES.ERROR_ENTRY),
+      await this.logPage(LogPage.ERROR, isExtended ? bytes : Math.min(bytes, most)),
     );
   }
 
@@ -234,7 +188,7 @@ export class AdminCommands {
       throw this.#error("BAD_RANGE", `feature 0x${id.toString(16)} has ${bytes} bytes of data`);
     const cdw10 = id | (save ? FEATURE_SAVE : 0);
     const command = { opcode: AdminOpcode.SET_FEATURES, nsid, cdw10, cdw11: value };
-    return (await this.#transfer(command, bytes, data)).result;
+    return (await transfer(this.#queue, this.#space, command, bytes, data)).result;
   }
 
   /**
@@ -245,26 +199,15 @@ export class AdminCommands {
     const buffer = this.#space.allocate(HostBehavior.BYTES);
     try {
       const feature = { prp1: buffer.iova, cdw10: HostBehavior.FEATURE };
-      await this.execute({ opcode: AdminOpcode.GET_FEATURES, ...feature });
+      await this.#queue.execute({ opcode: AdminOpcode.GET_FEATURES, ...feature });
       const data = new DataView(buffer.buffer);
       const enabled = data.getUint16(HostBehavior.CDFE_AT, true);
       if ((enabled & (1 << format)) !== 0) return;
       data.setUint16(HostBehavior.CDFE_AT, enabled | (1 << format), true);
-      await this.execute({ opcode: AdminOpcode.SET_FEATURES, ...feature });
+      await this.#queue.execute({ opcode: AdminOpcode.SET_FEATURES, ...feature });
     } finally {
       buffer.close();
     }
-  }
-
-  /** I/O queue pairs that the controller allows, of `wanted`. */
-  async setNumberOfQueues(wanted: number): Promise<number> {
-    // §5.21.1.7: asked for and granted are 0's based, SQs in the low half, CQs in the high one.
-    const granted = await this.execute({
-      opcode: AdminOpcode.SET_FEATURES,
-      cdw10: Feature.NUMBER_OF_QUEUES,
-      cdw11: ((wanted - 1) << 16) | (wanted - 1),
-    });
-    return Math.min((granted & 0xffff) + 1, (granted >>> 16) + 1);
   }
 
   #getFeature(
@@ -275,7 +218,9 @@ export class AdminCommands {
   ): Promise<{ result: number; data: DataView }> {
     if (select !== "current") this.#assertSaveAndSelect();
     const bytes = select === "capabilities" ? 0 : (FEATURE_DATA_BYTES[id] ?? 0);
-    return this.#transfer(
+    return transfer(
+      this.#queue,
+      this.#space,
       {
         opcode: AdminOpcode.GET_FEATURES,
         nsid,
@@ -296,25 +241,6 @@ export class AdminCommands {
       const last = more.at(-1) ?? 0;
       // FFFFFFFEh and above may not be asked for; a list that does not ascend would have no end.
       if (more.length < LIST_IDS || last >= BROADCAST_NSID - 1 || last <= after) return ids;
-    }
-  }
-
-  /** Runs a command with so many bytes of data: `given`, or what comes back. */
-  async #transfer(
-    command: AdminCommand,
-    bytes: number,
-    given?: Uint8Array,
-  ): Promise<{ result: number; data: DataView }> {
-    if (bytes === 0)
-      return { result: await this.execute(command), data: new DataView(new ArrayBuffer(0)) };
-    const memory = new AdminData(this.#space, bytes);
-    try {
-      if (given) memory.put(given);
-      const { prp1, prp2 } = memory;
-      const result = await this.execute({ ...command, prp1, prp2 });
-      return { result, data: new DataView(memory.take().buffer) };
-    } finally {
-      memory.close();
     }
   }
 

@@ -1,12 +1,13 @@
 import type { AddressSpace } from "../../dma/address-space.js";
 import type { DmaBuffer } from "../../dma/dma-buffer.js";
+import type { AdminCommand, AdminQueue } from "../queues/admin-queue.js";
 import { PAGE, PRP_BYTES } from "../spec.js";
 
 /** Most bytes that one PRP list page and PRP 1 describe. */
 export const MAX_ADMIN_TRANSFER = PAGE * (1 + PAGE / PRP_BYTES);
 
 /** Memory for the data of one admin command, whose data pointer is always PRPs (NVMe 1.4 §4.4). */
-export class AdminData {
+class AdminData {
   readonly #buffer: DmaBuffer;
   readonly #bytes: number;
   readonly prp1: number;
@@ -40,5 +41,29 @@ export class AdminData {
   /** After the command. */
   close(): void {
     this.#buffer.close();
+  }
+}
+
+/**
+ * Runs a command with so many bytes of data: `given`, or what comes back. `result`: dword 0 of the
+ * completion. Errors: those of AdminQueue.execute() and of AddressSpace.allocate().
+ */
+export async function transfer(
+  queue: AdminQueue,
+  space: AddressSpace,
+  command: AdminCommand,
+  bytes: number,
+  given?: Uint8Array,
+): Promise<{ result: number; data: DataView }> {
+  if (bytes === 0)
+    return { result: await queue.execute(command), data: new DataView(new ArrayBuffer(0)) };
+  const memory = new AdminData(space, bytes);
+  try {
+    if (given) memory.put(given);
+    const { prp1, prp2 } = memory;
+    const result = await queue.execute({ ...command, prp1, prp2 });
+    return { result, data: new DataView(memory.take().buffer) };
+  } finally {
+    memory.close();
   }
 }

@@ -132,22 +132,28 @@ export interface NamespaceDescriptors {
   csi: number | null;
 }
 
-/** Namespace Identification Descriptor types. */
-const NIDT = { EUI64: 1, NGUID: 2, UUID: 3, CSI: 4 } as const;
+/** Namespace Identification Descriptor types, each with its length, bytes. */
+const NIDT = {
+  EUI64: { type: 1, bytes: 8 },
+  NGUID: { type: 2, bytes: 16 },
+  UUID: { type: 3, bytes: 16 },
+  CSI: { type: 4, bytes: 1 },
+} as const;
 const DESCRIPTOR_HEADER = 4;
 
-/** Ends at the first length of zero; types that are not known are passed over. */
+/** Ends at the first length of zero; types that are not known or not of their length are passed over. */
 export function decodeDescriptors(data: DataView): NamespaceDescriptors {
   const found: NamespaceDescriptors = { eui64: null, nguid: null, uuid: null, csi: null };
   for (let at = 0; at + DESCRIPTOR_HEADER < data.byteLength;) {
-    const type = data.getUint8(at);
     const length = data.getUint8(at + 1);
     const value = at + DESCRIPTOR_HEADER;
     if (length === 0 || value + length > data.byteLength) break;
-    if (type === NIDT.EUI64) found.eui64 = hexDigits(data, value, length);
-    if (type === NIDT.NGUID) found.nguid = hexDigits(data, value, length);
-    if (type === NIDT.UUID) found.uuid = decodeFields([["uuid", 0, 16, "uuid"]], data, value).uuid;
-    if (type === NIDT.CSI) found.csi = data.getUint8(value);
+    const is = ({ type, bytes }: { type: number; bytes: number }): boolean =>
+      data.getUint8(at) === type && length === bytes;
+    if (is(NIDT.EUI64)) found.eui64 = hexDigits(data, value, length);
+    if (is(NIDT.NGUID)) found.nguid = hexDigits(data, value, length);
+    if (is(NIDT.UUID)) found.uuid = decodeFields([["uuid", 0, 16, "uuid"]], data, value).uuid;
+    if (is(NIDT.CSI)) found.csi = data.getUint8(value);
     at = value + length;
   }
   return found;

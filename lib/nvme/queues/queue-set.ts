@@ -3,7 +3,6 @@ import type { AddressSpace } from "../../dma/address-space.js";
 import type { DmaBuffer } from "../../dma/dma-buffer.js";
 import { P2pError } from "../../errors.js";
 import type { Bdf } from "../../pci/bdf.js";
-import type { AdminCommands } from "../admin/admin-commands.js";
 import type { Capabilities } from "../registers.js";
 import {
   AdminOpcode,
@@ -15,6 +14,7 @@ import {
   QUEUE_PC,
   SQE_BYTES,
 } from "../spec.js";
+import type { AdminQueue } from "./admin-queue.js";
 import { AsyncQueue, type QueueOwner } from "./async-queue.js";
 import { Doorbells } from "./doorbells.js";
 import { Interrupts } from "./interrupts.js";
@@ -48,7 +48,7 @@ export interface QueuePairMemory {
 }
 
 /** What queue pairs need of AdminCommands. */
-export type AdminExecutor = Pick<AdminCommands, "execute">;
+export type AdminExecutor = Pick<AdminQueue, "execute">;
 
 /** What became of a queue pair that the controller knows no more. */
 export interface QueueLoss {
@@ -121,7 +121,7 @@ export class QueueSet {
    * every controller looks at its shadow. Errors: those of admin commands; a controller that then
    * does not take them at first is used without.
    */
-  async useShadowDoorbells(admin: AdminCommands): Promise<void> {
+  async useShadowDoorbells(admin: AdminQueue): Promise<void> {
     if (ShadowDoorbells.maxQueuePairs(this.#capabilities) < 2) return;
     const shadow = this.#shadow ?? new ShadowDoorbells(this.#space, this.#capabilities);
     const isFirst = this.#shadow === null;

@@ -5,7 +5,7 @@
  */
 import type { AddressSpace } from "../../dma/address-space.js";
 import type { DmaBuffer } from "../../dma/dma-buffer.js";
-import type { AdminCommands } from "../admin/admin-commands.js";
+import type { AdminQueue } from "./admin-queue.js";
 import type { Capabilities } from "../registers.js";
 import { AdminOpcode, PAGE } from "../spec.js";
 
@@ -49,7 +49,7 @@ export class ShadowDoorbells {
   }
 
   /** Has an enabled controller use them; after each reset anew. Errors: those of admin commands. */
-  async configure(admin: AdminCommands): Promise<void> {
+  async configure(admin: AdminQueue): Promise<void> {
     const { iova } = this.#buffer;
     await admin.execute({
       opcode: AdminOpcode.DOORBELL_BUFFER_CONFIG,

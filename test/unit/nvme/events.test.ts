@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { AdminCommands } from "#lib/nvme/admin/admin-commands.js";
 import type { ControllerIdentity } from "#lib/nvme/admin/identify.js";
 import { AsyncEvents, decodeEvent, type NvmeEvent } from "#lib/nvme/events.js";
-import type { AdminCommand } from "#lib/nvme/queues/admin-queue.js";
+import type { AdminCommand, AdminQueue } from "#lib/nvme/queues/admin-queue.js";
 
 const SET_FEATURES = 0x09;
 const ASYNC_EVENT_REQUEST = 0x0c;
@@ -40,7 +40,8 @@ describe("Asynchronous events", () => {
     const order: string[] = [];
     const events = new AsyncEvents(
       {
-        admin: admin as unknown as AdminCommands,
+        admin: admin as unknown as AdminQueue,
+        commands: admin as unknown as AdminCommands,
         identity: { asyncEventLimit: 4, optionalEvents: 0, ...identity } as ControllerIdentity,
       },
       () => {
@@ -134,7 +135,11 @@ describe("Asynchronous events", () => {
 
   it("are not asked for before somebody listens", async () => {
     const admin = new FakeAdmin();
-    const source = { admin: admin as unknown as AdminCommands, identity: {} as ControllerIdentity };
+    const source = {
+      admin: admin as unknown as AdminQueue,
+      commands: admin as unknown as AdminCommands,
+      identity: {} as ControllerIdentity,
+    };
     const events = new AsyncEvents(source, () => Promise.resolve());
     await events.startAgain();
     await events.listen(null);

@@ -96,6 +96,15 @@ describe("Admin commands", () => {
     assert.equal((await fake.admin.activeNamespaces()).length, 2048);
   });
 
+  it("are no way to commands that destroy data or break the driver", () => {
+    const { admin } = new FakeAdmin();
+    const names = Object.getOwnPropertyNames(AdminCommands.prototype);
+    assert.ok(names.includes("identify") && names.includes("setFeature"));
+    for (const name of ["execute", "submit", "setNumberOfQueues"])
+      assert.ok(!(name in admin), name);
+    assert.deepEqual(Object.keys(admin), [], "nor is its queue to be had");
+  });
+
   describe("read a log page", () => {
     /** Byte n of any log page is made of n. */
     const byte = (n: number): number => (n * 7 + (n >>> 8)) & 0xff;
@@ -166,6 +175,19 @@ describe("Admin commands", () => {
       const fake = await new FakeAdmin({ elpe: 63 }).identified();
       assert.deepEqual(await fake.admin.errorLog(), []);
       assert.equal(fake.commands[0]!.cdw10! >>> 16, (64 * 64) / 4 - 1);
+    });
+
+    it("of errors in part, where it has no offsets and moves less than all", async () => {
+      const fake = await new FakeAdmin({ elpe: 255, lpa: 0, mdts: 1 }).identified();
+      fake.answer = (_, at) => {
+        fake.memory[at(127 * 64)] = 1; // the count of the last entry that fits
+        return 0;
+      };
+      assert.equal((await fake.admin.errorLog()).length, 1);
+      assert.deepEqual(
+        fake.commands.map(({ cdw10 }) => cdw10! >>> 16),
+        [8192 / 4 - 1],
+      );
     });
 
     it("of changed namespaces, which may say that there were too many", async () => {

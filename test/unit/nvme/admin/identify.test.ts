@@ -148,6 +148,24 @@ describe("Identify", () => {
     assert.equal(decodeDescriptors(data).nguid, null);
   });
 
+  it("passes over descriptors whose length is not that of their type, at the page's end, too", () => {
+    const data = page();
+    // Types that are not known fill the page up to its last 12 bytes.
+    const fill = [255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 195];
+    let at = 0;
+    for (const length of fill) {
+      data.setUint16(at, 9 | (length << 8), true);
+      at += 4 + length;
+    }
+    assert.equal(at, 4084);
+    data.setUint16(at, 3 | (8 << 8), true); // a UUID of 8 bytes
+    assert.equal(decodeDescriptors(data).uuid, null);
+    for (const type of [1, 2, 4]) {
+      data.setUint16(at, type | (7 << 8), true);
+      assert.deepEqual(Object.values(decodeDescriptors(data)), [null, null, null, null]);
+    }
+  });
+
   it("lists namespaces up to the first zero, or the whole page", () => {
     const data = page();
     data.setUint32(0, 1, true);

@@ -30,13 +30,17 @@ export type { NativeDmaFault as DmaFault } from "./addon.js";
 export type { Verification } from "./copy/verify.js";
 
 export { NvmeController } from "./nvme/controller.js";
+export type { NvmeControllerOptions } from "./nvme/controller.js";
 export type { RecoveryOutcome } from "./nvme/recovery.js";
 export type { NvmeEvent, NvmeEventHandler } from "./nvme/events.js";
 export { NvmeNamespace } from "./nvme/namespace.js";
 export type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 export type { BlockRange } from "./nvme/dataset.js";
+export type { CopySource } from "./nvme/commands/copy-blocks.js";
+export type { CopyFormat, CopyLimits, CopySupport } from "./nvme/commands/copy.js";
 export { AdminCommands } from "./nvme/admin/admin-commands.js";
 export type { LogPageOptions } from "./nvme/admin/read-log.js";
+export type { NvmLimitFields, NvmLimits } from "./nvme/admin/nvm-limits.js";
 export type { ControllerIdentity, NamespaceIdentity } from "./nvme/admin/identify.js";
 export type { NamespaceDescriptors } from "./nvme/admin/identify.js";
 export type {
@@ -49,9 +53,10 @@ export type {
 export type { FeatureCapabilities, FeatureSelect, FeatureValue } from "./nvme/admin/features.js";
 export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";
+export type { QueuePairOptions, SubmissionMemory } from "./nvme/queues/queue-set.js";
 
 export { DmaVector } from "./sgl/dma-vector.js";
-export type { DmaClient, DmaLimits } from "./sgl/dma-client.js";
+export type { DmaClient, DmaLimits, KnownAddress } from "./sgl/dma-client.js";
 export type { PeerMemory, Segment } from "./sgl/memory.js";
 export { ScatterList } from "./sgl/scatterlist.js";
 export { Provider } from "./p2pmem/provider.js";

@@ -14,6 +14,7 @@ import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
   descriptorsOption,
+  JOBS,
   LISTS_IN_CMB,
   listOf,
   parseCount,
@@ -64,12 +65,7 @@ export function addBenchCommand(program: Command): void {
         "1,32",
       ),
     )
-    .addOption(
-      valueOption("--jobs <list>", "threads that share the work", listOf(parseCount)).default(
-        [1],
-        "1",
-      ),
-    )
+    .addOption(valueOption("--jobs <list>", JOBS, listOf(parseCount)).default([1], "1"))
     .addOption(valueOption("--runtime <seconds>", "for each run", parseSeconds).default(1))
     .addOption(valueOption("--src <endpoint>", "BDF[/NSID][@OFFSET[+LENGTH]]", parseEndpoint))
     .addOption(valueOption("--dst <endpoint>", "likewise", parseEndpoint))

@@ -14,6 +14,7 @@ import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
   descriptorsOption,
+  JOBS,
   LISTS_IN_CMB,
   parseCount,
   parsePositiveSize,
@@ -71,7 +72,7 @@ export function addCopyCommand(program: Command): void {
     .addOption(
       valueOption("--iodepth <n>", "blocks in flight, of each job", parseCount).default(32),
     )
-    .addOption(valueOption("--jobs <n>", "threads that share the work", parseCount).default(1))
+    .addOption(valueOption("--jobs <n>", JOBS, parseCount).default(1))
     .addOption(descriptorsOption())
     .option("--sq-in-cmb", SQ_IN_CMB)
     .option("--lists-in-cmb", LISTS_IN_CMB)

@@ -41,8 +41,10 @@ export function addIdentifyCommand(program: Command): void {
       "after",
       `
 Fields have the names of the NVMe specification. Numbers of 128 bits are decimal strings in JSON.
-The device must be bound to vfio-pci. Nothing is written to it but what reading takes: --regs leaves
-it as it is, except that a hidden controller memory buffer is made to show where it is meanwhile.
+The device must be bound to vfio-pci. Without --regs the controller is started and shut down again.
+With it, it is not, but the kernel resets the function, where it can, as it opens and closes it for
+VFIO: registers such as CC and CSTS are then those after a reset. A hidden controller memory buffer
+is made to show where it is meanwhile.
 
 Examples:
   p2pmem identify 0000:03:00.0

@@ -107,6 +107,7 @@ export function descriptorsOption(): Option {
     .default("auto");
 }
 
+export const JOBS = "threads that share the work; each keeps a core busy: no more than there are";
 export const SQ_IN_CMB = "submission queues in their controller's CMB, where it takes them";
 export const LISTS_IN_CMB = "PRP lists and SGLs in their controller's CMB, where it takes them";
 

@@ -1,6 +1,7 @@
 #include "vfio/device.h"
 
 #include <linux/vfio.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -11,6 +12,18 @@
 #include "vfio/region.h"
 
 namespace p2pmem {
+
+namespace {
+
+// Makes the listeners look: what the device signalled while its vectors were off, nobody heard.
+// That nothing may have happened is allowed of any interrupt.
+void signalAll(const std::vector<int>& eventFds) {
+  // Fails only where the counter is full, and then the listener is awake anyway.
+  for (const int eventFd : eventFds)
+    if (eventFd >= 0) (void)eventfd_write(eventFd, 1);
+}
+
+}  // namespace
 
 VfioDevice::VfioDevice(std::string address, UniqueFd fd, std::shared_ptr<VfioContainer> container)
     : Device(std::move(address)),
@@ -87,9 +100,11 @@ Status VfioDevice::setInterrupt(uint32_t vector, int eventFd) {
   if (Status status = setEventFds(VFIO_PCI_MSIX_IRQ_INDEX, 0, all); !status.ok()) {
     // The handlers that were there must not die of it.
     if (!before.empty() && setEventFds(VFIO_PCI_MSIX_IRQ_INDEX, 0, before).ok()) eventFds_ = before;
+    signalAll(before);
     return status;
   }
   eventFds_ = std::move(all);
+  signalAll(before);
   return {};
 }
 

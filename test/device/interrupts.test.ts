@@ -69,6 +69,16 @@ describe("interrupts", () => {
     await Promise.all([run(controller, 20), run(controller, 20), run(controller, 20)]);
   });
 
+  it("are not lost while other queues switch on vectors of their own", async () => {
+    const controller = await session.controller(devices.nvme1);
+    const running = run(controller, 40);
+    const others: number[] = [];
+    while (others.length < 6 && controller.freeQueuePairs > 0)
+      others.push((await controller.createQueuePair({ depth: 2, interrupts: true })).qid);
+    await running;
+    for (const qid of others) await controller.deleteQueuePair(qid);
+  });
+
   it("come from queues that were asked for them, and from no others", async () => {
     const controller = await session.controller(devices.nvme1);
     const { qid, vector } = await controller.createQueuePair({ depth: 8 });

@@ -34,16 +34,16 @@ root_ports:
 let directory: string;
 let session: Session;
 
-before(async () => {
+async function open(): Promise<void> {
   directory = mkdtempSync(join(tmpdir(), "p2pmem-copy-jobs-"));
   writeFileSync(join(directory, "machine.yaml"), MACHINE);
   session = await Session.open({ machine: join(directory, "machine.yaml") });
-});
+}
 
-after(async () => {
+async function close(): Promise<void> {
   await session.close();
   rmSync(directory, { recursive: true, force: true });
-});
+}
 
 async function copyAndCheck(plan: CopyPlan, seed: number): ReturnType<typeof runCopy> {
   await stampSource(
@@ -59,6 +59,9 @@ async function copyAndCheck(plan: CopyPlan, seed: number): ReturnType<typeof run
 }
 
 describe("copy by several jobs", () => {
+  before(open);
+  after(close);
+
   it("share a range, each block once, and add up what they did", async () => {
     const provider = await session.provider(CARD);
     const size = 8 * MIB + 3 * KIB;
@@ -134,6 +137,9 @@ describe("copy by several jobs", () => {
 });
 
 describe("the path nvme-copy", () => {
+  before(open);
+  after(close);
+
   const within = [`${SOURCE}/1@0+4m`, `${SOURCE}/1@8m`] as const;
   const across = [`${SOURCE}/1`, `${SOURCE}/2`] as const;
 

@@ -1,7 +1,7 @@
 import { CONFIG_REGION, type NativeDevice } from "./addon.js";
 import { P2pError } from "./errors.js";
 import type { NvmeController } from "./nvme/controller.js";
-import type { Pmr } from "./nvme/memory/pmr.js";
+import { PMR_ERRORS, type OwnMemory } from "./nvme/memory/own-memory.js";
 import { POOL_PAGE } from "./p2pmem/pool.js";
 import type { Provider } from "./p2pmem/provider.js";
 import {
@@ -26,21 +26,24 @@ import { PCI_CONFIG_BYTES } from "./pci/spec.js";
  * The memory that a device can provide, what it is best used for first: the CMB and the PMR of an
  * NVMe controller, and every prefetchable BAR, largest first. Only such a BAR is memory for certain:
  * reads from it have no side effects and writes may be merged (PCI 3.0 §6.2.5.1), which no registers
- * allow. A PMR that does not work is left out, unless it is what was `named`.
+ * allow.
  *
+ * `wanted`: which of it; null: what there is for data. Then, and where it is another one, a PMR is not
+ * looked at closer: to switch it on may take minutes. With `all` one that does not work is left out.
  * `controller`: the same device's, where it is an NVMe controller. Errors: DEVICE_GONE; PMR_NOT_READY
- * and PMR_FAILED of one that was named.
+ * and PMR_FAILED of a PMR that is wanted.
  */
 export async function providerRanges(
   fn: PciFunction,
   controller: NvmeController | null,
-  named: ProviderKind | null = null,
+  wanted: ProviderKind | "all" | null = "all",
 ): Promise<ProviderRange[]> {
   const ranges: ProviderRange[] = [];
   const cmb = controller?.memory.cmb();
   if (cmb) ranges.push(wholeRange("cmb", cmb, cmb.abilities));
-  const pmr = await pmrOf(controller, named === "pmr");
-  if (pmr) ranges.push(wholeRange("pmr", pmr, pmr.abilities));
+  const pmr = controller?.memory.pmrRange() ?? null;
+  if (controller && pmr && (await isOffered(controller.memory, wanted)))
+    ranges.push(wholeRange("pmr", pmr, pmr.abilities));
   const special = new Set([cmb?.bar, pmr?.bar, fn.msix?.table.bar, fn.msix?.pending.bar]);
   const bars = fn.bars
     .filter(isWholePages)
@@ -50,18 +53,17 @@ export async function providerRanges(
   return [...ranges, ...bars];
 }
 
-async function pmrOf(controller: NvmeController | null, isNamed: boolean): Promise<Pmr | null> {
-  if (controller === null) return null;
+async function isOffered(memory: OwnMemory, wanted: ProviderKind | "all" | null): Promise<boolean> {
+  if (wanted !== "pmr" && wanted !== "all") return true;
   try {
-    return await controller.memory.pmr();
+    await memory.pmr();
+    return true;
   } catch (error) {
-    const isIll = error instanceof P2pError && ILL.has(error.code);
-    if (isIll && !isNamed) return null;
+    const isIll = error instanceof P2pError && PMR_ERRORS.has(error.code);
+    if (isIll && wanted === "all") return false;
     throw error;
   }
 }
-
-const ILL = new Set(["PMR_NOT_READY", "PMR_FAILED"]);
 
 /**
  * One of them by its name, or the first that is for data; or a part of one. Never a PMR that was not
@@ -108,12 +110,12 @@ function hintFor(
 }
 
 /** The parts of a device's BARs that peers must not be let at as memory of this kind. */
-export async function reservedRanges(
+export function reservedRanges(
   fn: PciFunction,
   device: NativeDevice,
   controller: NvmeController | null,
   kind: ProviderKind,
-): Promise<ReservedRange[]> {
+): ReservedRange[] {
   const reserved: ReservedRange[] = [];
   const msix = fn.msix === undefined ? readMsix(readConfig(device)) : fn.msix;
   if (msix) {
@@ -126,7 +128,7 @@ export async function reservedRanges(
   reserved.push({ ...bar0, what: "registers and doorbells of an NVMe controller" });
   const cmb = controller.memory.cmb();
   if (cmb) reserved.push({ ...cmb, what: "the controller memory buffer, which is /cmb" });
-  const pmr = await pmrOf(controller, false);
+  const pmr = controller.memory.pmrRange();
   if (pmr) reserved.push({ ...pmr, what: "the persistent memory region, which is /pmr" });
   return reserved;
 }

@@ -121,6 +121,10 @@ export class NvmeController<Address extends string = string> implements DmaClien
     this.memory = new OwnMemory(fn, device, registers, capabilities);
     this.#recovery = new Recovery(this.#hardware, {
       timeout,
+      // What it lent, or a driver before us, must answer to none of the addresses that we use.
+      prepare: () => {
+        this.memory.hide();
+      },
       startAgain: () => this.#startAgain(),
       onInterrupted: (error) => onInterrupted?.(error),
     });
@@ -318,11 +322,7 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   async #start(): Promise<void> {
-    // What a driver before us lent must answer to none of the addresses that we use.
-    const prepare = (): void => {
-      this.memory.hide();
-    };
-    await this.#recovery.open(prepare, async () => {
+    await this.#recovery.open(async () => {
       await this.#hardware.configure();
       this.#dataPointers = new DataPointers(this.address, this.identity.sgl, this.#descriptors);
       await this.#findNamespaces();

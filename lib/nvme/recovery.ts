@@ -14,6 +14,8 @@ export type RecoveryOutcome = "aborted" | "queue-deleted" | "reset";
 export interface RecoveryOptions {
   /** How long a command may take, milliseconds. */
   timeout: number;
+  /** To be done before each start, while it is disabled. */
+  prepare(): void;
   /** After a reset: sets again what the driver had set, but for its I/O queues. */
   startAgain(): Promise<void>;
   /** What it had lent, and what its queues had in flight, is over: it is lost, or is being reset. */
@@ -86,16 +88,13 @@ export class Recovery implements QueueOwner {
   }
 
   /**
-   * Starts the controller: disables it, does `prepare`, enables it, and does `work` with its admin
+   * Starts the controller: disables it, prepares and enables it, and does `work` with its admin
    * queue. A controller that hangs or fails meanwhile makes that fail; a reset of the device is then
    * tried, once. Errors: those of Hardware.disable() and enable(), TIMEOUT, BAD_COMPLETION, and those
    * of `work`.
    */
-  async open(prepare: () => void, work: () => Promise<void>): Promise<void> {
-    await this.#withReset(() => {
-      prepare();
-      return this.#start(work);
-    });
+  async open(work: () => Promise<void>): Promise<void> {
+    await this.#withReset(() => this.#start(work));
   }
 
   /**
@@ -328,6 +327,7 @@ export class Recovery implements QueueOwner {
   async #start(work: () => Promise<void>): Promise<void> {
     this.#isStarting = true;
     try {
+      this.#options.prepare();
       this.#assertNotLostMeanwhile(); // or it would master the bus again
       this.#own.set(0, await this.#hardware.enable(this.#options.timeout, this));
       this.#assertNotLostMeanwhile();

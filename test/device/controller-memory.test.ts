@@ -5,7 +5,10 @@ import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
+import { parseBdf } from "#lib/pci/bdf.js";
 import { Session } from "#lib/session.js";
+import { readPeer } from "../support/peer-bytes.js";
+import { rawVector } from "../support/raw-vector.js";
 import { devicesOf, isLab, load, namespaceOf, openSession, pattern } from "./machine.js";
 import { planOf, store, withVector, type Devices } from "./machine.js";
 
@@ -138,5 +141,27 @@ for (const machine of machines)
       kept.freeScatterlist(list);
       const rest = { path: "p2p", provider: providers[0], bs: 16 * KIB, sqInCmb: true } as const;
       await assertCopies(planOf(nvmeCmb, nvme1, rest), 32);
+    });
+
+    it("answers as before after a reset of its controller, and takes its data", async () => {
+      for (const provider of [await cmb(), await pmr()]) {
+        const { address } = provider.fn;
+        const controller = await session.controller(address);
+        const namespace = await namespaceOf(session, address);
+        const bytes = pattern(PAGE, 33);
+        await store(session, namespace, 0, bytes);
+        const allocation = provider.pool.alloc(PAGE); // so it stays where it is
+        const bar0 = controller.device.region(0);
+        const registers = () =>
+          [CMBMSC, CMBMSC + 4, PMRCTL, PMRSTS, PMRMSC, PMRMSC + 4].map((at) => bar0.read32(at));
+        const before = registers();
+        await controller.reset();
+        assert.deepEqual(registers(), before);
+        const at = { address: provider.iova + allocation.offset, length: PAGE };
+        const vector = rawVector(parseBdf(address), [at]);
+        await namespace.read(0, PAGE / namespace.blockSize, vector);
+        assert.deepEqual(readPeer(provider, allocation.offset, PAGE), bytes);
+        provider.pool.free(allocation);
+      }
     });
   });

@@ -5,6 +5,8 @@ import { builtinMachines, type MachineConfiguration } from "#lib/platform/machin
 
 const CAP = 0x00;
 const CC = 0x14;
+const PMRCTL = 0xe04;
+const PMRSTS = 0xe08;
 /** NVMe 1.4 §3.1.1: CAP.TO, in units of 500 ms. */
 const CAP_TO = 0xff00_0000;
 
@@ -15,6 +17,10 @@ export class FaultyMachine extends LoopbackPlatform {
   readonly configured = new Map<string, number[]>();
   /** By device: how often its function was reset. */
   readonly resets = new Map<string, number>();
+  /** By device: bits that PMRSTS shows besides, until the PMR is switched off, or for good. */
+  readonly pmrStatus = new Map<string, { bits: number; isForGood: boolean }>();
+  /** What the kernel answers to who wants to hear of its requests; null: it takes that. */
+  refusal: Error | null = null;
   readonly #requested = new Map<string, Handler>();
   readonly #erred = new Map<string, Handler>();
 
@@ -49,7 +55,10 @@ export class FaultyMachine extends LoopbackPlatform {
         this.resets.set(address, this.resets.get(address)! + 1);
         device.reset();
       },
-      onRequest: (handler: Handler) => this.#requested.set(address, handler),
+      onRequest: (handler: Handler) => {
+        if (this.refusal) throw this.refusal;
+        this.#requested.set(address, handler);
+      },
       onError: (handler: Handler) => this.#erred.set(address, handler),
     }));
   }
@@ -59,10 +68,14 @@ export class FaultyMachine extends LoopbackPlatform {
       // A wait of 500 ms is long enough for a test.
       read32: (offset: number) => {
         const value = bar0.read32(offset);
+        if (offset === PMRSTS) return (value | (this.pmrStatus.get(address)?.bits ?? 0)) >>> 0;
         return offset === CAP && value !== 0xffff_ffff ? value & ~CAP_TO : value;
       },
       write32: (offset: number, value: number) => {
         if (offset === CC) this.configured.get(address)!.push(value);
+        const isOff = offset === PMRCTL && (value & 1) === 0;
+        if (isOff && this.pmrStatus.get(address)?.isForGood === false)
+          this.pmrStatus.delete(address);
         bar0.write32(offset, value);
       },
     }));

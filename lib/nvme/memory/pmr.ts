@@ -37,20 +37,19 @@ export function decodePmrcap(pmrcap: number): PmrCapabilities {
 }
 
 /**
- * Switches it on and waits until it is ready. `barSize` gives the bytes of a BAR, all of which it is.
- * Errors: PMR_NOT_READY; PMR_FAILED, where it is read-only or unreliable; DEVICE_GONE.
+ * Where it is, whether it is on or not. `barSize` gives the bytes of a BAR, all of which it is.
+ * Errors: DEVICE_GONE.
  */
-export async function revealPmr(
-  registers: Registers,
-  barSize: (bar: number) => number,
-): Promise<Pmr> {
+export function describePmr(registers: Registers, barSize: (bar: number) => number): Pmr {
   const capabilities = decodePmrcap(registers.read(Register.PMRCAP));
-  await switchOnPmr(registers, capabilities);
   const { bar, abilities } = capabilities;
   return { bar, offset: 0, size: barSize(bar), abilities, capabilities };
 }
 
-/** Errors: those of revealPmr(). */
+/**
+ * Switches it on and waits until it is ready.
+ * Errors: PMR_NOT_READY; PMR_FAILED, where it is read-only or unreliable; DEVICE_GONE.
+ */
 export async function switchOnPmr(
   registers: Registers,
   { readyTimeout }: PmrCapabilities,

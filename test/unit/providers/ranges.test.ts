@@ -148,30 +148,48 @@ describe("A CMB that is not for all", () => {
 });
 
 describe("A PMR that does not work", () => {
+  let asked = 0;
   const failed = (code: string) =>
     ({
-      memory: { cmb: () => null, pmr: () => Promise.reject(new P2pError(code, "a test")) },
+      memory: {
+        cmb: () => null,
+        pmrRange: () => ({ bar: 4, offset: 0, size: 16 * MIB, abilities: [] }),
+        pmr: () => {
+          asked++;
+          return Promise.reject(new P2pError(code, "a test"));
+        },
+      },
     }) as unknown as NvmeController;
 
   it("keeps the device's other memory from nobody, and is what went wrong for who names it", async () => {
-    for (const code of ["PMR_NOT_READY", "PMR_FAILED"]) {
+    for (const code of ["PMR_NOT_READY", "PMR_FAILED", "PMR_REFUSED"]) {
       const ranges = await providerRanges(fpga(), failed(code));
       assert.deepEqual(
         ranges.map(({ label }) => label),
-        ["bar4", "bar2"],
+        ["bar2"],
+        "its BAR is no memory by another name",
       );
       await assert.rejects(providerRanges(fpga(), failed(code), "pmr"), { code });
     }
     await assert.rejects(providerRanges(fpga(), failed("DEVICE_GONE")), { code: "DEVICE_GONE" });
   });
+
+  it("is not waited for by who wants something else", async () => {
+    asked = 0;
+    for (const wanted of ["bar2", null] as const) {
+      const ranges = await providerRanges(fpga(), failed("PMR_NOT_READY"), wanted);
+      assert.equal(chooseRange(fpga(), ranges, wanted, null).label, "bar2");
+    }
+    assert.equal(asked, 0);
+  });
 });
 
 describe("What peers must not be let at", () => {
-  it("is where the MSI-X capability says that vectors are", async () => {
-    assert.deepEqual(await reservedRanges(fpga(), UNREAD, null, "bar1"), MSIX);
+  it("is where the MSI-X capability says that vectors are", () => {
+    assert.deepEqual(reservedRanges(fpga(), UNREAD, null, "bar1"), MSIX);
   });
 
-  it("is read through VFIO where sysfs has shown too little", async () => {
+  it("is read through VFIO where sysfs has shown too little", () => {
     const cut = fpga(64);
     assert.equal(cut.msix, undefined);
     const config = new Uint8Array(256);
@@ -182,20 +200,15 @@ describe("What peers must not be let at", () => {
     whole.setUint16(0x72, 7, true);
     whole.setUint32(0x74, 0x8000 | 1, true);
     whole.setUint32(0x78, 0x200000 | 1, true);
-    assert.deepEqual(await reservedRanges(cut, deviceOf(cut, config), null, "bar1"), MSIX);
+    assert.deepEqual(reservedRanges(cut, deviceOf(cut, config), null, "bar1"), MSIX);
   });
 
-  it("is all of an NVMe controller's BAR 0, and by the name of a BAR its CMB and PMR", async () => {
+  it("is all of an NVMe controller's BAR 0, and by the name of a BAR its CMB and PMR", () => {
     const fn = fpga();
     const cmb = { bar: 2, offset: MIB, size: MIB } as Cmb;
     const pmr = { bar: 4, offset: 0, size: 16 * MIB };
-    const controller = { memory: { cmb: () => cmb, pmr: () => Promise.resolve(pmr) } };
-    const reserved = await reservedRanges(
-      fn,
-      UNREAD,
-      controller as unknown as NvmeController,
-      "bar2",
-    );
+    const controller = { memory: { cmb: () => cmb, pmrRange: () => pmr } };
+    const reserved = reservedRanges(fn, UNREAD, controller as unknown as NvmeController, "bar2");
     assert.deepEqual(
       reserved.map(({ bar, offset, size }) => [bar, offset, size]),
       [...MSIX.map(({ bar, offset, size }) => [bar, offset, size])].concat([
@@ -204,7 +217,7 @@ describe("What peers must not be let at", () => {
         [4, 0, 16 * MIB],
       ]),
     );
-    const asCmb = await reservedRanges(fn, UNREAD, controller as unknown as NvmeController, "cmb");
+    const asCmb = reservedRanges(fn, UNREAD, controller as unknown as NvmeController, "cmb");
     assert.deepEqual(asCmb, MSIX);
   });
 });

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
-import { decodePmrcap, enablePmr, pmrBarrier, revealPmr } from "#lib/nvme/memory/pmr.js";
+import type { NativeDevice } from "#lib/addon.js";
+import { OwnMemory } from "#lib/nvme/memory/own-memory.js";
+import { decodePmrcap, enablePmr, pmrBarrier } from "#lib/nvme/memory/pmr.js";
 import type { PmrCapabilities } from "#lib/nvme/memory/pmr.js";
+import type { Capabilities } from "#lib/nvme/registers.js";
+import type { PciFunction } from "#lib/pci/function.js";
 import { DEVICE, FakeBar } from "../fake-bar.js";
 
 const [PMRCAP, PMRSTS] = [0xe00, 0xe08];
@@ -34,6 +38,13 @@ describe("PMRCAP", () => {
     });
 });
 
+/** Of a device whose BARs have 1 KiB, 2 KiB and so on. */
+function memoryOf({ registers }: FakeBar): OwnMemory {
+  const device = { region: (index: number) => ({ size: index * 1024 }) } as unknown as NativeDevice;
+  const capabilities = { hasPmr: true, hasCmbControl: false } as Capabilities;
+  return new OwnMemory({ address: DEVICE } as PciFunction, device, registers, capabilities);
+}
+
 describe("The persistent memory region", () => {
   it("is switched on, waited for, and is its whole BAR", async () => {
     const bar = new FakeBar();
@@ -43,8 +54,15 @@ describe("The persistent memory region", () => {
     bar.onRead = (offset) => {
       if (offset === PMRSTS && ++polls === 3) bar.values.set(PMRSTS, 0);
     };
-    const pmr = await revealPmr(bar.registers, (index) => index * 1024);
-    const { capabilities, ...where } = pmr;
+    const memory = memoryOf(bar);
+    const range = memory.pmrRange();
+    assert.equal(
+      bar.log.some((line) => line.startsWith("write")),
+      false,
+    );
+    const pmr = await memory.pmr();
+    assert.equal(pmr, range);
+    const { capabilities, ...where } = pmr!;
     assert.deepEqual(where, { bar: 4, offset: 0, size: 4096, abilities: ["RDS", "WDS"] });
     assert.equal(capabilities.hasStatusBarrier, true);
     assert.ok(bar.log.includes("write e04 1"));
@@ -54,12 +72,19 @@ describe("The persistent memory region", () => {
   it("that does not become ready is given up when PMRTO has passed", async () => {
     const bar = new FakeBar();
     bar.values.set(PMRSTS, 1 << 8);
-    const began = performance.now();
-    await assert.rejects(
-      revealPmr(bar.registers, () => 4096),
-      { code: "PMR_NOT_READY", device: DEVICE, message: /did not become ready in 500 ms/ },
-    );
-    assert.ok(performance.now() - began >= 500);
+    const memory = memoryOf(bar);
+    const took = async (): Promise<number> => {
+      const began = performance.now();
+      await assert.rejects(memory.pmr(), {
+        ...{ code: "PMR_NOT_READY", device: DEVICE, message: /did not become ready in 500 ms/ },
+      });
+      return performance.now() - began;
+    };
+    assert.ok((await took()) >= 500);
+    assert.ok((await took()) < 400, "it is not waited for again");
+    memory.hide();
+    await memory.restore();
+    assert.ok((await took()) >= 500, "but after a reset");
   });
 
   for (const [status, code, message] of [
@@ -73,7 +98,7 @@ describe("The persistent memory region", () => {
     it(`with PMRSTS 0x${status.toString(16)} is ${code === null ? "used" : "not used"}`, async () => {
       const bar = new FakeBar();
       bar.values.set(PMRSTS, status);
-      const pmr = revealPmr(bar.registers, () => 4096);
+      const pmr = memoryOf(bar).pmr();
       if (code === null) assert.ok(await pmr);
       else await assert.rejects(pmr, { code, message, device: DEVICE });
     });

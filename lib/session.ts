@@ -1,9 +1,10 @@
-import { CONFIG_REGION, type NativeDevice } from "./addon.js";
+import type { NativeDevice } from "./addon.js";
 import { choosePlatform } from "./choose-platform.js";
 import type { ChosenPlatform, PlatformOptions } from "./choose-platform.js";
 import { Reactor } from "./reactor/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
+import { assertPresent, GiveBack, type GivingUp } from "./give-back.js";
 import { NvmeController } from "./nvme/controller.js";
 import type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 import type { FindOptions } from "./p2pmem/find.js";
@@ -13,9 +14,8 @@ import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.j
 import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
-import { onDeviceError } from "./pci/device-error.js";
+import { onDeviceError } from "./pci/device-event.js";
 import type { PciFunction } from "./pci/function.js";
-import { PCI_CLASS_REVISION, PCI_NO_ANSWER } from "./pci/spec.js";
 import type { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
 import {
@@ -60,8 +60,7 @@ export class Session implements AsyncDisposable {
   readonly #idleReactors: Reactor[] = [];
   readonly #operations = new Set<Promise<unknown>>();
   readonly #retired: (() => void)[] = [];
-  /** Devices that the kernel asked for, until they are closed. */
-  readonly #returning = new Map<Bdf, Promise<void>>();
+  readonly #giveBack = new GiveBack();
   readonly #closing = new AbortController();
   readonly #options: SessionOptions;
   #closed: Promise<void> | undefined;
@@ -119,9 +118,14 @@ export class Session implements AsyncDisposable {
     };
     return remember(this.#controllers, fn.address, async () => {
       const controller = await NvmeController.open(this.addressSpace, fn, options);
-      controller.device.onRequest(() => {
-        this.#giveBack(fn.address, controller);
-      });
+      try {
+        this.#giveBack.watch(controller.device, (error) =>
+          this.#giveUp(fn.address, error, controller),
+        );
+      } catch (error) {
+        await controller.close();
+        throw error;
+      }
       return controller;
     });
   }
@@ -228,7 +232,7 @@ export class Session implements AsyncDisposable {
     const controller = fn.isNvme ? await this.controller(fn.address) : null;
     controller?.assertAlive();
     const device = controller?.device ?? this.#openDevice(fn.address);
-    const reserved = await reservedRanges(fn, device, controller, range.kind);
+    const reserved = reservedRanges(fn, device, controller, range.kind);
     assertNotReserved(fn, range, reserved);
     this.#registry.assertFree(fn, range);
     const provider = new Provider(this.addressSpace, device, fn, range, {
@@ -263,43 +267,37 @@ export class Session implements AsyncDisposable {
 
   /** For devices without a driver here that would notice. Errors: DEVICE_GONE. */
   #assertPresent(address: Bdf, device: NativeDevice): void {
-    if (answers(device)) return;
-    const error = goneError(address);
-    this.#registry.revokeDevice(address, error);
-    throw error;
+    try {
+      assertPresent(device);
+    } catch (error) {
+      this.#registry.revokeDevice(address, error as P2pError);
+      throw error;
+    }
   }
 
   #openDevice(address: Bdf): NativeDevice {
     const known = this.#devices.get(address);
     if (known !== undefined) return known;
     const device = this.addressSpace.openDevice(address);
+    try {
+      this.#giveBack.watch(device, (error) => this.#giveUp(address, error, null));
+      onDeviceError(device, (error) => {
+        this.#registry.revokeDevice(address, error);
+      });
+    } catch (error) {
+      this.#addressSpace?.closeDevice(address);
+      throw error;
+    }
     this.#devices.set(address, device);
-    device.onRequest(() => {
-      this.#giveBack(address, null);
-    });
-    onDeviceError(device, (error) => {
-      this.#registry.revokeDevice(address, error);
-    });
     return device;
   }
 
   /**
-   * The kernel wants a device (unbind, hot-unplug), and waits until it is closed: what runs on it
-   * ends, what it provides is revoked, and once its holders have let go it is closed. All others
-   * stay. The kernel asks again and again; once is enough.
+   * What runs on a device ends, what it provides is revoked, and once its holders have let go it is
+   * closed. All others stay.
    */
-  #giveBack(address: Bdf, controller: NvmeController | null): void {
-    if (this.#returning.has(address)) return;
-    const device = controller?.device ?? this.#devices.get(address);
-    // Of a device that was pulled out the kernel wants it back, too.
-    const error =
-      device && !answers(device)
-        ? goneError(address)
-        : new P2pError("DEVICE_REQUESTED", `the kernel wants ${address} back`, {
-            device: address,
-            hint: "it is being unbound or unplugged; what ran on it has ended",
-          });
-    const returning = tryAllInTurn([
+  #giveUp(address: Bdf, error: P2pError, controller: NvmeController | null): GivingUp {
+    return [
       () => {
         controller?.abandon(error);
         this.#registry.revokeDevice(address, error);
@@ -313,12 +311,7 @@ export class Session implements AsyncDisposable {
         this.#devices.delete(address);
       },
       () => (controller ? controller.close() : this.#addressSpace?.closeDevice(address)),
-    ]).finally(() => {
-      this.#returning.delete(address);
-    });
-    this.#returning.set(address, returning);
-    // What goes wrong shows in the kernel, which goes on waiting, and when the session is closed.
-    returning.catch(() => undefined);
+    ];
   }
 
   async #close(): Promise<void> {
@@ -334,7 +327,7 @@ export class Session implements AsyncDisposable {
         provider.release();
       }),
       ...this.#retired,
-      ...[...this.#returning.values()].map((returning) => () => returning),
+      () => this.#giveBack.finish(),
       ...controllers.map((controller) => () => controller.close()),
       ...[...this.#devices.keys()].map((address) => () => {
         this.#addressSpace?.closeDevice(address);
@@ -350,26 +343,6 @@ export class Session implements AsyncDisposable {
     if (this.#closing.signal.aborted)
       throw new P2pError("CLOSED", "the session is closed", { hint: "open another one" });
   }
-}
-
-/**
- * By a register that is read from the device each time: of its vendor and device ids VFIO keeps a
- * copy (linux/drivers/vfio/pci/vfio_pci_config.c, init_pci_cap_basic_perm, ALL_VIRT).
- */
-function answers(device: NativeDevice): boolean {
-  try {
-    return device.region(CONFIG_REGION).read32(PCI_CLASS_REVISION) !== PCI_NO_ANSWER;
-  } catch (error) {
-    if (error instanceof P2pError && error.code === "DEVICE_GONE") return false;
-    throw error;
-  }
-}
-
-function goneError(address: Bdf): P2pError {
-  return new P2pError("DEVICE_GONE", `${address} does not answer any more`, {
-    device: address,
-    hint: "look at the kernel's log: dmesg",
-  });
 }
 
 async function fulfilled<V>(made: ReadonlyMap<unknown, Promise<V>>): Promise<V[]> {

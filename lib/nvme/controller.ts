@@ -2,7 +2,7 @@ import type { NativeDevice } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
-import { onDeviceError } from "../pci/device-error.js";
+import { onDeviceError } from "../pci/device-event.js";
 import type { PciFunction } from "../pci/function.js";
 import type { DmaClient, DmaLimits } from "../sgl/dma-client.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";

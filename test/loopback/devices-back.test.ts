@@ -1,7 +1,7 @@
 /** What a session does when the kernel wants a device back, or reports an error of it. */
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
-import type { P2pError } from "#lib/errors.js";
+import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { Session } from "#lib/session.js";
@@ -60,6 +60,16 @@ describe("a session whose device the kernel wants back", () => {
     assert.ok(isOpen(NVME2));
     machine.clearFaults(NVME1);
     await load(session, (await session.controller(NVME1)).namespaces[0]!, 0, 4096);
+  });
+
+  it("owns nothing that it could not give back, but goes on where the kernel never asks", async () => {
+    machine.refusal = new P2pError("IO", "a test");
+    await assert.rejects(session.controller(NVME1), { code: "IO" });
+    await assert.rejects(session.provider(CARD), { code: "IO" });
+    assert.deepEqual([isOpen(NVME1), isOpen(CARD)], [false, false]);
+    machine.refusal = new P2pError("UNSUPPORTED", "a test");
+    await session.controller(NVME1);
+    await session.provider(CARD);
   });
 
   it("ends a copy from it, and closes it after the copy", async () => {

@@ -34,6 +34,7 @@ describe("a persistent memory region that fails", () => {
     const allocation = provider.pool.alloc(4096);
     machine.pmrStatus.set(NVME0, { bits: LOST_WRITES, isForGood: false });
     await controller.reset();
+    assert.equal(controller.device.region(0).read32(PMRCTL), 1, "it answers as before");
     provider.pool.free(allocation);
     await provider.close();
     (await session.provider(`${NVME0}/pmr`)).barrier();

@@ -41,3 +41,21 @@ describe("Disabling a controller", () => {
     assert.equal(bar.values.get(Register.CC), CC.EN);
   });
 });
+
+/** NVMe 1.4 §3.1.6, SHST: shutdown under way, and complete. */
+const [UNDER_WAY, COMPLETE] = [1 << 2, 2 << 2];
+
+describe("The shutdown of a controller", () => {
+  it("is asked for, and waited for until it is complete", async () => {
+    const bar = new FakeBar();
+    bar.values.set(Register.CC, CC.EN);
+    let looks = 0;
+    bar.onRead = (offset) => {
+      if (offset === Register.CSTS)
+        bar.values.set(Register.CSTS, ++looks < 10 ? UNDER_WAY : COMPLETE);
+    };
+    await new Lifecycle(bar.registers, CAPABILITIES).shutDown(0);
+    assert.equal(bar.values.get(Register.CC), CC.EN | (1 << 14));
+    assert.equal(looks, 10);
+  });
+});

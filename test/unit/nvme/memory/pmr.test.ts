@@ -41,8 +41,13 @@ describe("PMRCAP", () => {
 /** Of a device whose BARs have 1 KiB, 2 KiB and so on. */
 function memoryOf({ registers }: FakeBar): OwnMemory {
   const device = { region: (index: number) => ({ size: index * 1024 }) } as unknown as NativeDevice;
-  const capabilities = { hasPmr: true, hasCmbControl: false } as Capabilities;
-  return new OwnMemory({ address: DEVICE } as PciFunction, device, registers, capabilities);
+  const capabilities = { hasPmr: true, hasCmbControl: false } as unknown as Capabilities;
+  return new OwnMemory(
+    { address: DEVICE } as unknown as PciFunction,
+    device,
+    registers,
+    capabilities,
+  );
 }
 
 describe("The persistent memory region", () => {

@@ -1,5 +1,6 @@
 import type { Range } from "../extents/ranges.js";
 import type { Provider } from "../p2pmem/provider.js";
+import type { RevokeListener } from "../p2pmem/revocation.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
@@ -41,7 +42,7 @@ export function openBuffers(
   session: Session,
   plan: CopyPlan,
   slots: Slots,
-  onRevoke: () => void,
+  onRevoke: RevokeListener,
 ): SlotBuffers {
   const opened: (() => void)[] = [];
   const close = (): void => {
@@ -63,7 +64,7 @@ function openPath(
   session: Session,
   { path, source, destination, provider }: CopyPlan,
   { jobs, count: slots, stride }: Slots,
-  onRevoke: () => void,
+  onRevoke: RevokeListener,
   opened: (() => void)[],
 ): Omit<SlotBuffers, "close"> {
   const count = jobs * slots;
@@ -121,7 +122,7 @@ function openPeer(
   session: Session,
   provider: Provider,
   size: number,
-  onRevoke: () => void,
+  onRevoke: RevokeListener,
   opened: (() => void)[],
 ): { list: ScatterList; offset: number; range: Range } {
   const allocation = provider.pool.alloc(size);

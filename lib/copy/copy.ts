@@ -1,3 +1,4 @@
+import { P2pError } from "../errors.js";
 import { merge } from "../extents/ranges.js";
 import { Histogram } from "../reactor/histogram.js";
 import type { Session } from "../session.js";
@@ -23,7 +24,7 @@ import { deriveTraffic, TrafficMeter, type Legs, type Traffic } from "./traffic.
  * Errors: those of checkPlan(), before any command; those of proveFirstUse(), before the first of
  * data; MEMLOCK, NO_MEMORY; NVME_STATUS with device, command, LBA and status; BAD_COMPLETION;
  * TIMEOUT, with what ended the command; DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED,
- * where the provider has gone meanwhile; PMR_FAILED, where it is a PMR that has lost writes;
+ * where the provider or a CMB in use has gone meanwhile; PMR_FAILED, where it is a PMR that has lost writes;
  * INTERRUPTED by the plan's signal. After an error the destination holds a part of the data.
  */
 export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasurement> {
@@ -38,10 +39,11 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       const run = await runJobs(session, plan, ranges, setup, jobs, signal).finally(() => {
         meter.stop();
       });
-      throwFailure(plan, jobs, run);
+      throwFailure(plan, setup, jobs, run);
       // A PMR says only now whether it has lost some of what went through it.
       if (needsProvider(plan.path)) plan.provider?.barrier();
       signal.throwIfAborted();
+      assertComplete(plan, ranges, run);
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
       if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();
       measurement = measure(
@@ -112,6 +114,7 @@ function runJobs(
 /** A device that is gone may be the provider's, too: that it is gone says more than REVOKED. */
 function throwFailure(
   { path, provider }: CopyPlan,
+  setup: CopySetup,
   jobs: readonly OpenJob[],
   { failure }: SupervisedRun,
 ): void {
@@ -119,7 +122,19 @@ function throwFailure(
   const kind = failure?.failure.kind;
   if (error !== null && (kind === "lost" || kind === "timeout")) throw error;
   if (needsProvider(path)) provider?.assertUsable();
+  setup.assertHeld();
   if (error !== null) throw error;
+}
+
+/** What ends a run early says why; that something has and did not must not pass for a copy. */
+function assertComplete(
+  { runtime }: CopyPlan,
+  { length }: CheckedPlan,
+  { outcomes }: SupervisedRun,
+): void {
+  const bytes = outcomes.reduce((sum, outcome) => sum + outcome.bytes, 0);
+  if (runtime === undefined && bytes !== length)
+    throw new P2pError("INTERNAL", `the copy ended after ${bytes} of ${length} bytes`);
 }
 
 function measure(

@@ -1,4 +1,5 @@
 import type { DmaBuffer } from "../dma/dma-buffer.js";
+import type { P2pError } from "../errors.js";
 import { openCmbMemory, type CmbMemory } from "../cmb-memory.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
@@ -71,7 +72,7 @@ export class CopySetup {
   readonly #controls: ControlBlock[] = [];
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
-  #isRevoked = false;
+  #revocation: P2pError | null = null;
 
   constructor(session: Session, plan: CopyPlan, ranges: CheckedPlan) {
     this.#session = session;
@@ -86,9 +87,7 @@ export class CopySetup {
    * Errors: NO_ROOM, NO_MEMORY, MEMLOCK, those of ScatterList.map().
    */
   openBuffers(): SlotBuffers {
-    const buffers = openBuffers(this.#session, this.#plan, this.#ranges.slots, () => {
-      this.#revoke();
-    });
+    const buffers = openBuffers(this.#session, this.#plan, this.#ranges.slots, this.#revoke);
     this.#memory.push(buffers.close);
     return buffers;
   }
@@ -127,7 +126,7 @@ export class CopySetup {
     queues: number,
   ): { control: ControlBlock; latency: Histogram; job: PartJob } {
     const control = ControlBlock.create(queues);
-    if (this.#isRevoked) control.halt();
+    if (this.#revocation) control.halt();
     this.#controls.push(control);
     const latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
     const { bs, runtime } = this.#plan;
@@ -143,6 +142,11 @@ export class CopySetup {
       epoch: epoch(),
     };
     return { control, latency, job };
+  }
+
+  /** Throws why memory of the run went while it was held: its reactors have then not done all. */
+  assertHeld(): void {
+    if (this.#revocation) throw this.#revocation;
   }
 
   /**
@@ -191,19 +195,17 @@ export class CopySetup {
   }
 
   #openInCmb(controller: NvmeController, provider: Provider, size: number): CmbMemory {
-    const memory = openCmbMemory(controller, provider, size, () => {
-      this.#revoke();
-    });
+    const memory = openCmbMemory(controller, provider, size, this.#revoke);
     this.#memory.push(() => {
       memory.close();
     });
     return memory;
   }
 
-  #revoke(): void {
-    this.#isRevoked = true;
+  readonly #revoke = (error: P2pError): void => {
+    this.#revocation ??= error;
     for (const control of this.#controls) control.halt();
-  }
+  };
 
   #half(command: string, opcode: number, side: "source" | "destination"): Half {
     const { offset } = this.#plan[side];

@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { chooseProvider } from "#lib/bench/choose.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
+import { CopySetup } from "#lib/copy/setup.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
+import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { Session } from "#lib/session.js";
 import { planOf } from "../device/machine.js";
@@ -30,9 +32,9 @@ describe("a controller memory buffer", () => {
   });
 
   /** Two controllers on root ports of their own, with such CMBs. */
-  async function open(first: string, second = "none"): Promise<Session> {
+  async function open(first: string, second = "none", size = "4m"): Promise<Session> {
     const controller = (cmb: string): string =>
-      `  - device: nvme\n    namespaces: [{ size: 4m }]\n${cmb === "none" ? "" : `    cmb: ${cmb}\n`}`;
+      `  - device: nvme\n    namespaces: [{ size: ${size} }]\n${cmb === "none" ? "" : `    cmb: ${cmb}\n`}`;
     const file = join(directory, "machine.yaml");
     writeFileSync(file, `root_ports:\n${controller(first)}${controller(second)}`);
     return (session = await Session.open({ platform: "loopback", machine: file }));
@@ -160,6 +162,50 @@ describe("a controller memory buffer", () => {
     const all = await control({ sqInCmb: true, listsInCmb: true }, 62);
     assert.equal(all.inCmb.length, 4);
     assert.equal(all.bytes, 32 * 2 * 16, "completions alone");
+  });
+
+  describe("with a queue or lists that is revoked in mid-run", () => {
+    /** A copy of all of FIRST, whose CMB goes once the first bytes are there. */
+    async function failureOf(use: Partial<CopyPlan>): Promise<P2pError> {
+      await open("1m", "none", "128m");
+      const provider = await session!.provider(`${FIRST}/cmb`);
+      let closed: Promise<void> | null = null;
+      const onProgress = (bytes: number): void => {
+        if (bytes > 0) closed ??= provider.close();
+      };
+      const plan = planOf(FIRST, SECOND, { bs: 64 * KIB, iodepth: 1, onProgress, ...use });
+      const error: unknown = await runCopy(session!, plan).then(
+        ({ bytes }) => assert.fail(`it went well, with ${bytes} bytes`),
+        (reason: unknown) => reason,
+      );
+      await closed;
+      assert.ok(error instanceof P2pError, String(error));
+      return error;
+    }
+
+    for (const use of [
+      { sqInCmb: true, runtime: 20 },
+      { listsInCmb: true, descriptors: "prp", runtime: 20 },
+      { sqInCmb: true, bs: 512 },
+    ] as const)
+      it(`ends the copy with what took it: ${JSON.stringify(use)}`, async () => {
+        const began = performance.now();
+        const { code, message } = await failureOf(use);
+        assert.deepEqual([code, message], ["CLOSED", `${FIRST}/cmb: it was closed`]);
+        assert.ok(performance.now() - began < 10_000);
+      });
+
+    it("and even unnoticed would not make a part pass for the whole", async () => {
+      const { assertHeld } = CopySetup.prototype;
+      CopySetup.prototype.assertHeld = () => undefined;
+      try {
+        const { code, message } = await failureOf({ sqInCmb: true, bs: 512 });
+        assert.equal(code, "INTERNAL");
+        assert.match(message, /^the copy ended after \d+ of \d+ bytes$/);
+      } finally {
+        CopySetup.prototype.assertHeld = assertHeld;
+      }
+    });
   });
 
   it("that keeps together what belongs together gets it so", async () => {

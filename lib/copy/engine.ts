@@ -5,7 +5,7 @@ import { ControlBlock } from "../reactor/control-block.js";
 import { Flight } from "../reactor/flight.js";
 import { Histogram } from "../reactor/histogram.js";
 import { IDLE_POLLS, YIELD_POLLS } from "../reactor/idle.js";
-import { Watchdog, type QueueFailure } from "../reactor/watchdog.js";
+import { tellsMore, Watchdog, type QueueFailure } from "../reactor/watchdog.js";
 import type { Handoff } from "./handoff.js";
 import { READ_QUEUE, WRITE_QUEUE } from "./job.js";
 import type { BlockShape, CopyFailure, CopyJob, CopyOutcome, SideJob } from "./job.js";
@@ -273,10 +273,10 @@ export class CopyEngine {
     this.#giveUp({ kind: "timeout", queue: side.index, ...command });
   }
 
-  /** Keeps the first failure; nothing new begins, what is in flight is waited for. */
+  /** Keeps the failure that tells most; nothing new begins, what is in flight is waited for. */
   #giveUp(failure: CopyFailure): void {
     this.#closing = true;
-    this.#failure ??= failure;
+    if (tellsMore(failure, this.#failure)) this.#failure = failure;
   }
 
   /** The blocks of a command. */

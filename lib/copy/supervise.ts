@@ -171,8 +171,13 @@ class JobWatch {
   async #recover(queue: number, commandId: number): Promise<void> {
     const { control, queues } = this.#job;
     const { controller, qid } = queues[queue]!;
+    // Where another one is overdue by now this one has ended.
+    const isOver = (): boolean => {
+      const { overdue } = control;
+      return overdue === null || overdue.queue !== queue || overdue.commandId !== commandId;
+    };
     try {
-      const recovery = await controller.recover(qid, commandId, () => control.overdue === null);
+      const recovery = await controller.recover(qid, commandId, isOver);
       this.#recovery = recovery;
       // An aborted command completes by itself.
       if (recovery !== "aborted") this.#lose(queue, null);

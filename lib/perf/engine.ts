@@ -4,7 +4,7 @@ import { tick } from "../reactor/clock.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import { Flight } from "../reactor/flight.js";
 import { IDLE_POLLS, YIELD_POLLS } from "../reactor/idle.js";
-import { Watchdog } from "../reactor/watchdog.js";
+import { tellsMore, Watchdog } from "../reactor/watchdog.js";
 import type { PerfCommand, PerfFailure, PerfJob, PerfOutcome } from "./job.js";
 import { Lane, Target } from "./lane.js";
 
@@ -157,7 +157,8 @@ export class PerfEngine {
     if (begun) queue.ring();
     lane.acknowledge(taken);
     this.#lastSeen[0] = this.#seen[0]!;
-    if (this.#seen[0]! >= this.#nextLook) this.#lookAround();
+    // What is held back waits for the one that is overdue, and its end is to be told.
+    if (this.#isHolding || this.#seen[0]! >= this.#nextLook) this.#lookAround();
     this.#finishRound();
     return true;
   }
@@ -267,10 +268,10 @@ export class PerfEngine {
     this.#giveUp({ kind: "timeout", queue: lane.index, ...command });
   }
 
-  /** Keeps the first failure; nothing new begins, what is in flight is waited for. */
+  /** Keeps the failure that tells most; nothing new begins, what is in flight is waited for. */
   #giveUp(failure: PerfFailure): void {
     this.#closing = true;
-    this.#failure ??= failure;
+    if (tellsMore(failure, this.#failure)) this.#failure = failure;
   }
 
   #commandOf(lane: Lane, cookie: number): PerfCommand {

@@ -1,10 +1,14 @@
 const STOP = 0;
 const LOSSES = 1;
 const REPORTS = 2;
-const REPORTED_QUEUE = 3;
-const REPORTED_COMMAND = 4;
+/** Queue and command in one word, since one may be looked at while the next is reported. */
+const REPORTED = 3;
 /** One flag for each queue; an even number of words before, since a double comes after. */
-const LOST = 6;
+const LOST = 4;
+
+/** A command's identifier has 16 bits (NVMe 1.4 §4.2), a reactor fewer than 2**15 queues. */
+const COMMAND_BITS = 16;
+const COMMAND_MASK = 2 ** COMMAND_BITS - 1;
 
 const NONE = -1;
 const STOPPING = 1;
@@ -73,26 +77,22 @@ export class ControlBlock {
 
   /** The reactor asks its owner to see to a command: NvmeController.recover(). */
   report(queue: number, commandId: number): void {
-    Atomics.store(this.#words, REPORTED_QUEUE, queue);
-    Atomics.store(this.#words, REPORTED_COMMAND, commandId);
+    Atomics.store(this.#words, REPORTED, (queue << COMMAND_BITS) | commandId);
     Atomics.add(this.#words, REPORTS, 1);
   }
 
   /** What was reported has ended. */
   withdraw(): void {
-    Atomics.store(this.#words, REPORTED_QUEUE, NONE);
+    Atomics.store(this.#words, REPORTED, NONE);
   }
 
-  /** What was reported last; null where nothing was, or that has ended. Reports are further apart than looks at them. */
+  /** What was reported last; null where nothing was, or that has ended. */
   get overdue(): OverdueCommand | null {
     const report = Atomics.load(this.#words, REPORTS);
-    const queue = Atomics.load(this.#words, REPORTED_QUEUE);
-    if (report === 0 || queue === NONE) return null;
-    return {
-      queue,
-      commandId: Atomics.load(this.#words, REPORTED_COMMAND),
-      report,
-    };
+    // Of a report that comes just now this may be the command before its number: it is seen to twice.
+    const reported = Atomics.load(this.#words, REPORTED);
+    if (report === 0 || reported === NONE) return null;
+    return { queue: reported >>> COMMAND_BITS, commandId: reported & COMMAND_MASK, report };
   }
 
   /** Bytes moved so far. A torn value cannot be: an aligned double is one store on 64-bit. */

@@ -32,6 +32,14 @@ export type QueueFailure =
   | { kind: "lost"; queue: number };
 
 /**
+ * Whether the second of two failures is the one to keep. That a queue is lost may only follow from
+ * what was done about a command that took too long on another.
+ */
+export function tellsMore(failure: { kind: string }, than: { kind: string } | null): boolean {
+  return than === null || (than.kind === "lost" && failure.kind === "timeout");
+}
+
+/**
  * Sees to it that a reactor waits for nothing in vain: queues that cannot be trusted, queues that
  * their owner says are lost, and commands that take too long, also while others come and go. Of
  * these it tells the owner, one at a time, who has them aborted or the queue deleted; until one or
@@ -40,7 +48,7 @@ export type QueueFailure =
 export class Watchdog {
   /** When to look again, by the reactor's clock. */
   next = 0;
-  /** Why something has been given up: the first reason. */
+  /** Why something has been given up: the reason that tells most, see tellsMore(). */
   failure: QueueFailure | null = null;
 
   readonly #control: ControlBlock;
@@ -110,7 +118,7 @@ export class Watchdog {
   /** Its commands count as over: they will not come, and their owner deletes the queue. */
   #giveUp(queue: number, failure: QueueFailure): void {
     this.#isDead[queue] = true;
-    this.failure ??= failure;
+    if (tellsMore(failure, this.failure)) this.failure = failure;
     this.#flight.drop(queue);
     if (queue === this.#overdueQueue) this.#endOverdue();
   }

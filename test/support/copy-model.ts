@@ -44,6 +44,8 @@ export class ModelQueue {
   outstanding = 0;
   readonly log: Command[] = [];
   rings = 0;
+  /** Called at each poll. */
+  polled: () => void = () => undefined;
   acknowledged = 0;
   taken = 0;
   /** Of the commands that do not complete by themselves, by their first unit. */
@@ -101,6 +103,7 @@ export class ModelQueue {
   }
 
   next(): number {
+    this.polled();
     if (this.#rung.length === 0 || this.#random() < 0.4) return -1;
     const [command] = this.#rung.splice(Math.floor(this.#random() * this.#rung.length), 1);
     this.log.push(command!);

@@ -6,7 +6,7 @@ import { ControlBlock } from "../../reactor/control-block.js";
 import { Flight } from "../../reactor/flight.js";
 import { Histogram } from "../../reactor/histogram.js";
 import { IDLE_POLLS, YIELD_POLLS } from "../../reactor/idle.js";
-import { Watchdog } from "../../reactor/watchdog.js";
+import { tellsMore, Watchdog } from "../../reactor/watchdog.js";
 import type { CopyFailure, CopyOutcome } from "../job.js";
 import { COPY_QUEUE, type NvmeCopyJob } from "./job.js";
 
@@ -244,7 +244,7 @@ export class NvmeCopyEngine {
 
   #giveUp(failure: CopyFailure): void {
     this.#closing = true;
-    this.#failure ??= failure;
+    if (tellsMore(failure, this.#failure)) this.#failure = failure;
   }
 
   /** The blocks that a command writes. */

@@ -109,6 +109,20 @@ describe("the copy engine in trouble", () => {
       assert.ok(run.queue(queue).outstanding > 0);
     });
 
+    it(`tells the ${title} that was late, though its end took the other queue first`, () => {
+      let looks = 0;
+      const run = new Run((report) => {
+        // As a reset of their one controller does it: the one that is recovered is told of last.
+        run.model.control.lose(1 - report.queue);
+        run.model.read.polled = () => {
+          if (++looks === 2e4) run.model.control.lose(report.queue);
+        };
+        run.model.write.polled = run.model.read.polled;
+      });
+      run.queue(queue).stuck.add(unit);
+      assert.deepEqual(run.run().failure, timeout);
+    });
+
     it(`takes what the deletion of a queue ends for the ${title} that it was deleted for`, () => {
       const run = new Run(({ commandId }) => {
         for (const id of [...others, commandId]) run.queue(queue).release(id, SQ_DELETED);

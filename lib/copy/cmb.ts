@@ -69,11 +69,17 @@ function cmbOf(session: Session, { path, provider }: CopyPlan, device: string): 
   return session.provider(`${device}/cmb`);
 }
 
-/** For results: `src sq`, `src lists`, `dst sq`, `dst lists`. */
-export function namesInCmb({ source, destination }: CopyInCmb): string[] {
+/**
+ * For results: `src sq`, `src lists`, `dst sq`, `dst lists`. `hasLists`: whether a side has lists there,
+ * which not every command needs.
+ */
+export function namesInCmb(
+  { source, destination }: CopyInCmb,
+  hasLists: (side: SideInCmb) => boolean,
+): string[] {
   const names = (end: string, side: SideInCmb): string[] => [
     ...(side?.queue === true ? [`${end} sq`] : []),
-    ...(side?.lists === true ? [`${end} lists`] : []),
+    ...(hasLists(side) ? [`${end} lists`] : []),
   ];
   return [...names("src", source), ...names("dst", destination)];
 }

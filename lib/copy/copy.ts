@@ -15,6 +15,8 @@ import { CopySetup, type OpenJob } from "./setup.js";
 import { supervise, type SupervisedRun } from "./supervise.js";
 import { deriveTraffic, TrafficMeter, type Legs, type Traffic } from "./traffic.js";
 
+const NO_LISTS_NEEDED = "no lists in a CMB: none of the commands needs one";
+
 /**
  * Copies as the plan says, in threads of its own, and measures.
  *
@@ -49,6 +51,7 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       measurement = measure(
         plan,
         ranges,
+        setup,
         jobs,
         run,
         (bytes) => meter.counted ?? deriveTraffic(session.pci, legsOf(plan), bytes),
@@ -138,8 +141,9 @@ function assertComplete(
 }
 
 function measure(
-  { bs }: CopyPlan,
+  { bs, listsInCmb }: CopyPlan,
   { slots, inCmb }: CheckedPlan,
+  setup: CopySetup,
   jobs: readonly OpenJob[],
   { outcomes, cpu }: SupervisedRun,
   trafficOf: (bytes: number) => Traffic,
@@ -149,6 +153,8 @@ function measure(
   const latency = new Histogram();
   for (const job of jobs) latency.merge(job.latency);
   const bytes = sum((outcome) => outcome.bytes);
+  const hasNone =
+    listsInCmb === true && ![inCmb.source, inCmb.destination].some((side) => setup.hasLists(side));
   return {
     bytes,
     blocks: sum(({ blocks }) => blocks),
@@ -161,8 +167,8 @@ function measure(
     traffic: trafficOf(bytes),
     jobs: slots.jobs,
     iodepth: slots.count,
-    inCmb: namesInCmb(inCmb),
-    notes: [...slots.notes, ...inCmb.notes],
+    inCmb: namesInCmb(inCmb, (side) => setup.hasLists(side)),
+    notes: [...slots.notes, ...inCmb.notes, ...(hasNone ? [NO_LISTS_NEEDED] : [])],
   };
 }
 
@@ -171,9 +177,12 @@ function legsOf({ path, source, destination, provider }: CopyPlan): Legs {
     path,
     source: source.device,
     destination: destination.device,
-    provider: provider && {
-      device: provider.fn.address,
-      isIdentityMapped: provider.isIdentityMapped,
-    },
+    provider:
+      provider !== null && needsProvider(path)
+        ? {
+            device: provider.fn.address,
+            isIdentityMapped: provider.isIdentityMapped,
+          }
+        : null,
   };
 }

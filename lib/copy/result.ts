@@ -1,7 +1,7 @@
 import type { Range } from "../extents/ranges.js";
 import type { Histogram } from "../reactor/histogram.js";
 import { formatEndpoint } from "./endpoint.js";
-import type { CopyPath, CopyPlan } from "./plan.js";
+import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
 import type { Traffic } from "./traffic.js";
 import type { Verification } from "./verify.js";
 
@@ -62,7 +62,7 @@ export function copyResult(
   const seconds = run.runtimeNs / 1e9;
   return {
     path: plan.path,
-    provider: plan.provider?.name ?? null,
+    provider: needsProvider(plan.path) ? (plan.provider?.name ?? null) : null,
     src: formatEndpoint(plan.source),
     dst: formatEndpoint(plan.destination),
     bs: plan.bs,

@@ -72,6 +72,8 @@ export class CopySetup {
   readonly #controls: ControlBlock[] = [];
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
+  /** The sides that have lists in their CMB. */
+  readonly #withLists = new Set<SideInCmb>();
   #revocation: P2pError | null = null;
 
   constructor(session: Session, plan: CopyPlan, ranges: CheckedPlan) {
@@ -142,6 +144,11 @@ export class CopySetup {
       epoch: epoch(),
     };
     return { control, latency, job };
+  }
+
+  /** Whether a side of the run has lists in its CMB: openJobs() has found that its commands need some. */
+  hasLists(side: SideInCmb): boolean {
+    return this.#withLists.has(side);
   }
 
   /** Throws why memory of the run went while it was held: its reactors have then not done all. */
@@ -271,7 +278,10 @@ export class CopySetup {
     const size = slots * commands * listBytes;
     const lists = (): ListMemory => {
       if (size === 0) return NO_LISTS;
-      if (inCmb?.lists === true) return this.#openInCmb(controller, inCmb.provider, size);
+      if (inCmb?.lists === true) {
+        this.#withLists.add(inCmb);
+        return this.#openInCmb(controller, inCmb.provider, size);
+      }
       return this.openLists(size);
     };
     const builder = kind.builder(lists());

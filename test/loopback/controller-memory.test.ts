@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { chooseProvider } from "#lib/bench/choose.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
+import { copyResult } from "#lib/copy/result.js";
 import { CopySetup } from "#lib/copy/setup.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
@@ -164,21 +165,45 @@ describe("a controller memory buffer", () => {
     assert.equal(all.bytes, 32 * 2 * 16, "completions alone");
   });
 
+  it("has the lists alone that commands need, which the result says", async () => {
+    await open("1m", "1m");
+    const rest = { size: 256 * KIB, iodepth: 4, listsInCmb: true };
+    const lists = "no lists in a CMB: none of the commands needs one";
+    // A page needs no list, nor does an SGL of data in one piece.
+    for (const use of [
+      { bs: 4 * KIB, descriptors: "prp" },
+      { bs: 64 * KIB, descriptors: "sgl" },
+    ] as const) {
+      const { inCmb, notes } = await assertCopies(planOf(FIRST, SECOND, { ...rest, ...use }), 90);
+      assert.deepEqual([inCmb, notes], [[], [lists]]);
+    }
+    const prps = planOf(FIRST, SECOND, { ...rest, bs: 64 * KIB, descriptors: "prp" });
+    const { inCmb, notes } = await assertCopies(prps, 91);
+    assert.deepEqual([inCmb, notes], [["src lists", "dst lists"], []]);
+  });
+
+  it("is not named by a copy that does not go through it", async () => {
+    await open("1m");
+    const provider = await session!.provider(`${FIRST}/cmb`);
+    const plan = planOf(FIRST, SECOND, { size: MIB, bs: 64 * KIB, path: "host", provider });
+    assert.equal(copyResult(plan, await assertCopies(plan, 92), null).provider, null);
+  });
+
   describe("with a queue or lists that is revoked in mid-run", () => {
     /** A copy of all of FIRST, whose CMB goes once the first bytes are there. */
     async function failureOf(use: Partial<CopyPlan>): Promise<P2pError> {
       await open("1m", "none", "128m");
       const provider = await session!.provider(`${FIRST}/cmb`);
-      let closed: Promise<void> | null = null;
+      const closed: Promise<void>[] = [];
       const onProgress = (bytes: number): void => {
-        if (bytes > 0) closed ??= provider.close();
+        if (bytes > 0 && closed.length === 0) closed.push(provider.close());
       };
       const plan = planOf(FIRST, SECOND, { bs: 64 * KIB, iodepth: 1, onProgress, ...use });
       const error: unknown = await runCopy(session!, plan).then(
         ({ bytes }) => assert.fail(`it went well, with ${bytes} bytes`),
         (reason: unknown) => reason,
       );
-      await closed;
+      await Promise.all(closed);
       assert.ok(error instanceof P2pError, String(error));
       return error;
     }
@@ -196,14 +221,15 @@ describe("a controller memory buffer", () => {
       });
 
     it("and even unnoticed would not make a part pass for the whole", async () => {
-      const { assertHeld } = CopySetup.prototype;
-      CopySetup.prototype.assertHeld = () => undefined;
+      const prototype = CopySetup.prototype;
+      const own = Object.getOwnPropertyDescriptor(prototype, "assertHeld")!;
+      prototype.assertHeld = () => undefined;
       try {
         const { code, message } = await failureOf({ sqInCmb: true, bs: 512 });
         assert.equal(code, "INTERNAL");
         assert.match(message, /^the copy ended after \d+ of \d+ bytes$/);
       } finally {
-        CopySetup.prototype.assertHeld = assertHeld;
+        Object.defineProperty(prototype, "assertHeld", own);
       }
     });
   });

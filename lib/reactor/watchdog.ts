@@ -43,7 +43,8 @@ export function tellsMore(failure: { kind: string }, than: { kind: string } | nu
  * Sees to it that a reactor waits for nothing in vain: queues that cannot be trusted, queues that
  * their owner says are lost, and commands that take too long, also while others come and go. Of
  * these it tells the owner, one at a time, who has them aborted or the queue deleted; until one or
- * the other is there nothing may be submitted, on no queue, since a reset may be next.
+ * the other is there nothing may be submitted, on no queue of this reactor, since a reset may be next.
+ * Other reactors with queues of that controller hear of it when their own queues are lost.
  */
 export class Watchdog {
   /** When to look again, by the reactor's clock. */

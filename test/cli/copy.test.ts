@@ -115,7 +115,8 @@ describe("p2pmem copy", () => {
   it("puts queues and lists where the options say, and says what is where", async () => {
     const [source, destination] = facts.nvme as [string, string];
     const args = [source, destination, "--via", "host", "--size", "1m", "--verify"];
-    const json = await copy(...args, "--sq-in-cmb", "--lists-in-cmb", "--output-format", "json");
+    const lists = ["--lists-in-cmb", "--descriptors", "prp"];
+    const json = await copy(...args, "--sq-in-cmb", ...lists, "--output-format", "json");
     assert.equal(json.code, 0, json.stderr);
     const [result] = copyReport.parse(JSON.parse(json.stdout)).results;
     assert.deepEqual(result!.in_cmb, ["src sq", "src lists"]);

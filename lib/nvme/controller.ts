@@ -289,9 +289,10 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   /** The queue behind NvmeNamespace.read() and its like, made when first needed. */
-  async ioQueue(): Promise<IoQueue> {
-    this.#assertOpen();
-    return await (this.#ioQueue ??= this.#makeIoQueue().catch((error: unknown) => {
+  ioQueue(): Promise<IoQueue> {
+    if (this.#stopping) return Promise.reject(this.#closedError);
+    // As it is, without a turn more: what a transfer uses is pinned once its queue is there.
+    return (this.#ioQueue ??= this.#makeIoQueue().catch((error: unknown) => {
       this.#ioQueue = null; // the next caller may find a queue free
       throw error;
     }));
@@ -427,8 +428,12 @@ export class NvmeController<Address extends string = string> implements DmaClien
   }
 
   #assertOpen(): void {
+    if (this.#stopping) throw this.#closedError;
+  }
+
+  get #closedError(): P2pError {
     // Why it was lost before says more.
-    if (this.#stopping) throw this.#recovery.lost ?? this.#error("CLOSED", "it was closed");
+    return this.#recovery.lost ?? this.#error("CLOSED", "it was closed");
   }
 
   #error(code: string, why: string): P2pError {

@@ -329,6 +329,7 @@ describe("a provider that is revoked", () => {
         read32: () => 0xffff_ffff,
       } as unknown as NativeRegion;
       return {
+        address: device.address,
         region: (index: number) =>
           isGone && index === CONFIG_REGION ? absent : device.region(index),
         onError: () => undefined,

@@ -17,7 +17,7 @@ export default defineConfig(
   },
   {
     files: ["**/*.cjs"],
-    languageOptions: { globals: { require: "readonly", module: "writable" } },
+    languageOptions: { globals: { require: "readonly", module: "writable", global: "readonly" } },
     rules: { "@typescript-eslint/no-require-imports": "off" },
   },
   {

@@ -9,7 +9,13 @@ const root = dirname(import.meta.dirname);
 const scratch = mkdtempSync(join(tmpdir(), "p2pmem-test-"));
 const node = process.execPath;
 const module = (path) => join(root, "node_modules", path);
-const mocha = [module("mocha/bin/mocha.js"), "--reporter", "test/support/reporter.cjs"];
+// The reporter collects garbage.
+const mocha = [
+  "--expose-gc",
+  module("mocha/bin/mocha.js"),
+  "--reporter",
+  "test/support/reporter.cjs",
+];
 
 /** Passes through what the command prints; true where it exits with 0. */
 function run(words, env = {}) {

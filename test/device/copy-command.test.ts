@@ -32,7 +32,13 @@ describe("the Copy command", () => {
         { lba: long - 3, blocks: 3 },
         { lba: 0, blocks: long },
       ];
-      await namespace.copy(sources, 16384, { format });
+      const copying = namespace.copy(sources, 16384, { format });
+      if (isLab && format === 1) {
+        // QEMU names format 1 in OCFS, and takes it only of namespaces with 64-bit guards.
+        await assert.rejects(copying, { code: "NVME_STATUS", statusCodeType: 1, statusCode: 0x0a });
+        return;
+      }
+      await copying;
       const copied = await load(session, namespace, 16384 * block, (long + 3) * block);
       const expected = new Uint8Array([...data.subarray((long - 3) * block), ...data]);
       assert.equal(Buffer.compare(copied, expected), 0, `${ranges} ranges of ${rangeBlocks}`);

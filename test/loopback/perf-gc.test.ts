@@ -33,6 +33,8 @@ function run(ios: number, ...mode: string[]): Run {
 describe("garbage collection in the poll loop", function () {
   // Some ten seconds on an idle machine of two processors, a minute on one with six times the work.
   this.timeout(300_000);
+  // On a busy machine V8's compiler may not be done yet; a loop that makes garbage makes it every time.
+  this.retries(2);
 
   it("is not there: none in ten million I/Os, and the heap does not grow", () => {
     const { ios, collections, grown, seconds } = run(10_000_000);

@@ -69,12 +69,12 @@ function lab() {
     return { passed: 0, failed: must ? 1 : 0 };
   }
   const inGuest =
-    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 120000 ' +
+    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 300000 ' +
     "'dist-test/device/**/*.test.js' 'dist-test/guest/**/*.test.js'";
   const command = ["sh", "-c", inGuest, "sh", ...mocha];
-  const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "720", ...command]);
+  const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "1800", ...command]);
   const guest = readTotals(join(scratch, "out/totals.json"), ok);
-  const host = suite("240000", "lab");
+  const host = suite("600000", "lab");
   return { passed: guest.passed + host.passed, failed: guest.failed + host.failed };
 }
 

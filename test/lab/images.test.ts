@@ -55,7 +55,7 @@ describe("the lab's namespaces, looked at from outside", () => {
     );
     const lab = spawnSync(
       process.execPath,
-      ["scripts/lab.mjs", "--dir", directory, "--timeout", "180", "sh", "-ec", commands.join("\n")],
+      ["scripts/lab.mjs", "--dir", directory, "--timeout", "500", "sh", "-ec", commands.join("\n")],
       { cwd: root, encoding: "utf8" },
     );
     assert.equal(lab.status, 0, lab.stdout + lab.stderr);

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 export function runInLab(machine: string, ...command: string[]): string {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ["scripts/lab.mjs", "--machine", machine, "--timeout", "180", ...command],
+    ["scripts/lab.mjs", "--machine", machine, "--timeout", "500", ...command],
     { cwd: root, encoding: "utf8" },
   );
   assert.equal(status, 0, stdout + stderr);

@@ -4,13 +4,12 @@ import { P2pError } from "../errors.js";
 import { prpListBytes } from "../nvme/descriptors/prp.js";
 import type { CmbUse } from "../nvme/memory/cmb.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
+import { PAGE } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import type { CopyPlan } from "./plan.js";
 import { commandBytes, type Slots } from "./slots.js";
-
-const PAGE = 4096;
 
 /** One controller's part; null: all of it is in host memory. */
 export type SideInCmb = (CmbUse & { readonly provider: Provider }) | null;

@@ -1,12 +1,10 @@
 import { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
-import { MAX_BLOCKS } from "../nvme/spec.js";
+import { MAX_BLOCKS, PAGE } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { formatSize } from "../units.js";
 import { needsProvider, type CopyPlan } from "./plan.js";
-
-const PAGE = 4096;
 
 /** How many blocks of a plan can be in flight, and the room that each takes. */
 export interface Slots {

@@ -4,7 +4,6 @@ import { parseBdf } from "./pci/bdf.js";
 import { PciTree } from "./pci/tree.js";
 import type { Platform } from "./platform.js";
 import { LoopbackPlatform } from "./platform/loopback.js";
-import { builtinMachines, MachineFile } from "./platform/machine-file.js";
 import { VfioPlatform } from "./platform/vfio.js";
 
 export interface PlatformOptions {
@@ -32,7 +31,7 @@ export interface ChosenPlatform {
  *
  * Errors: UNKNOWN_DEVICE, BAD_ENDPOINT, BAD_ARGUMENT, BAD_MACHINE_FILE, ADDON_MISSING.
  */
-export function choosePlatform(options: PlatformOptions): ChosenPlatform {
+export async function choosePlatform(options: PlatformOptions): Promise<ChosenPlatform> {
   const { platform: wanted = "auto", machine, looksOnly = false } = options;
   const named = (options.devices ?? []).map(parseBdf);
   if (wanted === "vfio") {
@@ -43,8 +42,8 @@ export function choosePlatform(options: PlatformOptions): ChosenPlatform {
       );
     return chosen(new VfioPlatform(), "as asked");
   }
-  if (wanted === "loopback") return chosen(openLoopback(machine), "as asked");
-  if (machine !== undefined) return chosen(openLoopback(machine), "since a machine was named");
+  if (wanted === "loopback") return chosen(await openLoopback(machine), "as asked");
+  if (machine !== undefined) return chosen(await openLoopback(machine), "since a machine was named");
 
   const real = new VfioPlatform();
   let pci: PciTree;
@@ -53,22 +52,22 @@ export function choosePlatform(options: PlatformOptions): ChosenPlatform {
   } catch (error) {
     if (!(error instanceof P2pError) || named.length > 0) throw error;
     // A sandbox may hide parts of sysfs; nobody asked for this machine.
-    return chosen(openLoopback(), `since this machine cannot be read: ${error.message}`);
+    return chosen(await openLoopback(), `since this machine cannot be read: ${error.message}`);
   }
   const takeReal = (reason: string): ChosenPlatform => ({ platform: real, pci, reason });
   if (named.length === 0) {
     if (looksOnly)
       return pci.functions.length > 0
         ? takeReal("since nothing else was named")
-        : chosen(openLoopback(), "since this machine shows no PCI devices");
+        : chosen(await openLoopback(), "since this machine shows no PCI devices");
     const owned = pci.functions.filter(({ isNvme, isOwnedByVfio }) => isNvme && isOwnedByVfio);
     return owned.length >= 2
       ? takeReal(`since ${owned.length} NVMe devices are bound to VFIO`)
-      : chosen(openLoopback(), "since no two NVMe devices are bound to VFIO");
+      : chosen(await openLoopback(), "since no two NVMe devices are bound to VFIO");
   }
   const missing = named.find((address) => !pci.has(address));
   if (missing === undefined) return takeReal("since the named devices are in this machine");
-  const loopback = chosen(openLoopback(), "since the named devices are the loopback machine's");
+  const loopback = chosen(await openLoopback(), "since the named devices are the loopback machine's");
   if (named.every((address) => loopback.pci.has(address))) return loopback;
   loopback.platform.close();
   const unknown =
@@ -84,8 +83,11 @@ function chosen(platform: Platform, reason: string): ChosenPlatform {
   return { platform, pci: new PciTree(platform.topology()), reason };
 }
 
-function openLoopback(machine = "default"): LoopbackPlatform {
+async function openLoopback(machine = "default"): Promise<LoopbackPlatform> {
   addon(); // its absence is the first thing to say
+  // Only here: the schema of machine files is half of what the command would load, and a real machine
+  // needs none of it.
+  const { builtinMachines, MachineFile } = await import("./platform/machine-file.js");
   if (Object.hasOwn(builtinMachines, machine))
     return new LoopbackPlatform(builtinMachines[machine as keyof typeof builtinMachines]);
   const file = new MachineFile(machine);

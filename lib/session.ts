@@ -69,13 +69,11 @@ export class Session implements AsyncDisposable {
    * Chooses the machine and reads its PCI tree; no device is touched.
    * Errors: UNKNOWN_DEVICE, BAD_ENDPOINT, BAD_ARGUMENT, BAD_MACHINE_FILE, ADDON_MISSING.
    */
-  static open(options: SessionOptions = {}): Promise<Session> {
-    return new Promise((resolve) => {
-      const { timeout } = options;
-      if (timeout !== undefined && !(timeout > 0 && Number.isFinite(timeout)))
-        throw new P2pError("BAD_ARGUMENT", "the timeout must be a number of seconds above 0");
-      resolve(new Session(choosePlatform(options), options));
-    });
+  static async open(options: SessionOptions = {}): Promise<Session> {
+    const { timeout } = options;
+    if (timeout !== undefined && !(timeout > 0 && Number.isFinite(timeout)))
+      throw new P2pError("BAD_ARGUMENT", "the timeout must be a number of seconds above 0");
+    return new Session(await choosePlatform(options), options);
   }
 
   private constructor({ platform, pci, reason }: ChosenPlatform, options: SessionOptions) {

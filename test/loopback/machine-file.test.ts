@@ -354,11 +354,11 @@ root_ports:
     ],
   ];
   for (const [title, text, message, details] of impossible)
-    it(`are refused in the same way when the machine cannot be made: ${title}`, () => {
+    it(`are refused in the same way when the machine cannot be made: ${title}`, async () => {
       writeFileSync(path.join(directory, "empty.img"), "");
       const file = path.join(directory, "machine.yaml");
       writeFileSync(file, text);
-      assert.throws(
+      await assert.rejects(
         () => choosePlatform({ platform: "loopback", machine: file }),
         (error: P2pError) => {
           assertMistake(error, message);

@@ -1,6 +1,7 @@
 // npm test: every stage, one after another, also after one has failed; the last line counts the tests.
 // With names of stages as arguments, only those.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -9,18 +10,28 @@ const root = dirname(import.meta.dirname);
 const scratch = mkdtempSync(join(tmpdir(), "p2pmem-test-"));
 const node = process.execPath;
 const module = (path) => join(root, "node_modules", path);
-// The reporter collects garbage.
-const mocha = [
-  "--expose-gc",
-  module("mocha/bin/mocha.js"),
-  "--reporter",
-  "test/support/reporter.cjs",
-];
+const mocha = [module("mocha/bin/mocha.js"), "--reporter", "test/support/reporter.cjs"];
 
-/** Passes through what the command prints; true where it exits with 0. */
-function run(words, env = {}) {
-  const options = { cwd: root, stdio: "inherit", env: { ...process.env, ...env } };
-  return spawnSync(words[0], words.slice(1), options).status === 0;
+/** Passes through what the command prints, or `late`: at its end; true where it exits with 0. */
+async function run(words, { env = {}, late = false } = {}) {
+  const output = late ? "pipe" : "inherit";
+  const child = spawn(words[0], words.slice(1), {
+    cwd: root,
+    stdio: ["inherit", output, output],
+    env: { ...process.env, ...env },
+  });
+  const printed = [];
+  if (late)
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (data) => printed.push(data));
+  const [status] = await once(child, "close");
+  process.stdout.write(Buffer.concat(printed));
+  return status === 0;
+}
+
+function total(results) {
+  const sum = (name) => results.reduce((before, result) => before + result[name], 0);
+  return { passed: sum("passed"), failed: sum("failed") };
 }
 
 function tool(path, ...args) {
@@ -37,30 +48,41 @@ function readTotals(file, ok) {
   }
 }
 
-function suite(timeout, ...directories) {
+async function suite(timeout, ...directories) {
   const totals = join(scratch, `${directories.join("-")}.json`);
   const files = directories.map((name) => `dist-test/${name}/**/*.test.js`);
-  const ok = run([node, ...mocha, "--timeout", timeout, ...files], { P2PMEM_TEST_TOTALS: totals });
-  return readTotals(totals, ok);
+  const env = { P2PMEM_TEST_TOTALS: totals };
+  return readTotals(totals, await run([node, ...mocha, "--timeout", timeout, ...files], { env }));
 }
 
 /** Counts as one test. The compiler comes first: the stages after it run what it wrote. */
-function lint() {
+async function lint() {
   const checks = [
-    run([node, "scripts/build-native.mjs"]),
-    tool("typescript/bin/tsc", "-p", "tsconfig.json"),
-    tool("typescript/bin/tsc", "-p", "test/tsconfig.json"),
-    tool("eslint/bin/eslint.js", "."),
-    tool("prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."),
+    await run([node, "scripts/build-native.mjs"]),
+    await tool("typescript/bin/tsc", "-p", "tsconfig.json"),
+    await tool("typescript/bin/tsc", "-p", "test/tsconfig.json"),
+    await tool("eslint/bin/eslint.js", "."),
+    await tool("prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."),
   ];
   return checks.every(Boolean) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
+/** As suite(), inside a virtual server. */
+async function suiteInLab(directory, options) {
+  const inGuest =
+    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 300000 ' +
+    `'dist-test/${directory}/**/*.test.js'`;
+  const images = join(scratch, `lab-${directory}`);
+  const inLab = ["scripts/lab.mjs", "--dir", images, "--timeout", "1800"];
+  const ok = await run([node, ...inLab, "sh", "-c", inGuest, "sh", ...mocha], options);
+  return readTotals(join(images, "out/totals.json"), ok);
+}
+
 /**
- * Inside the virtual server the device suite, and the command on devices that VFIO owns; then what
- * needs the host's side of it.
+ * Inside virtual servers the device suite, and the command on devices that VFIO owns; then what needs
+ * the host's side of them. A server keeps one processor busy, so two run at a time.
  */
-function lab() {
+async function lab() {
   const check = spawnSync(node, ["scripts/lab.mjs", "--check"], { cwd: root, encoding: "utf8" });
   if (check.status !== 0) {
     const reason = (check.stdout + check.stderr).trim().replaceAll("\n", " ");
@@ -68,14 +90,11 @@ function lab() {
     console.log(`${must ? "the lab must run where CI=true" : "skipped"}: ${reason}`);
     return { passed: 0, failed: must ? 1 : 0 };
   }
-  const inGuest =
-    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 300000 ' +
-    "'dist-test/device/**/*.test.js' 'dist-test/guest/**/*.test.js'";
-  const command = ["sh", "-c", inGuest, "sh", ...mocha];
-  const ok = run([node, "scripts/lab.mjs", "--dir", scratch, "--timeout", "1800", ...command]);
-  const guest = readTotals(join(scratch, "out/totals.json"), ok);
-  const host = suite("600000", "lab");
-  return { passed: guest.passed + host.passed, failed: guest.failed + host.failed };
+  if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
+  const guest = suiteInLab("guest", { late: true });
+  const device = await suiteInLab("device");
+  const host = await suite("600000", "lab");
+  return total([device, host, await guest]);
 }
 
 const stages = {
@@ -93,15 +112,15 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const sum = { passed: 0, failed: 0 };
+const results = [];
 for (const [name, stage] of Object.entries(stages)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`\n== ${name}`);
-  const { passed, failed } = stage();
-  console.log(`== ${name}: ${passed} passed, ${failed} failed`);
-  sum.passed += passed;
-  sum.failed += failed;
+  const result = await stage();
+  console.log(`== ${name}: ${result.passed} passed, ${result.failed} failed`);
+  results.push(result);
 }
 rmSync(scratch, { recursive: true, force: true });
-console.log(`${sum.passed} passed, ${sum.failed} failed`);
-process.exitCode = sum.failed > 0 ? 1 : 0;
+const { passed, failed } = total(results);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

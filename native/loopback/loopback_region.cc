@@ -21,10 +21,11 @@ uint64_t ones(uint32_t width) { return ~0ull >> (64 - 8 * width); }
 
 }  // namespace
 
-LoopbackRegion::LoopbackRegion(std::shared_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner,
+LoopbackRegion::LoopbackRegion(std::weak_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner,
                                uint32_t index)
     : Region(index, describe(endpoint, index)),
       machine_(std::move(machine)),
+      address_(endpoint.address),
       endpoint_(endpoint),
       owner_(owner) {}
 
@@ -40,12 +41,12 @@ RegionInfo LoopbackRegion::describe(const Endpoint& endpoint, uint32_t index) {
   return info;
 }
 
-Status LoopbackRegion::check(uint64_t offset, uint32_t width) const {
-  if (Status status = checkAccess(offset, width); !status.ok()) return status;
-  if (endpoint_.owner != owner_)
-    return Error{.code = "CLOSED",
-                 .message = endpoint_.address + " has been closed",
-                 .device = endpoint_.address};
+Error LoopbackRegion::closed() const {
+  return {.code = "CLOSED", .message = address_ + " has been closed", .device = address_};
+}
+
+Status LoopbackRegion::checkOpen() const {
+  if (endpoint_.owner != owner_) return closed();
   return {};
 }
 
@@ -64,8 +65,11 @@ bool LoopbackRegion::isLost() {
 }
 
 Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
-  const MachineLock::Guard guard(machine_->lock());
-  if (Status status = check(offset, width); !status.ok()) return status.take();
+  if (Status status = checkAccess(offset, width); !status.ok()) return status.take();
+  const auto machine = machine_.lock();
+  if (!machine) return closed();
+  const MachineLock::Guard guard(machine->lock());
+  if (Status status = checkOpen(); !status.ok()) return status.take();
   if (index() == kConfig)
     return endpoint_.removed ? ones(width)
                              : endpoint_.config.read(static_cast<uint32_t>(offset), width);
@@ -87,11 +91,14 @@ Result<uint64_t> LoopbackRegion::read(uint64_t offset, uint32_t width) {
 }
 
 Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
-  const MachineLock::Guard guard(machine_->lock());
-  if (Status status = check(offset, width); !status.ok()) return status;
-  machine_->wake();
+  if (Status status = checkAccess(offset, width); !status.ok()) return status;
+  const auto machine = machine_.lock();
+  if (!machine) return closed();
+  const MachineLock::Guard guard(machine->lock());
+  if (Status status = checkOpen(); !status.ok()) return status;
+  machine->wake();
   if (index() == kConfig) {
-    if (!endpoint_.removed) writeConfig(offset, width, value);
+    if (!endpoint_.removed) writeConfig(*machine, offset, width, value);
     return {};
   }
   if (isLost()) return {};
@@ -117,20 +124,23 @@ Status LoopbackRegion::write(uint64_t offset, uint32_t width, uint64_t value) {
   return {};
 }
 
-void LoopbackRegion::writeConfig(uint64_t offset, uint32_t width, uint64_t value) {
+void LoopbackRegion::writeConfig(Machine& machine, uint64_t offset, uint32_t width,
+                                 uint64_t value) {
   endpoint_.config.write(static_cast<uint32_t>(offset), width, value);
   if (endpoint_.takeFunctionLevelReset()) (void)endpoint_.tryReset();
   endpoint_.presentBars();
   endpoint_.sendPending();
-  machine_->invalidate();  // memory decode or bus mastering may have changed
+  machine.invalidate();  // memory decode or bus mastering may have changed
 }
 
 Result<std::shared_ptr<Memory>> LoopbackRegion::map(uint64_t offset, uint64_t length) {
   if (Status status = checkMap(offset, length); !status.ok()) return status.take();
-  const MachineLock::Guard guard(machine_->lock());
-  if (Status status = check(offset, 1); !status.ok()) return status.take();
+  const auto machine = machine_.lock();
+  if (!machine) return closed();
+  const MachineLock::Guard guard(machine->lock());
+  if (Status status = checkOpen(); !status.ok()) return status.take();
   const Bar& bar = endpoint_.bars[index()];
-  auto memory = BarMemory::map(machine_, endpoint_, bar, offset - bar.memoryOffset, length);
+  auto memory = BarMemory::map(machine, endpoint_, bar, offset - bar.memoryOffset, length);
   if (!memory.ok()) return memory.take();
   return std::shared_ptr<Memory>(std::move(memory.value()));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "core/device.h"
 #include "core/region.h"
@@ -9,9 +10,10 @@
 
 namespace p2pmem::loopback {
 
+/// It does not keep the machine: closing the device is enough, whoever still holds its regions.
 class LoopbackRegion final : public Region {
  public:
-  LoopbackRegion(std::shared_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner,
+  LoopbackRegion(std::weak_ptr<Machine> machine, Endpoint& endpoint, uint64_t owner,
                  uint32_t index);
 
   Result<uint64_t> read(uint64_t offset, uint32_t width) override;
@@ -20,14 +22,16 @@ class LoopbackRegion final : public Region {
 
  private:
   static RegionInfo describe(const Endpoint& endpoint, uint32_t index);
-  /// Bounds and width; the device still open. With the lock held.
-  Status check(uint64_t offset, uint32_t width) const;
+  /// The device still open. With the lock held.
+  Status checkOpen() const;
   bool isLost();
   uint8_t* ramAt(uint64_t offset) const;
-  void writeConfig(uint64_t offset, uint32_t width, uint64_t value);
+  void writeConfig(Machine& machine, uint64_t offset, uint32_t width, uint64_t value);
+  Error closed() const;
 
-  std::shared_ptr<Machine> machine_;
-  Endpoint& endpoint_;
+  std::weak_ptr<Machine> machine_;
+  std::string address_;
+  Endpoint& endpoint_;  // the machine's
   uint64_t owner_;
 };
 

@@ -140,7 +140,8 @@ function startQemu(qemu, args, stdio) {
 }
 
 /**
- * Boots the machine and runs `command` in it; returns the exit code for this process.
+ * Boots the machine and runs `command` in it; returns the exit code for this process, and whether the
+ * guest's kernel panicked before the command began.
  *
  * @param options machine, dir, dmesg, timeout (seconds), shell, directory (where the command runs), command
  * @param parts qemu, kernel, initramfs, accel
@@ -234,14 +235,15 @@ export async function run(options, parts) {
     if (outcome === EXIT_TIMEOUT) {
       process.stderr.write(`lab: ended after ${options.timeout} s (--timeout)\n`);
     }
-    if (outcome !== undefined) return outcome;
+    if (outcome !== undefined) return { code: outcome, panickedEarly: false };
     const status = existsSync(inShare("status")) ? readFileSync(inShare("status"), "utf8") : "";
-    if (/^\d+\n$/.test(status)) return Number(status);
+    if (/^\d+\n$/.test(status)) return { code: Number(status), panickedEarly: false };
     const words = [lastLines(inWork("qemu"), 10), lastLines(inWork("console"), 40)];
     process.stderr.write(
       ["lab: the guest ended before the command did", ...words.filter(Boolean), ""].join("\n"),
     );
-    return EXIT_LAB;
+    const hasBegun = existsSync(inShare("stdout"));
+    return { code: EXIT_LAB, panickedEarly: !hasBegun && words[1].includes("Kernel panic") };
   } finally {
     clearTimeout(timer);
     clearInterval(ticker);

@@ -6,9 +6,6 @@ const { reporters } = require("mocha");
 module.exports = class extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options);
-    // A closed loopback machine's namespaces go when the last object of it is collected, which V8, not
-    // knowing how much that is, sees little reason for.
-    runner.on("suite end", () => global.gc?.());
     const file = process.env.P2PMEM_TEST_TOTALS;
     if (file === undefined) return;
     runner.once("end", () => {

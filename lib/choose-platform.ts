@@ -43,7 +43,8 @@ export async function choosePlatform(options: PlatformOptions): Promise<ChosenPl
     return chosen(new VfioPlatform(), "as asked");
   }
   if (wanted === "loopback") return chosen(await openLoopback(machine), "as asked");
-  if (machine !== undefined) return chosen(await openLoopback(machine), "since a machine was named");
+  if (machine !== undefined)
+    return chosen(await openLoopback(machine), "since a machine was named");
 
   const real = new VfioPlatform();
   let pci: PciTree;
@@ -67,7 +68,10 @@ export async function choosePlatform(options: PlatformOptions): Promise<ChosenPl
   }
   const missing = named.find((address) => !pci.has(address));
   if (missing === undefined) return takeReal("since the named devices are in this machine");
-  const loopback = chosen(await openLoopback(), "since the named devices are the loopback machine's");
+  const loopback = chosen(
+    await openLoopback(),
+    "since the named devices are the loopback machine's",
+  );
   if (named.every((address) => loopback.pci.has(address))) return loopback;
   loopback.platform.close();
   const unknown =

@@ -1,0 +1,74 @@
+import type { Endpoint } from "../copy/endpoint.js";
+import type { CopyPath } from "../copy/plan.js";
+import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
+import type { Pattern } from "../perf/plan.js";
+
+/** `copy`: blocks from a source to a destination; else I/Os of namespaces alone, as fio's `rw` has them. */
+export type Workload = "copy" | Pattern;
+
+/**
+ * Beside the paths of a copy, those that the kernel's own NVMe driver takes, with O_DIRECT: into memory
+ * of the kernel's p2pmem, and into ordinary memory. Without a copy, `p2p` and `host` say where the I/Os'
+ * memory lies.
+ */
+export type BenchPath = CopyPath | "kernel-p2p" | "kernel-host";
+
+export const BENCH_PATHS: readonly BenchPath[] = [
+  ...["p2p", "host", "cpu", "nvme-copy"],
+  ...["kernel-p2p", "kernel-host"],
+] as BenchPath[];
+
+/** A namespace that p2pmem drives, or what the kernel's driver shows: `/dev/nvme0n1`, `file:PATH`. */
+export type BenchEndpoint = Endpoint | KernelEndpoint;
+
+export interface KernelEndpoint {
+  /** Absolute, of a block device or a file. */
+  file: string;
+  /** Bytes from its start. */
+  offset: number;
+  length?: number;
+}
+
+export const VERIFY_MODES = ["crc32c", "pattern", "memcmp"] as const;
+export type VerifyMode = (typeof VERIFY_MODES)[number];
+
+/** One combination of what a job sweeps: all that a sample of it needs. Sizes in bytes, times in seconds. */
+export interface BenchPoint {
+  /** Name of its job. */
+  job: string;
+  rw: Workload;
+  path: BenchPath;
+  /** Name of the peer memory; null where the path has none. */
+  provider: string | null;
+  /** A copy has one source; I/Os go to all of them at once. */
+  sources: readonly BenchEndpoint[];
+  /** Null where nothing is copied. */
+  destination: BenchEndpoint | null;
+  bs: number;
+  iodepth: number;
+  /** Threads. */
+  numjobs: number;
+  /** Reads among a hundred I/Os, of `rw` and `randrw`. */
+  rwmixread: number;
+  /** How far into each endpoint's range to begin, and how much of it to use; null: to its end. */
+  offset: number;
+  size: number | null;
+  /** How long a sample takes; null: until `loops` times `size` has been moved. */
+  runtime: number | null;
+  loops: number;
+  /** The same I/Os before those that count. */
+  rampTime: number;
+  samples: number;
+  /** I/Os (or blocks) a second, of each job, at most; null: as fast as it goes. */
+  rateIops: number | null;
+  /** The processors to pin the threads to, in turn; empty: none. */
+  cpusAllowed: readonly number[];
+  /** How data pointers are made: once before the run, or again for each I/O, with an IOMMU mapping. */
+  registration: "once" | "each";
+  verify: VerifyMode | null;
+  randseed: number;
+  percentiles: readonly number[];
+  descriptors: Descriptors;
+  sqInCmb: boolean;
+  listsInCmb: boolean;
+}

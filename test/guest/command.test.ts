@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { p2pmem, start, waitUntilBusy } from "../support/command.js";
+import { p2pmem, start, waitUntilBusy, waitUntilPrinted } from "../support/command.js";
 import { copyReport, deviceReport } from "../support/result-schema.js";
 
 /** The lab's devices (scripts/lab.mjs). */
@@ -75,8 +74,9 @@ describe("p2pmem on devices that VFIO owns", () => {
       ...["bench", "--src", device("NVME1"), "--dst", device("NVME2"), "--allow-write"],
       ...["--provider", device("CARD"), "--runtime", "600"],
     );
-    await once(child, "spawn");
-    await waitUntilBusy(child.pid!, 12);
+    // Opening the devices is a small part of that.
+    await waitUntilPrinted(child);
+    await waitUntilBusy(child.pid!, 4);
     child.kill("SIGINT");
     const { code, stderr } = await done;
     assert.equal(code, 130);

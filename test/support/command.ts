@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -29,12 +30,16 @@ export function start(...args: string[]): { child: ChildProcess; done: Promise<C
   return { child, done };
 }
 
-/**
- * Resolves when a process has used so many seconds of CPU: choose more than it takes to begin, and
- * it polls by then.
- */
+/** Resolves when a command has printed a whole line, as the first thing that it knows. */
+export async function waitUntilPrinted({ stdout }: ChildProcess): Promise<void> {
+  let text = "";
+  while (!text.includes("\n")) text += String((await once(stdout!, "data"))[0]);
+}
+
+/** Resolves when a process has used so many seconds of CPU more. */
 export async function waitUntilBusy(pid: number, seconds: number): Promise<void> {
-  while (cpuSeconds(pid) < seconds) await delay(20);
+  const start = cpuSeconds(pid);
+  while (cpuSeconds(pid) < start + seconds) await delay(20);
 }
 
 /** proc(5): utime and stime of /proc/PID/stat, in ticks of 10 ms. */

@@ -1,4 +1,5 @@
 import { addon, type NativeMemory } from "../addon.js";
+import { median } from "../stats/median.js";
 
 /** How long one sample takes: long enough for the clock, short beside a run. */
 const SAMPLE_NS = 30e6;
@@ -72,12 +73,4 @@ export class CopyLimit {
   close(): void {
     for (const memory of this.#memory) memory.close();
   }
-}
-
-/** NaN of nothing. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2;
 }

@@ -2,6 +2,7 @@ import { randomInt } from "node:crypto";
 import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PeerPath } from "../pci/peer-path.js";
+import { randomNumbers } from "../stats/random-numbers.js";
 import { formatSize } from "../units.js";
 import type { Provider } from "./provider.js";
 
@@ -90,15 +91,4 @@ export function noProvider(
 function stateOf({ isPublished, revoked, dataRefusal }: Candidate): string | null {
   if (revoked !== null) return revoked.message;
   return isPublished ? dataRefusal : "it is not published";
-}
-
-/** The generator mulberry32: the same numbers, 0 to 1, for the same seed. */
-function randomNumbers(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

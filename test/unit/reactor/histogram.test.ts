@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { build } from "hdr-histogram-js";
 import { Histogram } from "#lib/reactor/histogram.js";
+import { randomNumbers } from "#lib/stats/random-numbers.js";
 
 const PERCENTILES = [0, 1, 50, 90, 99, 99.9, 99.99, 100];
 
@@ -84,6 +85,44 @@ describe("latency histogram", () => {
     );
   });
 
+  it("agrees with HdrHistogram on 10 million latencies, merged from four threads' parts", () => {
+    const oracle = build({
+      bitBucketSize: 64,
+      highestTrackableValue: 2 ** 40,
+      numberOfSignificantValueDigits: 3,
+    });
+    const parts = [0, 1, 2, 3].map(() => new Histogram());
+    const random = randomNumbers(1);
+    for (let i = 0; i < 10_000_000; i++) {
+      // A body of some microseconds, and a tail that reaches to seconds, as devices have it.
+      const value = Math.floor(3000 + 2000 * random() + 500 / (1 - random()) ** 1.1);
+      oracle.recordValue(value);
+      parts[i & 3]!.record(value);
+    }
+    const whole = new Histogram();
+    for (const part of parts) whole.merge(part);
+    assert.equal(whole.count, 10_000_000);
+    for (const p of [0, 1, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 99.999, 100]) {
+      const [ours, theirs] = [whole.percentile(p), oracle.getValueAtPercentile(p)];
+      assert.ok(Math.abs(ours - theirs) <= 0.01 * theirs, `p${p}: ${ours}, not ${theirs}`);
+    }
+    assert.ok(Math.abs(whole.mean - oracle.mean) <= 0.01 * oracle.mean);
+    assert.ok(Math.abs(whole.stddev - oracle.stdDeviation) <= 0.01 * oracle.stdDeviation);
+  });
+
+  it("has the standard deviation of what it counted, but for the width of its buckets", () => {
+    assert.equal(histogramOf([1234]).stddev, 0);
+    fc.assert(
+      fc.property(fc.array(latency, { minLength: 1, maxLength: 300 }), (values) => {
+        const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+        const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+        const exact = Math.sqrt(squares / values.length);
+        const shown = histogramOf(values).stddev;
+        assert.ok(Math.abs(shown - exact) <= Math.max(...values) / 128 + 1, `${shown}, ${exact}`);
+      }),
+    );
+  });
+
   it("keeps count, least, greatest and mean exactly", () => {
     fc.assert(
       fc.property(fc.array(latency, { minLength: 1, maxLength: 300 }), (values) => {
@@ -132,7 +171,7 @@ describe("latency histogram", () => {
   it("says NaN, not zero, where nothing was recorded", () => {
     const empty = new Histogram();
     assert.equal(empty.count, 0);
-    for (const value of [empty.min, empty.max, empty.mean, empty.percentile(50)])
+    for (const value of [empty.min, empty.max, empty.mean, empty.stddev, empty.percentile(50)])
       assert.ok(Number.isNaN(value));
   });
 

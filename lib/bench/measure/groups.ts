@@ -1,0 +1,41 @@
+import type { BenchPath, BenchPoint } from "../point.js";
+
+export function isKernelPath(path: BenchPath): boolean {
+  return path.startsWith("kernel-");
+}
+
+/**
+ * The points whose samples take turns: those that differ in nothing but the way (path and provider,
+ * or how memory is registered), since those are what one compares. The groups in the order of their
+ * first points, but for those of the kernel's paths, which are a pass of their own at the end: its
+ * driver has other devices, or the same ones at another time.
+ */
+export function groupsOf(points: readonly BenchPoint[]): BenchPoint[][] {
+  const groups = new Map<string, BenchPoint[]>();
+  for (const point of points) {
+    const key = keyOf(point);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [point]);
+    else group.push(point);
+  }
+  const all = [...groups.values()];
+  const isKernel = ([first]: BenchPoint[]): boolean => isKernelPath(first!.path);
+  return [...all.filter((group) => !isKernel(group)), ...all.filter(isKernel)];
+}
+
+function keyOf({ path, provider, registration, ...rest }: BenchPoint): string {
+  return JSON.stringify([isKernelPath(path), rest]);
+}
+
+/** One turn: the sample of a point, counted from 0. */
+export interface Turn {
+  point: BenchPoint;
+  sample: number;
+}
+
+/** A B C A B C …, so that what drifts meanwhile hurts all of them alike. */
+export function* turnsOf(group: readonly BenchPoint[]): Generator<Turn> {
+  const rounds = Math.max(...group.map(({ samples }) => samples));
+  for (let sample = 0; sample < rounds; sample++)
+    for (const point of group) if (sample < point.samples) yield { point, sample };
+}

@@ -1,0 +1,195 @@
+import { median } from "../../stats/median.js";
+import type { BenchPoint } from "../point.js";
+import type { BenchResult, VerifyResult } from "../report.js";
+import { groupsOf, turnsOf, type Turn } from "./groups.js";
+import { NoiseMeter, type NoiseSource } from "./noise.js";
+import type { OpenRunner, SampleRunner } from "./sample.js";
+import { Tally } from "./tally.js";
+import { noiseWarnings } from "./warnings.js";
+
+/** How far a run is; told several times a second while a sample runs. */
+export interface BenchProgress {
+  point: BenchPoint;
+  /** Samples of all points, and which of them this is, from 1. */
+  samples: number;
+  sample: number;
+  /** `measure`: bytes of this sample so far; else what is done for its verification. */
+  phase: "measure" | "prepare" | "verify";
+  bytes: number;
+}
+
+/** What the runs of copies are held against; see CopyLimit. */
+export interface LimitMeter {
+  /** Bytes a second. */
+  sample(bs: number, slots: number): number;
+  close(): void;
+}
+
+export interface MeasureOptions {
+  open: OpenRunner;
+  /** Null where there is no limit to compare with. `range`, `buffers`: bytes, the most of all points. */
+  openLimit(range: number, buffers: number): LimitMeter | null;
+  noise: NoiseSource;
+  /** Milliseconds, monotonic, from the begin of the report on. */
+  clock(): number;
+  /** With the buckets of latencies. */
+  histograms: boolean;
+  signal: AbortSignal;
+  onProgress?: ((progress: BenchProgress) => void) | undefined;
+}
+
+export interface Measured {
+  /** In the order of the points; those of which there is a sample. */
+  results: BenchResult[];
+  /** What ended the run early; null: nothing did. */
+  failure: Error | null;
+}
+
+/**
+ * Takes the samples of all points, those that one compares in turns, and puts them together. What
+ * fails, or the signal, ends it: what there is until then is in the results, marked as incomplete.
+ * Errors: what is wrong with any of the points, before the first of them runs.
+ */
+export async function measure(
+  points: readonly BenchPoint[],
+  options: MeasureOptions,
+): Promise<Measured> {
+  const runners = new Map<BenchPoint, SampleRunner>();
+  for (const point of points) {
+    options.signal.throwIfAborted();
+    runners.set(point, await options.open(point));
+  }
+  const footprints = points.flatMap((point) => {
+    const footprint = runners.get(point)!.footprint;
+    return footprint === null ? [] : [{ ...footprint, bs: point.bs }];
+  });
+  const limit =
+    footprints.length === 0
+      ? null
+      : options.openLimit(
+          Math.max(...footprints.map(({ range }) => range)),
+          Math.max(...footprints.map(({ bs, slots }) => bs * slots)),
+        );
+  const results = new Map<BenchPoint, BenchResult>();
+  const run = new Run(options, limit, points);
+  let failure: Error | null = null;
+  try {
+    for (const group of groupsOf(points)) {
+      failure = await run.group(
+        group.map((point) => runners.get(point)!),
+        results,
+      );
+      if (failure !== null) break;
+    }
+  } finally {
+    limit?.close();
+  }
+  return { results: points.flatMap((point) => results.get(point) ?? []), failure };
+}
+
+/** What is known of a point while its group runs. */
+interface Entry {
+  runner: SampleRunner;
+  tally: Tally;
+  noise: NoiseMeter;
+  verify: VerifyResult | null;
+}
+
+class Run {
+  readonly #options: MeasureOptions;
+  readonly #limit: LimitMeter | null;
+  readonly #samples: number;
+  #sample = 0;
+
+  constructor(options: MeasureOptions, limit: LimitMeter | null, points: readonly BenchPoint[]) {
+    this.#options = options;
+    this.#limit = limit;
+    this.#samples = points.reduce((sum, { samples }) => sum + samples, 0);
+  }
+
+  /** Adds what the group's points gave to `results`; gives what ended it early. */
+  async group(
+    runners: readonly SampleRunner[],
+    results: Map<BenchPoint, BenchResult>,
+  ): Promise<Error | null> {
+    const entries = new Map(
+      runners.map((runner): [BenchPoint, Entry] => [
+        runner.point,
+        {
+          runner,
+          tally: new Tally(runner.point),
+          noise: new NoiseMeter(this.#options.noise),
+          verify: null,
+        },
+      ]),
+    );
+    const limits: number[] = [];
+    let failure: Error | null = null;
+    try {
+      let round = -1;
+      for (const turn of turnsOf([...entries.keys()])) {
+        if (turn.sample !== round) this.#sampleLimit(runners, limits);
+        round = turn.sample;
+        await this.#turn(turn, entries.get(turn.point)!);
+      }
+      this.#sampleLimit(runners, limits);
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+    for (const [point, { runner, tally, noise, verify }] of entries) {
+      const result = tally.result({
+        endpoints: runner.endpoints,
+        limit: runner.footprint === null || limits.length === 0 ? null : median(limits),
+        verify,
+        warnings: noiseWarnings(noise),
+        histograms: this.#options.histograms,
+      });
+      if (result !== null) results.set(point, result);
+    }
+    return failure;
+  }
+
+  async #turn({ point, sample }: Turn, entry: Entry): Promise<void> {
+    const { signal, clock } = this.#options;
+    const { runner, tally, noise } = entry;
+    this.#sample++;
+    // Verified is the last sample: its data is still there, and the others were not held up by it.
+    const verifier = sample === point.samples - 1 ? runner.verifier : null;
+    signal.throwIfAborted();
+    const prepared = await this.#timed(point, "prepare", () => verifier?.prepare(signal));
+    const tell = this.#teller(point, "measure");
+    const at = clock();
+    tell(0);
+    tally.add(await noise.around(() => runner.run(signal, tell)), at / 1000);
+    if (verifier === null) return;
+    const checked = await this.#timed(point, "verify", () => verifier.check(signal));
+    entry.verify = { ...checked.value!, runtime_ns: prepared.ns + checked.ns };
+  }
+
+  async #timed<T>(
+    point: BenchPoint,
+    phase: BenchProgress["phase"],
+    work: () => Promise<T> | undefined,
+  ): Promise<{ value: T | undefined; ns: number }> {
+    const start = this.#options.clock();
+    const working = work();
+    if (working !== undefined) this.#teller(point, phase)(0);
+    const value = await working;
+    return { value, ns: Math.round((this.#options.clock() - start) * 1e6) };
+  }
+
+  /** The limit varies with what a shared machine gives, so it takes turns with the samples as well. */
+  #sampleLimit(runners: readonly SampleRunner[], limits: number[]): void {
+    const slots = runners.flatMap(({ footprint }) => footprint?.slots ?? []);
+    if (this.#limit === null || slots.length === 0) return;
+    limits.push(this.#limit.sample(runners[0]!.point.bs, Math.max(...slots)));
+  }
+
+  #teller(point: BenchPoint, phase: BenchProgress["phase"]): (bytes: number) => void {
+    const { onProgress } = this.#options;
+    const told = { point, samples: this.#samples, sample: this.#sample, phase };
+    return (bytes) => {
+      onProgress?.({ ...told, bytes });
+    };
+  }
+}

@@ -1,0 +1,60 @@
+import type { Histogram } from "../../reactor/histogram.js";
+import type { BenchPoint } from "../point.js";
+import type { BenchResult, VerifyResult } from "../report.js";
+
+/** What one sample of a point gave: a run of its own, without its ramp. */
+export interface Sample {
+  bytes: number;
+  /** I/Os, or blocks that were copied. */
+  ios: number;
+  runtimeNs: number;
+  latency: Histogram;
+  /** The two parts of a mixed workload; null of others. */
+  reads: Histogram | null;
+  writes: Histogram | null;
+  cpu: SampleCpu;
+  traffic: BenchResult["traffic"];
+  /** Threads, and I/Os in flight of each: may be fewer than the point asks for; `notes` says why. */
+  jobs: number;
+  iodepth: number;
+  /** See BenchResult.in_cmb. */
+  inCmb: readonly string[];
+  notes: readonly string[];
+}
+
+export interface SampleCpu {
+  userNs: number;
+  systemNs: number;
+  /** The driver's, empty polls left out; null: not known. */
+  busyNs: number | null;
+  /** Of the loopback machine's devices; null: not known, or on hardware. */
+  deviceNs: number | null;
+}
+
+/** What a point names, found, and its samples: of p2pmem's own drivers, or of the kernel's. */
+export interface SampleRunner {
+  readonly point: BenchPoint;
+  /** `src` and `dst` of results; null where nothing is read, or written. */
+  readonly endpoints: { src: string | null; dst: string | null };
+  /** Of a copy on the loopback machine, for the limit: bytes of its range, and blocks in flight. */
+  readonly footprint: { range: number; slots: number } | null;
+  /** Null where the point asks for none. */
+  readonly verifier: Verifier | null;
+  /**
+   * One sample. Errors: those of the run; INTERRUPTED by the signal. `onProgress` is told of the bytes
+   * so far.
+   */
+  run(signal: AbortSignal, onProgress: (bytes: number) => void): Promise<Sample>;
+}
+
+/** Looks whether the data of a sample came where they belong, before and after it. */
+export interface Verifier {
+  prepare(signal: AbortSignal): Promise<void>;
+  check(signal: AbortSignal): Promise<Omit<VerifyResult, "runtime_ns">>;
+}
+
+/**
+ * The runner of a point, after all that can be wrong with it has been looked at; nothing runs yet.
+ * Errors: what is wrong with it.
+ */
+export type OpenRunner = (point: BenchPoint) => Promise<SampleRunner>;

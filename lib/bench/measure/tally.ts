@@ -1,0 +1,140 @@
+import { Histogram } from "../../reactor/histogram.js";
+import { median } from "../../stats/median.js";
+import { isMixed } from "../../perf/plan.js";
+import type { BenchPoint } from "../point.js";
+import type { BenchResult, VerifyResult } from "../report.js";
+import { latencyOf } from "./latency.js";
+import type { Sample, SampleRunner } from "./sample.js";
+import { sampleWarnings } from "./warnings.js";
+import { samplesOf, type SampleFigures } from "./samples.js";
+
+/** What is said of a result beside its samples. */
+export interface ResultFacts {
+  endpoints: SampleRunner["endpoints"];
+  limit: number | null;
+  verify: VerifyResult | null;
+  /** Noise while it ran; what the samples themselves say is added to it. */
+  warnings: readonly string[];
+  /** With the buckets of latencies. */
+  histograms: boolean;
+}
+
+/** A point's samples, put together one by one: only their figures are kept, and one histogram. */
+export class Tally {
+  readonly point: BenchPoint;
+  readonly figures: SampleFigures[] = [];
+  #bytes = 0;
+  #ios = 0;
+  #runtimeNs = 0;
+  readonly #latency = new Histogram();
+  readonly #parts: { reads: Histogram; writes: Histogram } | null;
+  #cpu: Sample["cpu"] = { userNs: 0, systemNs: 0, busyNs: 0, deviceNs: 0 };
+  #traffic: Sample["traffic"] | null = null;
+  #last: Sample | null = null;
+  readonly #notes = new Set<string>();
+
+  constructor(point: BenchPoint) {
+    this.point = point;
+    const { rw } = point;
+    this.#parts =
+      rw !== "copy" && isMixed(rw) ? { reads: new Histogram(), writes: new Histogram() } : null;
+  }
+
+  /** `at`: when the sample began, in seconds since the report did. */
+  add(sample: Sample, at: number): void {
+    const seconds = sample.runtimeNs / 1e9;
+    this.figures.push({
+      at,
+      bandwidth: sample.bytes / seconds,
+      iops: sample.ios / seconds,
+      latency: sample.latency.mean,
+    });
+    this.#bytes += sample.bytes;
+    this.#ios += sample.ios;
+    this.#runtimeNs += sample.runtimeNs;
+    this.#latency.merge(sample.latency);
+    if (sample.reads) this.#parts?.reads.merge(sample.reads);
+    if (sample.writes) this.#parts?.writes.merge(sample.writes);
+    this.#cpu = {
+      userNs: this.#cpu.userNs + sample.cpu.userNs,
+      systemNs: this.#cpu.systemNs + sample.cpu.systemNs,
+      busyNs: plus(this.#cpu.busyNs, sample.cpu.busyNs),
+      deviceNs: plus(this.#cpu.deviceNs, sample.cpu.deviceNs),
+    };
+    this.#traffic = addTraffic(this.#traffic, sample.traffic);
+    this.#last = sample;
+    for (const note of sample.notes) this.#notes.add(note);
+  }
+
+  /** Null where there is no sample. */
+  result(facts: ResultFacts): BenchResult | null {
+    const { point } = this;
+    if (this.#traffic === null || this.#last === null) return null;
+    const samples = samplesOf(this.figures);
+    const latency = (histogram: Histogram): BenchResult["lat_ns"] =>
+      latencyOf(histogram, point.percentiles, facts.histograms);
+    const part = (histogram: Histogram | undefined): BenchResult["read"] =>
+      histogram === undefined ? null : { ios: histogram.count, lat_ns: latency(histogram) };
+    const forEach = (ns: number | null): number | null => (ns === null ? null : ns / this.#ios);
+    return {
+      job: point.job,
+      rw: point.rw,
+      path: point.path,
+      provider: point.provider,
+      ...facts.endpoints,
+      bs: point.bs,
+      iodepth: this.#last.iodepth,
+      numjobs: this.#last.jobs,
+      rwmixread: this.#parts === null ? null : point.rwmixread,
+      registration: point.registration,
+      bytes: this.#bytes,
+      ios: this.#ios,
+      runtime_ns: this.#runtimeNs,
+      bw_bytes: median(samples.bw_bytes),
+      iops: median(samples.iops),
+      lat_ns: latency(this.#latency),
+      read: part(this.#parts?.reads),
+      write: part(this.#parts?.writes),
+      cpu: {
+        usr_pct: (100 * this.#cpu.userNs) / this.#runtimeNs,
+        sys_pct: (100 * this.#cpu.systemNs) / this.#runtimeNs,
+        busy_ns_per_block: forEach(this.#cpu.busyNs),
+        device_ns_per_block: forEach(this.#cpu.deviceNs),
+      },
+      traffic: this.#traffic,
+      verify: facts.verify,
+      in_cmb: [...this.#last.inCmb],
+      limit_bw_bytes: facts.limit,
+      samples,
+      incomplete:
+        this.figures.length < point.samples || (point.verify !== null && facts.verify === null),
+      warnings: [...this.#notes, ...facts.warnings, ...sampleWarnings(samples)],
+    };
+  }
+}
+
+/** Unknown if one of them is. */
+function plus(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : a + b;
+}
+
+function addTraffic(sum: Sample["traffic"] | null, more: Sample["traffic"]): Sample["traffic"] {
+  if (sum === null) return more;
+  return {
+    source: sum.source,
+    host_memory_bytes: plus(sum.host_memory_bytes, more.host_memory_bytes),
+    host_control_bytes: plus(sum.host_control_bytes, more.host_control_bytes),
+    root_complex_bytes: plus(sum.root_complex_bytes, more.root_complex_bytes),
+    links: addLinks(sum.links, more.links),
+  };
+}
+
+function addLinks(
+  sum: Sample["traffic"]["links"],
+  more: Sample["traffic"]["links"],
+): Sample["traffic"]["links"] {
+  if (sum === null || more === null) return null;
+  const bytes = new Map(sum.map((each) => [each.link, each.bytes]));
+  for (const each of more) bytes.set(each.link, (bytes.get(each.link) ?? 0) + each.bytes);
+  return [...bytes].map(([link, count]) => ({ link, bytes: count }));
+}

@@ -23,8 +23,9 @@ export function groupsOf(points: readonly BenchPoint[]): BenchPoint[][] {
   return [...all.filter((group) => !isKernel(group)), ...all.filter(isKernel)];
 }
 
-function keyOf({ path, provider, registration, ...rest }: BenchPoint): string {
-  return JSON.stringify([isKernelPath(path), rest]);
+function keyOf(point: BenchPoint): string {
+  const shared = { ...point, path: isKernelPath(point.path), provider: null, registration: null };
+  return JSON.stringify(shared);
 }
 
 /** One turn: the sample of a point, counted from 0. */

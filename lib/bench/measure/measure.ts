@@ -31,7 +31,7 @@ export interface MeasureOptions {
   openLimit(range: number, buffers: number): LimitMeter | null;
   noise: NoiseSource;
   /** Milliseconds, monotonic, from the begin of the report on. */
-  clock(): number;
+  readonly clock: () => number;
   /** With the buckets of latencies. */
   histograms: boolean;
   signal: AbortSignal;

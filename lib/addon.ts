@@ -169,6 +169,8 @@ export interface NativeTraffic {
     upControlBytes: number;
     downControlBytes: number;
   }[];
+  /** CPU time of the thread that is all its devices, since the machine was made: no reset ends it. */
+  deviceCpuNs: number;
 }
 
 /**
@@ -271,6 +273,11 @@ export interface NativeAddon {
     bOffset: number,
     length: number,
   ): number;
+  /**
+   * CRC-32C of host memory, never of a BAR; `portable`: by tables, though the processor has an
+   * instruction for it. Errors: TypeError.
+   */
+  crc32c(bytes: Uint8Array, portable?: boolean): number;
   /**
    * One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). Errors:
    * DEVICE_GONE.

@@ -59,10 +59,7 @@ export interface BenchResult {
     device_ns_per_block: number | null;
   };
   /** Of all samples together. */
-  traffic: Traffic & {
-    /** Bytes over each link on the way, by the address of its lower end; null: not known. */
-    links: { link: string; bytes: number }[] | null;
-  };
+  traffic: Traffic;
   verify: VerifyResult | null;
   /** Which submission queues and lists lay in a CMB: `src sq`, `src lists`, `dst sq`, `dst lists`. */
   in_cmb: string[];

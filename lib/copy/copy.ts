@@ -48,13 +48,8 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
       assertComplete(plan, ranges, run);
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
       if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();
-      measurement = measure(
-        plan,
-        ranges,
-        setup,
-        jobs,
-        run,
-        (bytes) => meter.counted ?? deriveTraffic(session.pci, legsOf(plan), bytes),
+      measurement = measure(plan, ranges, setup, jobs, run, meter, (bytes) =>
+        deriveTraffic(session.pci, legsOf(plan), bytes),
       );
     } catch (error) {
       // What goes wrong now as well is of less interest.
@@ -146,7 +141,8 @@ function measure(
   setup: CopySetup,
   jobs: readonly OpenJob[],
   { outcomes, cpu }: SupervisedRun,
-  trafficOf: (bytes: number) => Traffic,
+  meter: TrafficMeter,
+  derive: (bytes: number) => Traffic,
 ): CopyMeasurement {
   const sum = (of: (outcome: SupervisedRun["outcomes"][number]) => number): number =>
     outcomes.reduce((total, outcome) => total + of(outcome), 0);
@@ -163,8 +159,8 @@ function measure(
       Math.max(...outcomes.map(({ endedNs }) => endedNs)) -
       Math.min(...outcomes.map(({ beganNs }) => beganNs)),
     latency,
-    cpu: { ...cpu, busyNs: sum(({ busyNs }) => busyNs) },
-    traffic: trafficOf(bytes),
+    cpu: { ...cpu, busyNs: sum(({ busyNs }) => busyNs), deviceNs: meter.deviceCpuNs },
+    traffic: meter.counted ?? derive(bytes),
     jobs: slots.jobs,
     iodepth: slots.count,
     inCmb: namesInCmb(inCmb, (side) => setup.hasLists(side)),

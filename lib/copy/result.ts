@@ -16,8 +16,12 @@ export interface CopyMeasurement {
   runtimeNs: number;
   /** Begin of the read to end of the write, for each block. */
   latency: Histogram;
-  /** Of the reactors' threads alone, all together; `busyNs` leaves out the polls that found nothing. */
-  cpu: { userNs: number; systemNs: number; busyNs: number };
+  /**
+   * Of the reactors' threads alone, all together; `busyNs` leaves out the polls that found nothing.
+   * `deviceNs`: of the loopback machine's devices, with their polls; null on hardware, and where the
+   * machine did something else at the same time.
+   */
+  cpu: { userNs: number; systemNs: number; busyNs: number; deviceNs: number | null };
   /** The timed run alone. */
   traffic: Traffic;
   /** Jobs, and blocks in flight of each: may be fewer than the plan asked for; `notes` says why. */
@@ -43,7 +47,13 @@ export interface CopyResult {
   /** Block copies a second. */
   iops: number;
   lat_ns: { min: number; mean: number; max: number; percentile: Record<string, number> };
-  cpu: { usr_pct: number; sys_pct: number; busy_ns_per_block: number };
+  cpu: {
+    usr_pct: number;
+    sys_pct: number;
+    busy_ns_per_block: number;
+    /** Of the loopback machine's devices; null on hardware, which has its own processors. */
+    device_ns_per_block: number | null;
+  };
   traffic: Traffic;
   verify: { blocks: number; mismatches: number } | null;
   /** Which submission queues and lists lay in a CMB: `src sq`, `src lists`, `dst sq`, `dst lists`. */
@@ -82,6 +92,7 @@ export function copyResult(
       usr_pct: (100 * cpu.userNs) / run.runtimeNs,
       sys_pct: (100 * cpu.systemNs) / run.runtimeNs,
       busy_ns_per_block: cpu.busyNs / run.blocks,
+      device_ns_per_block: cpu.deviceNs === null ? null : cpu.deviceNs / run.blocks,
     },
     traffic: run.traffic,
     verify:

@@ -1,5 +1,8 @@
 import type { NativeTraffic } from "../addon.js";
 import type { Bdf } from "../pci/bdf.js";
+import { meeting } from "../pci/distance.js";
+import type { PciFunction } from "../pci/function.js";
+import { linksUp } from "../pci/link.js";
 import { completionRoute, route, type Route } from "../pci/route.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
@@ -13,6 +16,14 @@ export interface Traffic {
   /** Queue entries, completions and PRP lists in host memory. */
   host_control_bytes: number | null;
   root_complex_bytes: number | null;
+  /** Over each link on the way, both directions together. */
+  links: LinkBytes[] | null;
+}
+
+export interface LinkBytes {
+  /** Address of the function at the link's lower end. */
+  link: string;
+  bytes: number;
 }
 
 /** The devices of a run: who moves data, and through whose memory. */
@@ -60,8 +71,28 @@ export class TrafficMeter {
       host_memory_bytes: since(({ hostMemoryBytes }) => hostMemoryBytes),
       host_control_bytes: since(({ hostControlBytes }) => hostControlBytes),
       root_complex_bytes: since(({ rootComplexBytes }) => rootComplexBytes),
+      links: this.#isShared ? null : linkBytes(start, end),
     };
   }
+
+  /** CPU time of the machine's devices meanwhile; null as above, and of real ones. */
+  get deviceCpuNs(): number | null {
+    const [start, end] = [this.#start, this.#end];
+    return start === null || end === null || this.#isShared
+      ? null
+      : end.deviceCpuNs - start.deviceCpuNs;
+  }
+}
+
+/** Of those that something crossed between the two; the machine's links are always the same ones. */
+function linkBytes(start: NativeTraffic, end: NativeTraffic): LinkBytes[] {
+  const sum = ({ links }: NativeTraffic, index: number): number => {
+    const { upBytes, downBytes } = links[index]!;
+    return upBytes + downBytes;
+  };
+  return end.links
+    .map(({ address }, index) => ({ link: address, bytes: sum(end, index) - sum(start, index) }))
+    .filter(({ bytes }) => bytes > 0);
 }
 
 /**
@@ -71,12 +102,17 @@ export class TrafficMeter {
  * nothing crosses anything.
  */
 export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic {
-  const { path } = legs;
-  const host = path === "p2p" || path === "nvme-copy" ? 0 : 2 * bytes;
-  let root: number | null = host;
-  for (const way of dataRoutes(tree, legs)) {
-    if (way === "root" && root !== null) root += bytes;
+  let host = 0;
+  let root: number | null = 0;
+  let links: Map<Bdf, number> | null = new Map();
+  for (const flow of flowsOf(tree, legs)) {
+    const { target, way } = flow;
+    if (target === null) host += bytes;
     if (way === "unknown" || way === "unstated") root = null;
+    else if (way === "root" && root !== null) root += bytes;
+    const crossed = linksOf(tree, flow);
+    if (crossed === null) links = null;
+    else for (const { address } of crossed) links?.set(address, (links.get(address) ?? 0) + bytes);
   }
   return {
     source: "derived",
@@ -84,20 +120,41 @@ export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic
     // How many entries a controller fetches at once, and which lists again, only it knows.
     host_control_bytes: null,
     root_complex_bytes: root,
+    links: links && [...links].map(([link, bytes]) => ({ link, bytes })),
   };
 }
 
+/** Data on their way between a device and another, or host memory (null), in either direction. */
+interface Flow {
+  device: PciFunction;
+  target: PciFunction | null;
+  way: Route;
+}
+
 /**
- * Of the data between devices: the source's writes, which are requests, and what the destination's
- * reads bring back, which are completions. By the CPU only the destination's reads are between devices.
+ * Between devices: the source's writes, which are requests, and what the destination's reads bring
+ * back, which are completions. By the CPU only the destination's reads are between devices.
  */
-function dataRoutes(tree: PciTree, { path, source, destination, provider }: Legs): Route[] {
-  if (provider === null || path === "host") return [];
+function flowsOf(tree: PciTree, { path, source, destination, provider }: Legs): Flow[] {
+  if (path === "nvme-copy") return [];
+  const [from, to] = [tree.get(source), tree.get(destination)];
+  const overHost = (device: PciFunction): Flow => ({ device, target: null, way: "root" });
+  if (provider === null || path === "host") return [overHost(from), overHost(to)];
   const target = tree.get(provider.device);
-  const read = completionRoute(tree.get(destination), target);
-  if (path === "cpu") return [read];
-  const written = route(tree.get(source), target);
+  const read: Flow = { device: to, target, way: completionRoute(to, target) };
+  if (path === "cpu") return [overHost(from), overHost(target), read];
+  const written = route(from, target);
   // At another address than its own no switch hands it over; completions go by the reader's ID.
   const reaches = written === "internal" || provider.isIdentityMapped;
-  return [reaches ? written : "root", read];
+  return [{ device: from, target, way: reaches ? written : "root" }, read];
+}
+
+/** By their lower ends, each as often as it is crossed; null: not known, or dropped on the way. */
+function linksOf(tree: PciTree, { device, target, way }: Flow): PciFunction[] | null {
+  if (way === "internal") return [];
+  if (way !== "direct" && way !== "root") return null;
+  const end = way === "direct" && target !== null ? meeting(device, target).common : null;
+  const up = linksUp(tree, device, end);
+  const down = target === null ? [] : linksUp(tree, target, end);
+  return up && down && [...up, ...down];
 }

@@ -31,6 +31,30 @@ export function slowestLink(
   return typeof slowest === "string" ? null : slowest;
 }
 
+/**
+ * The links on the way up from a function as far as `end`, which is above it (null: to its root bus),
+ * by their lower ends, nearest first. Functions of one device share a link, named by the first of
+ * them. Null where it is not known whether there is one.
+ */
+export function linksUp(
+  tree: PciTree,
+  from: PciFunction,
+  end: PciFunction | null,
+): PciFunction[] | null {
+  const found: PciFunction[] = [];
+  for (let fn: PciFunction | null = from; fn !== end && fn !== null; fn = fn.parent) {
+    const owner = linkOwner(tree, fn);
+    const has = hasLinkAbove(owner);
+    if (has === undefined) return null;
+    if (has) found.push(firstOfDevice(tree, owner));
+  }
+  return found;
+}
+
+function firstOfDevice(tree: PciTree, fn: PciFunction): PciFunction {
+  return tree.functions.find((other) => other.parent === fn.parent && hasLinkAbove(other)) ?? fn;
+}
+
 type Slowest = Bottleneck | "none" | "unknown";
 
 /** What a matrix of all pairs asks for again and again: of each function, its link and its way up. */
@@ -68,16 +92,21 @@ function linkAbove(tree: PciTree, fn: PciFunction): Slowest {
 }
 
 function readLinkAbove(tree: PciTree, fn: PciFunction): Slowest {
-  // A virtual function's registers say nothing of a link (SR-IOV 1.1 §3.5): it uses that of its
-  // physical function.
-  const { physicalFunction: pf } = fn;
-  const owner = pf === null ? fn : tree.get(pf);
+  const owner = linkOwner(tree, fn);
   const has = hasLinkAbove(owner);
   if (has === false) return "none";
   const bandwidth = has && owner.link !== null ? linkBandwidth(owner.link) : null;
   if (bandwidth === null) return "unknown";
   const link: Bottleneck = { link: owner, bandwidth };
   return link;
+}
+
+/**
+ * A virtual function's registers say nothing of a link (SR-IOV 1.1 §3.5): it uses that of its physical
+ * function.
+ */
+function linkOwner(tree: PciTree, fn: PciFunction): PciFunction {
+  return fn.physicalFunction === null ? fn : tree.get(fn.physicalFunction);
 }
 
 /**

@@ -13,6 +13,7 @@
 #include "bindings/memory_object.h"
 #include "bindings/region_object.h"
 #include "core/cpu_copy.h"
+#include "core/crc32c.h"
 #include "vfio/container.h"
 
 namespace p2pmem {
@@ -62,6 +63,15 @@ Napi::Value compare(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(valueOrThrow(info.Env(), at)));
 }
 
+Napi::Value crc32c(const Napi::CallbackInfo& info) {
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    throw Napi::TypeError::New(info.Env(), "argument 0 must be a Uint8Array");
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  const auto compute = info[1].ToBoolean() ? crc32cPortable : p2pmem::crc32c;
+  return Napi::Number::New(info.Env(), compute(bytes.Data(), bytes.ByteLength()));
+}
+
 Napi::Value read32(const Napi::CallbackInfo& info) {
   const uint64_t offset = toUnsigned(info, 1);
   const Memory& memory = memoryArgument(info, 0).range(info.Env(), offset, 4);
@@ -101,6 +111,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["openMemory"] = Napi::Function::New<openMemory>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
+  exports["crc32c"] = Napi::Function::New<crc32c>(env);
   exports["read32"] = Napi::Function::New<read32>(env);
   exports["yieldProcessor"] = Napi::Function::New<yieldProcessor>(env);
   exports["threadAffinity"] = Napi::Function::New<threadAffinity>(env);

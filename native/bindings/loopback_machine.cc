@@ -150,6 +150,7 @@ Napi::Value LoopbackMachineObject::traffic(const Napi::CallbackInfo& info) {
   object["hostControlBytes"] = bytes(traffic.hostControl);
   object["rootComplexBytes"] = bytes(traffic.rootComplex);
   object["links"] = links;
+  object["deviceCpuNs"] = Napi::Number::New(env, static_cast<double>(machine(env).deviceCpuNs()));
   return object;
 }
 

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -200,6 +201,13 @@ Traffic Machine::traffic() {
 void Machine::resetTraffic() {
   const MachineLock::Guard guard(lock_);
   router_.reset();
+}
+
+uint64_t Machine::deviceCpuNs() {
+  clockid_t clock = 0;
+  timespec time = {};
+  if (pthread_getcpuclockid(thread_.native_handle(), &clock) == 0) clock_gettime(clock, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 
 void Machine::stop() {

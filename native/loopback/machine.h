@@ -54,6 +54,9 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Traffic traffic();
   void resetTraffic();
 
+  /// CPU time of the device thread, nanoseconds; only before stop().
+  uint64_t deviceCpuNs();
+
   /// Ends the device thread. Idempotent.
   void stop();
 

@@ -264,6 +264,9 @@ describe("copy", () => {
       const run = await runCopy(session, plan);
       assert.equal(run.traffic.source, isLab ? "derived" : "counted");
       assert.equal(run.traffic.host_control_bytes === null, isLab);
+      for (const { link, bytes } of run.traffic.links!)
+        if (link === card) assert.equal(bytes, path === "host" ? 0 : 2 * size);
+        else if (link === src || link === dst) assert.equal(bytes, size);
       return [run.traffic.host_memory_bytes, run.traffic.root_complex_bytes];
     };
     // All of these sit below a switch whose ports do not redirect, but for nvme2.

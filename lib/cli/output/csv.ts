@@ -28,6 +28,7 @@ const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
   ["cpu_usr_pct", (r) => r.cpu.usr_pct],
   ["cpu_sys_pct", (r) => r.cpu.sys_pct],
   ["cpu_busy_ns_per_block", (r) => r.cpu.busy_ns_per_block],
+  ["cpu_device_ns_per_block", (r) => r.cpu.device_ns_per_block],
   ["traffic_source", (r) => r.traffic.source],
   ["host_memory_bytes", (r) => r.traffic.host_memory_bytes],
   ["host_control_bytes", (r) => r.traffic.host_control_bytes],

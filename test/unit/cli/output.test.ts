@@ -25,12 +25,13 @@ function result(changes: Partial<BenchResult> = {}): BenchResult {
       max: 90000,
       percentile: { "50": 2000, "90": 3000, "99": 8700, "99.9": 9000, "99.99": 9500 },
     },
-    cpu: { usr_pct: 99, sys_pct: 1, busy_ns_per_block: 120.4 },
+    cpu: { usr_pct: 99, sys_pct: 1, busy_ns_per_block: 120.4, device_ns_per_block: 95.2 },
     traffic: {
       source: "counted",
       host_memory_bytes: 0,
       host_control_bytes: 4096,
       root_complex_bytes: 0,
+      links: [],
     },
     verify: null,
     in_cmb: [],
@@ -48,6 +49,7 @@ const unknownTraffic = {
   host_memory_bytes: null,
   host_control_bytes: null,
   root_complex_bytes: null,
+  links: null,
 } as const;
 
 const devices: DeviceReport = {
@@ -172,7 +174,7 @@ describe("results for a person", () => {
       bw_bytes: 123.45e9,
       iops: 99_999_900,
       lat_ns: { min: 1, mean: 123_456_789, max: 1e9, percentile: { "99": 987_654_321 } },
-      cpu: { usr_pct: 99, sys_pct: 1, busy_ns_per_block: 123_456 },
+      cpu: { usr_pct: 99, sys_pct: 1, busy_ns_per_block: 123_456, device_ns_per_block: null },
       verify: { blocks: 99_999, mismatches: 99_999 },
       limit_bw_bytes: 100e9,
     });

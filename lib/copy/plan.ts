@@ -1,5 +1,6 @@
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
+import type { RunPlan } from "../io/run-plan.js";
 import type { Endpoint } from "./endpoint.js";
 
 /**
@@ -17,7 +18,7 @@ export function needsProvider(path: CopyPath): boolean {
 }
 
 /** What to copy, and how. Sizes in bytes. */
-export interface CopyPlan {
+export interface CopyPlan extends RunPlan {
   source: Endpoint;
   destination: Endpoint;
   path: CopyPath;
@@ -27,11 +28,6 @@ export interface CopyPlan {
   bs: number;
   /** Blocks in flight, of each job. */
   iodepth: number;
-  /**
-   * Threads that share the work, each with its own queues and its own part of the range; 1 by
-   * default. A timed run goes over each part again and again.
-   */
-  jobs?: number;
   /** How commands say where their data is; without it as the session was opened. */
   descriptors?: Descriptors;
   /** The submission queues lie in the CMB of their controller, if that has one which takes them. */
@@ -40,7 +36,7 @@ export interface CopyPlan {
   listsInCmb?: boolean;
   /** Without it the endpoints say how much, else all from the source's offset to its end. */
   size?: number;
-  /** Seconds to run, over and over through the range; without it each block is copied once. */
+  /** Seconds to run, over and over through the range; without it each block is copied `loops` times. */
   runtime?: number;
   /** Needed to write to a real device; the loopback machine's may be written freely. */
   allowWrite: boolean;

@@ -1,5 +1,7 @@
 import type { Endpoint } from "../copy/endpoint.js";
+import type { RunPlan } from "../io/run-plan.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
+import type { Provider } from "../p2pmem/provider.js";
 
 /** What the I/Os do, in the words of SPDK's perf: sequential or random, reads, writes or both. */
 export type Pattern = "read" | "write" | "randread" | "randwrite" | "rw" | "randrw";
@@ -17,9 +19,14 @@ export const PATTERNS: readonly Pattern[] = [
 export const DEFAULT_READ_PERCENT = 50;
 
 /** Which I/Os to measure, where, and from how many threads. */
-export interface PerfPlan {
+export interface PerfPlan extends RunPlan {
   /** Namespaces, or ranges of them. Each is driven by every thread. */
   targets: readonly Endpoint[];
+  /**
+   * The peer memory that is read into and written from, shared by all targets. Null, the default: host
+   * memory. Nothing consumes what arrives there, so nothing is flushed but at the end.
+   */
+  provider?: Provider | null;
   pattern: Pattern;
   /** Reads among a hundred I/Os; for `rw` and `randrw` alone. */
   readPercent?: number;
@@ -29,15 +36,13 @@ export interface PerfPlan {
   depth: number;
   /** Queue pairs for each target and thread. */
   queuePairs: number;
-  /** Seconds. */
-  runtime: number;
-  /** Seconds of the same I/Os before those that count. */
-  warmup: number;
-  /** The processors to pin a thread each to; empty: one thread, where the scheduler puts it. */
-  cpus: readonly number[];
+  /** Bytes of each target to use, from its offset on; without it all of its range. */
+  size?: number;
+  /** Seconds; null: until each target has had `loops` times as many I/Os as its range has room for. */
+  runtime: number | null;
   /**
    * Completions are told of by MSI-X interrupts, on the calling thread, which sleeps in between; no
-   * core polls, and there are no `cpus`. Default: false.
+   * core polls; there are no `cpus`, no further `jobs` and no `rateIops`. Default: false.
    */
   interrupts?: boolean;
   /** How commands say where their data is. Default: as the session's controllers do it. */

@@ -1,0 +1,112 @@
+import { randomInt } from "node:crypto";
+import { checkPlan } from "../../copy/check.js";
+import { runCopy } from "../../copy/copy.js";
+import { formatEndpoint } from "../../copy/endpoint.js";
+import type { Endpoint } from "../../copy/endpoint.js";
+import { needsProvider, type CopyPath, type CopyPlan } from "../../copy/plan.js";
+import { prepareSource, verifyDestination } from "../../copy/verify.js";
+import type { Range } from "../../extents/ranges.js";
+import type { Session } from "../../session.js";
+import type { BenchPoint } from "../point.js";
+import { fromOffset, rangeOf } from "./ranges.js";
+import type { Sample, SampleRunner, Verifier } from "./sample.js";
+
+/** A point that copies between namespaces that p2pmem drives. */
+export type CopyPoint = BenchPoint & {
+  path: CopyPath;
+  sources: readonly [Endpoint];
+  destination: Endpoint;
+};
+
+/** Errors: those of Session.provider() and checkPlan(), and BAD_RANGE. */
+export async function openCopyRunner(
+  session: Session,
+  point: CopyPoint,
+  allowWrite: boolean,
+): Promise<SampleRunner> {
+  const plan = await planOf(session, point, allowWrite);
+  const { slots, length } = await checkPlan(session, plan);
+  return {
+    point,
+    endpoints: { src: formatEndpoint(plan.source), dst: formatEndpoint(plan.destination) },
+    footprint:
+      session.platform.kind === "loopback"
+        ? { range: length, slots: slots.jobs * slots.count }
+        : null,
+    ...new CopySamples(session, plan, point).parts,
+  };
+}
+
+async function planOf(session: Session, point: CopyPoint, allowWrite: boolean): Promise<CopyPlan> {
+  const [source] = point.sources;
+  const ends = { source: fromOffset(source, point), destination: fromOffset(point.destination, point) };
+  const size = await rangeOf(session, [ends.source, ends.destination], point);
+  const provider =
+    point.provider === null || !needsProvider(point.path)
+      ? null
+      : await session.provider(point.provider);
+  return {
+    ...ends,
+    path: point.path,
+    provider,
+    bs: point.bs,
+    iodepth: point.iodepth,
+    jobs: point.numjobs,
+    cpus: point.cpusAllowed,
+    ...(size === undefined ? {} : { size }),
+    ...(point.runtime === null ? {} : { runtime: point.runtime }),
+    loops: point.loops,
+    rampTime: point.rampTime,
+    rateIops: point.rateIops,
+    registration: point.registration,
+    descriptors: point.descriptors,
+    sqInCmb: point.sqInCmb,
+    listsInCmb: point.listsInCmb,
+    allowWrite,
+  };
+}
+
+class CopySamples {
+  readonly #session: Session;
+  readonly #plan: CopyPlan;
+  readonly #point: CopyPoint;
+  /** What the last sample wrote of the destination. */
+  #covered: readonly Range[] = [];
+
+  constructor(session: Session, plan: CopyPlan, point: CopyPoint) {
+    this.#session = session;
+    this.#plan = plan;
+    this.#point = point;
+  }
+
+  get parts(): Pick<SampleRunner, "run" | "verifier"> {
+    return {
+      run: (signal, onProgress) => this.#run(signal, onProgress),
+      verifier: this.#verifier(),
+    };
+  }
+
+  async #run(signal: AbortSignal, onProgress: (bytes: number) => void): Promise<Sample> {
+    const run = await runCopy(this.#session, { ...this.#plan, signal, onProgress });
+    this.#covered = run.covered;
+    const { bytes, blocks, runtimeNs, latency, cpu, traffic, jobs, iodepth, inCmb, notes } = run;
+    const io = { bytes, ios: blocks, runtimeNs, latency, reads: null, writes: null };
+    return { ...io, cpu, traffic, jobs, iodepth, inCmb, notes };
+  }
+
+  #verifier(): Verifier | null {
+    const { verify: mode } = this.#point;
+    if (mode === null) return null;
+    // Another one for each run of each benchmark: what an earlier one left must not pass.
+    const seed = randomInt(2 ** 32);
+    return {
+      prepare: (signal) => prepareSource(this.#session, { ...this.#plan, signal }, mode, seed),
+      check: async (signal) => {
+        const plan = { ...this.#plan, signal };
+        const found = await verifyDestination(this.#session, plan, mode, seed, this.#covered);
+        const { blocks, mismatches, first } = found;
+        return { mode, blocks, mismatches, first: first?.message ?? null };
+      },
+    };
+  }
+}

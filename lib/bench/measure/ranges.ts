@@ -1,0 +1,44 @@
+import { P2pError } from "../../errors.js";
+import { formatEndpoint } from "../../copy/endpoint.js";
+import type { Endpoint } from "../../copy/endpoint.js";
+import type { Session } from "../../session.js";
+import type { BenchPoint } from "../point.js";
+
+/** Bytes of an endpoint that a benchmark works on where no length was given, at most. */
+const DEFAULT_RANGE = 2 ** 30;
+
+/** The endpoint from the point's offset on. Errors: BAD_RANGE. */
+export function fromOffset(endpoint: Endpoint, { offset }: BenchPoint): Endpoint {
+  const { length } = endpoint;
+  if (length === undefined) return { ...endpoint, offset: endpoint.offset + offset };
+  if (offset >= length)
+    throw new P2pError("BAD_RANGE", `offset ${offset} is past the end of ${formatEndpoint(endpoint)}`, {
+      device: endpoint.device,
+      hint: "give a smaller offset or a longer range",
+    });
+  return { ...endpoint, offset: endpoint.offset + offset, length: length - offset };
+}
+
+/**
+ * How much of each endpoint a point works on: its size, else what the shortest has, and where nobody
+ * said how much, no more than 1 GiB. Undefined where what it checks will say what is wrong.
+ */
+export async function rangeOf(
+  session: Session,
+  endpoints: readonly Endpoint[],
+  { size }: BenchPoint,
+): Promise<number | undefined> {
+  if (size !== null) return size;
+  const available = await Promise.all(
+    endpoints.map(async ({ device, nsid, offset, length }) => {
+      const { namespaces } = await session.controller(device);
+      const namespace = namespaces.find((candidate) => candidate.nsid === nsid);
+      if (namespace === undefined) return { bytes: 0, blockSize: 1 };
+      return { bytes: length ?? namespace.size - offset, blockSize: namespace.blockSize };
+    }),
+  );
+  const isNamed = endpoints.some(({ length }) => length !== undefined);
+  const most = Math.min(...available.map(({ bytes }) => bytes), isNamed ? Infinity : DEFAULT_RANGE);
+  const blockSize = Math.max(...available.map((each) => each.blockSize));
+  return most > 0 ? most - (isNamed ? 0 : most % blockSize) : undefined;
+}

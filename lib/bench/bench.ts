@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { checkPlan } from "../copy/check.js";
 import { runCopy } from "../copy/copy.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult, type CopyMeasurement, type CopyResult } from "../copy/result.js";
 import { checkStamps, stampSource, type Verification } from "../copy/verify.js";

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
@@ -6,7 +6,7 @@ import { byDistance, noProvider, reach, roomOf, type FindOptions } from "../p2pm
 import { dataRefusal, isPersistent, PMR_UNNAMED } from "../p2pmem/provider-range.js";
 import type { PciFunction } from "../pci/function.js";
 import { peerPath } from "../pci/peer-path.js";
-import { slotStride } from "../copy/slots.js";
+import { slotStride } from "../io/room.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Pattern } from "../perf/plan.js";

@@ -1,4 +1,4 @@
-import type { Traffic } from "../copy/traffic.js";
+import type { Traffic } from "../io/traffic.js";
 import type { BenchPath, VerifyMode, Workload } from "./point.js";
 
 /** The version of the object below, in its field `format`; another number is another shape. */

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { runBench } from "../bench/bench.js";
 import { chooseEndpoints, chooseProvider } from "../bench/choose.js";
-import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../io/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { needsProvider, type CopyPath } from "../copy/plan.js";

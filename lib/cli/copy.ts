@@ -1,8 +1,8 @@
 import { Argument, type Command, Option } from "commander";
 import { runCopyWithLimit } from "../bench/bench.js";
 import { chooseProvider } from "../bench/choose.js";
-import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../io/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { COPY_PATHS, needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { findNamespace } from "../copy/check.js";
+import { findNamespace } from "../io/namespaces.js";
 import { P2pError } from "../errors.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import { readRegisters } from "../nvme/register-fields.js";

@@ -1,10 +1,12 @@
 import { randomInt } from "node:crypto";
 import { Argument, Option, type Command } from "commander";
-import { parseEndpoint } from "../copy/endpoint.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import { parseEndpoint } from "../io/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { P2pError } from "../errors.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import { runPerf } from "../perf/perf.js";
+import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
+import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { DEFAULT_READ_PERCENT, isMixed, PATTERNS } from "../perf/plan.js";
 import type { Pattern, PerfPlan } from "../perf/plan.js";
 import { perfResult } from "../perf/result.js";
@@ -36,6 +38,10 @@ interface PerfOptions extends GlobalOptions {
   sqInCmb?: boolean;
   latency: number;
   seed?: number;
+  provider?: ProviderSpec;
+  size?: number;
+  loops?: number;
+  rateIops?: number;
 }
 
 /** Levels of -L. */
@@ -70,7 +76,21 @@ export function addPerfCommand(program: Command): void {
         parsePercent,
       ),
     )
+    .addOption(
+      valueOption(
+        "--provider <name>",
+        `whose memory the I/Os use: ${PROVIDER_FORM}`,
+        parseProvider,
+      ),
+    )
     .addOption(valueOption("-t, --time <seconds>", "to measure for", parseSeconds).default(5))
+    .addOption(valueOption("--size <size>", "bytes of each namespace to use", parsePositiveSize))
+    .addOption(
+      valueOption("--loops <n>", "times through all of it, in place of -t", parseCount).conflicts(
+        "time",
+      ),
+    )
+    .addOption(valueOption("--rate-iops <n>", "I/Os a second of each core, at most", parseCount))
     .addOption(
       valueOption("-a, --warmup-time <seconds>", "of I/O before, not counted", parseWarmUp).default(
         0,
@@ -109,12 +129,16 @@ Patterns: ${PATTERNS.join(", ")}. All but read and randread
 OVERWRITE the namespace, or the range that is named; on real devices they need --allow-write.
 Sequential I/O of several cores gives each a part of the range. Sizes take k, m, g, t (1024-based).
 
+--provider has the I/Os read into and write from the memory of that device, peer to peer. --rate-iops
+spaces them evenly; -a has as many before, which are waited for and do not count.
+
 Latency is from submission to the poll that finds the completion. A core that polls is busy all the
 time; what part of it was spent on I/Os is said below the table. --interrupts has one thread sleep
 until a completion is told of, as the kernel's drivers do: it costs time for each, and spares cores.
 
 Examples:
   p2pmem perf 0000:04:00.0
+  p2pmem perf 0000:03:00.0 0000:04:00.0 --provider 0000:05:00.0 -o 128k -w read
   p2pmem perf 0000:04:00.0/1 -q 128 -o 4k -w randread -t 10 -c 0x3 -L
   p2pmem perf 0000:03:00.0 0000:04:00.0@1g+8g -w randrw -M 70 --allow-write --output-format json`,
     )
@@ -124,7 +148,8 @@ Examples:
 }
 
 async function perf(targets: readonly Endpoint[], options: PerfOptions): Promise<number> {
-  const devices = targets.map(({ device }) => device);
+  const named = options.provider === undefined ? [] : [options.provider.device];
+  const devices = [...targets.map(({ device }) => device), ...named];
   return runJob(options, devices, async ({ session, output, signal }) => {
     const isNormal = options.outputFormat === "normal";
     if (isNormal) output.write(`${session.description}\n`);
@@ -136,8 +161,15 @@ async function perf(targets: readonly Endpoint[], options: PerfOptions): Promise
       ioSize: options.ioSize,
       depth: options.ioDepth,
       queuePairs: options.numQpairs,
-      runtime: options.time,
-      warmup: options.warmupTime,
+      runtime: options.loops === undefined ? options.time : null,
+      rampTime: options.warmupTime,
+      loops: options.loops ?? 1,
+      ...(options.size === undefined ? {} : { size: options.size }),
+      rateIops: options.rateIops ?? null,
+      provider:
+        options.provider === undefined
+          ? null
+          : await session.provider(formatProvider(options.provider)),
       cpus: options.coreMask,
       interrupts: options.interrupts ?? false,
       descriptors: options.descriptors,

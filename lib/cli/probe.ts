@@ -1,9 +1,9 @@
 import { Argument, type Command } from "commander";
-import { formatEndpoint, parseEndpoint } from "../copy/endpoint.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import { formatEndpoint, parseEndpoint } from "../io/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
-import { provePath, unprovedError, type PathProof } from "../copy/proof/path.js";
+import { provePath, unprovedError, type PathProof } from "../proof/path.js";
 import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { valueOption, type GlobalOptions } from "./options.js";

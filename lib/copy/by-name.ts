@@ -3,7 +3,7 @@ import type { Session } from "../session.js";
 import { parseSize } from "../units.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import { runCopy } from "./copy.js";
-import { parseEndpoint } from "./endpoint.js";
+import { parseEndpoint } from "../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
 import { copyResult } from "./result.js";
 import type { CopyResult } from "./result.js";

@@ -1,15 +1,16 @@
 import { P2pError } from "../errors.js";
-import type { NvmeController } from "../nvme/controller.js";
+import { checkRun } from "../io/check-run.js";
+import { formatEndpoint, type Endpoint } from "../io/endpoint.js";
+import { checkWritable, findNamespace } from "../io/namespaces.js";
+import { commandBytes } from "../io/room.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import { fitCmbs, openInCmb, type CopyInCmb } from "./cmb.js";
-import type { Endpoint } from "./endpoint.js";
-import { formatEndpoint } from "./endpoint.js";
 import { shapeOf } from "./nvme-copy/shape.js";
 import { COPY_PATHS, needsProvider, type CopyPlan } from "./plan.js";
-import { commandBytes, fitSlots, type Side, type Slots } from "./slots.js";
+import { fitSlots, type Side, type Slots } from "./slots.js";
 
 /** The same number of bytes in two namespaces that have been found and may be used so. */
 export interface CheckedRanges {
@@ -88,12 +89,9 @@ function checkNumbers(plan: CopyPlan): void {
     throw new P2pError("BAD_ARGUMENT", `there is no path "${plan.path as string}"`, {
       hint: `there are ${COPY_PATHS.join(", ")}`,
     });
-  for (const [what, count] of [
-    ["iodepth", plan.iodepth],
-    ["jobs", plan.jobs ?? 1],
-  ] as const)
-    if (!Number.isSafeInteger(count) || count < 1)
-      throw new P2pError("BAD_ARGUMENT", `${what} must be 1 or more, not ${count}`);
+  if (!Number.isSafeInteger(plan.iodepth) || plan.iodepth < 1)
+    throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
+  checkRun(plan);
   if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)
     throw new P2pError("BAD_SIZE", `the block size must be 1 byte or more, not ${plan.bs}`);
   checkBytes("size", plan.size);
@@ -118,35 +116,6 @@ function checkBytes(what: string, value: number | undefined): void {
     "BAD_SIZE",
     `the ${what} must be a whole number of bytes, 0 or more, not ${value}`,
   );
-}
-
-/** Whoever writes a namespace of a real device has been told so, by name. */
-export function checkWritable(
-  session: Session,
-  { allowWrite }: Pick<CopyPlan, "allowWrite">,
-  { device, nsid }: Endpoint,
-): void {
-  if (session.platform.kind === "loopback" || allowWrite) return;
-  throw new P2pError("WRITE_NOT_ALLOWED", `writing to ${device}/${nsid} was not allowed`, {
-    device,
-    hint: "name the namespace and add --allow-write (library: allowWrite: true)",
-  });
-}
-
-/** Errors: UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE; those of opening the device. */
-export async function findNamespace(session: Session, endpoint: Endpoint): Promise<NvmeNamespace> {
-  const controller = await session.controller(endpoint.device);
-  const namespace = controller.namespaces.find(({ nsid }) => nsid === endpoint.nsid);
-  if (namespace !== undefined) return namespace;
-  throw new P2pError("NO_NAMESPACE", `${endpoint.device} has no namespace ${endpoint.nsid}`, {
-    device: endpoint.device,
-    hint: namespacesOf(controller),
-  });
-}
-
-function namespacesOf(controller: NvmeController): string {
-  const ids = controller.namespaces.map(({ nsid }) => nsid);
-  return ids.length === 0 ? "it has none" : `it has ${ids.join(", ")}`;
 }
 
 function checkAlignment(

@@ -1,6 +1,7 @@
 /** Which queues and lists of a copy lie in the CMBs of its controllers, and whether there is room. */
 import { cmbRefusal } from "../cmb-memory.js";
 import { P2pError } from "../errors.js";
+import { commandBytes } from "../io/room.js";
 import { prpListBytes } from "../nvme/descriptors/prp.js";
 import type { CmbUse } from "../nvme/memory/cmb.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
@@ -9,7 +10,7 @@ import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import type { CopyPlan } from "./plan.js";
-import { commandBytes, type Slots } from "./slots.js";
+import type { Slots } from "./slots.js";
 
 /** One controller's part; null: all of it is in host memory. */
 export type SideInCmb = (CmbUse & { readonly provider: Provider }) | null;

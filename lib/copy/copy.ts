@@ -5,15 +5,19 @@ import type { Session } from "../session.js";
 import { checkPlan } from "./check.js";
 import type { CheckedPlan } from "./check.js";
 import { namesInCmb } from "./cmb.js";
-import { failureOf } from "./failure.js";
+import { failureOf } from "../io/failure.js";
+import { runJobs } from "../io/run-jobs.js";
 import { covered } from "./parts.js";
 import { openNvmeCopyJobs } from "./nvme-copy/setup.js";
 import { needsProvider, type CopyPlan } from "./plan.js";
-import { proveFirstUse } from "./proof/first-use.js";
+import { proveFirstUse } from "./first-use.js";
 import type { CopyMeasurement } from "./result.js";
 import { CopySetup, type OpenJob } from "./setup.js";
-import { supervise, type SupervisedRun } from "./supervise.js";
-import { deriveTraffic, TrafficMeter, type Legs, type Traffic } from "./traffic.js";
+import type { RunMeter } from "../io/run-meter.js";
+import type { SupervisedRun } from "../io/supervise.js";
+import type { Traffic } from "../io/traffic.js";
+import type { CopyOutcome } from "./job.js";
+import { deriveTraffic, type Legs } from "./traffic.js";
 
 const NO_LISTS_NEEDED = "no lists in a CMB: none of the commands needs one";
 
@@ -37,14 +41,20 @@ export function runCopy(session: Session, plan: CopyPlan): Promise<CopyMeasureme
     let measurement: CopyMeasurement;
     try {
       const jobs = await openJobs(session, plan, ranges, setup, signal);
-      const meter = new TrafficMeter(session.platform);
-      const run = await runJobs(session, plan, ranges, setup, jobs, signal).finally(() => {
-        meter.stop();
+      const total = plan.runtime === undefined ? ranges.length * (plan.loops ?? 1) : null;
+      const runnable = jobs.map(({ runner, job, control, queues }) => ({
+        control,
+        queues,
+        run: () => session.withReactor((reactor) => reactor.run(runner, job)),
+      }));
+      const { run, meter } = await runJobs(session, plan, setup.jobs, runnable, signal, () => {
+        watch(plan, total, jobs);
       });
       throwFailure(plan, setup, jobs, run);
       // A PMR says only now whether it has lost some of what went through it.
       if (needsProvider(plan.path)) plan.provider?.barrier();
       signal.throwIfAborted();
+      meter.end();
       assertComplete(plan, ranges, run);
       const { hasVolatileWriteCache } = ranges.destination.controller.identity;
       if (plan.runtime === undefined && hasVolatileWriteCache) await ranges.destination.flush();
@@ -77,36 +87,17 @@ async function openJobs(
   return setup.openJobs(buffers);
 }
 
-/** Lets reactors run the jobs, and reports progress. Errors: what the plan's onProgress threw. */
-function runJobs(
-  session: Session,
-  plan: CopyPlan,
-  ranges: CheckedPlan,
-  { gate }: CopySetup,
-  jobs: readonly OpenJob[],
-  signal: AbortSignal,
-): Promise<SupervisedRun> {
-  const total = plan.runtime === undefined ? ranges.length : null;
-  const supervised = jobs.map(({ runner, job, control, queues }) => ({
-    control,
-    queues,
-    run: () =>
-      session
-        .withReactor((reactor) => reactor.run(runner, job))
-        .finally(() => {
-          // If it did not even begin, the others must not wait for it.
-          gate.open();
-        }),
-  }));
-  return supervise(supervised, signal, () => {
-    try {
-      if (needsProvider(plan.path)) plan.provider?.assertAlive();
-    } catch {
-      // It is revoked, which stops the run; what is in flight completes, if to no effect.
-    }
-    const bytes = jobs.reduce((sum, { control }) => sum + control.bytes, 0);
-    plan.onProgress?.(bytes, total);
-  });
+type CopyRun = SupervisedRun<CopyOutcome>;
+
+/** Called now and then while reactors run the jobs. Errors: what the plan's onProgress threw. */
+function watch(plan: CopyPlan, total: number | null, jobs: readonly OpenJob[]): void {
+  try {
+    if (needsProvider(plan.path)) plan.provider?.assertAlive();
+  } catch {
+    // It is revoked, which stops the run; what is in flight completes, if to no effect.
+  }
+  const bytes = jobs.reduce((sum, { control }) => sum + control.bytes, 0);
+  plan.onProgress?.(bytes, total);
 }
 
 /** A device that is gone may be the provider's, too: that it is gone says more than REVOKED. */
@@ -114,7 +105,7 @@ function throwFailure(
   { path, provider }: CopyPlan,
   setup: CopySetup,
   jobs: readonly OpenJob[],
-  { failure }: SupervisedRun,
+  { failure }: CopyRun,
 ): void {
   const error = failure && failureOf(failure, jobs[failure.job]!.queues);
   const kind = failure?.failure.kind;
@@ -126,13 +117,13 @@ function throwFailure(
 
 /** What ends a run early says why; that something has and did not must not pass for a copy. */
 function assertComplete(
-  { runtime }: CopyPlan,
+  { runtime, loops = 1 }: CopyPlan,
   { length }: CheckedPlan,
-  { outcomes }: SupervisedRun,
+  { outcomes }: CopyRun,
 ): void {
   const bytes = outcomes.reduce((sum, outcome) => sum + outcome.bytes, 0);
-  if (runtime === undefined && bytes !== length)
-    throw new P2pError("INTERNAL", `the copy ended after ${bytes} of ${length} bytes`);
+  if (runtime === undefined && bytes !== loops * length)
+    throw new P2pError("INTERNAL", `the copy ended after ${bytes} of ${loops * length} bytes`);
 }
 
 function measure(
@@ -140,11 +131,11 @@ function measure(
   { slots, inCmb }: CheckedPlan,
   setup: CopySetup,
   jobs: readonly OpenJob[],
-  { outcomes, cpu }: SupervisedRun,
-  meter: TrafficMeter,
+  { outcomes }: CopyRun,
+  meter: RunMeter,
   derive: (bytes: number) => Traffic,
 ): CopyMeasurement {
-  const sum = (of: (outcome: SupervisedRun["outcomes"][number]) => number): number =>
+  const sum = (of: (outcome: CopyOutcome) => number): number =>
     outcomes.reduce((total, outcome) => total + of(outcome), 0);
   const latency = new Histogram();
   for (const job of jobs) latency.merge(job.latency);
@@ -154,12 +145,22 @@ function measure(
   return {
     bytes,
     blocks: sum(({ blocks }) => blocks),
-    covered: merge(jobs.map(({ part }, index) => covered(part, bs, outcomes[index]!.bytes))),
+    covered: merge(
+      jobs.map(({ part }, index) => {
+        const { bytes, rampBytes } = outcomes[index]!;
+        return covered(part, bs, Math.max(bytes, rampBytes));
+      }),
+    ),
     runtimeNs:
       Math.max(...outcomes.map(({ endedNs }) => endedNs)) -
       Math.min(...outcomes.map(({ beganNs }) => beganNs)),
     latency,
-    cpu: { ...cpu, busyNs: sum(({ busyNs }) => busyNs), deviceNs: meter.deviceCpuNs },
+    cpu: {
+      userNs: sum(({ cpu }) => cpu.userNs),
+      systemNs: sum(({ cpu }) => cpu.systemNs),
+      busyNs: sum(({ busyNs }) => busyNs),
+      deviceNs: meter.deviceCpuNs,
+    },
     traffic: meter.counted ?? derive(bytes),
     jobs: slots.jobs,
     iodepth: slots.count,

@@ -1,4 +1,5 @@
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
+import type { EngineJob, EngineOutcome } from "../reactor/engine-job.js";
 
 /** The commands that move one copy block on one side. */
 export interface BlockShape {
@@ -43,24 +44,18 @@ export type HandoffJob =
       toOffsets: Float64Array;
     };
 
-/** What a job of any kind goes by: its part of a run's range, and what it shares with its owner. */
-export interface PartJob {
+/** What a job of any kind goes by: its part of a run's range. */
+export interface PartJob extends EngineJob {
   slots: number;
   /** Bytes of a copy block, and of the part's last one. */
   blockBytes: number;
   lastBlockBytes: number;
   /** Copy blocks in the part. */
   rangeBlocks: number;
-  /** Nanoseconds after which nothing new is begun, wrapping around the part; null: once through. */
-  runtimeNs: number | null;
+  /** How often to go through the part, where no time ends the run. */
+  loops: number;
   /** Bytes of a {@link Histogram}. */
   latency: SharedArrayBuffer;
-  /** See ControlBlock. */
-  control: SharedArrayBuffer;
-  /** See StartGate. */
-  gate: SharedArrayBuffer;
-  /** epoch() of the owner, by whose clock the outcome's times are. */
-  epoch: number;
 }
 
 /** Everything that a reactor needs for its part. Numbers, handles and shared memory: cloneable. */
@@ -74,25 +69,11 @@ export interface CopyJob extends PartJob {
 export const READ_QUEUE = 0;
 export const WRITE_QUEUE = 1;
 
-/** Why a run ended before it was complete. `queue`: which of the job's queues. */
-export type CopyFailure =
-  | { kind: "status"; queue: number; status: number; lba: number; blocks: number }
-  /** It took too long; the owner of the run knows what ended it. */
-  | { kind: "timeout"; queue: number; lba: number; blocks: number }
-  | { kind: "fault"; queue: number; message: string; hint: string }
-  /** The owner of the run knows why: it said so. */
-  | { kind: "lost"; queue: number }
-  /** Blocks could not be passed on from the source to the destination. */
-  | { kind: "handoff"; code: string; message: string; hint: string };
-
-export interface CopyOutcome {
+/** Begin of the read to end of the write is what a block takes. */
+export interface CopyOutcome extends EngineOutcome {
   /** Bytes and blocks that arrived. */
   bytes: number;
   blocks: number;
-  /** First submission and last completion, nanoseconds since the job's epoch. */
-  beganNs: number;
-  endedNs: number;
-  /** Time in poll rounds that found something. */
-  busyNs: number;
-  failure: CopyFailure | null;
+  /** The same of the ramp. */
+  rampBytes: number;
 }

@@ -1,7 +1,7 @@
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { RunPlan } from "../io/run-plan.js";
-import type { Endpoint } from "./endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 
 /**
  * How a block travels: `p2p` through memory of a peer device, `host` through pinned host memory,

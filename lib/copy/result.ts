@@ -1,8 +1,8 @@
 import type { Range } from "../extents/ranges.js";
 import type { Histogram } from "../reactor/histogram.js";
-import { formatEndpoint } from "./endpoint.js";
+import { formatEndpoint } from "../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
-import type { Traffic } from "./traffic.js";
+import type { Traffic } from "../io/traffic.js";
 import type { Verification } from "./verify.js";
 
 /** What one run of a plan gave. */

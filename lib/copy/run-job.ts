@@ -1,5 +1,4 @@
 /** What a reactor's thread does with a CopyJob. It opens queues and memory by their numbers, for itself. */
-import { addon } from "../addon.js";
 import { openQueuePair } from "../nvme/queues/queue-pair.js";
 import { runEngine } from "../reactor/run-engine.js";
 import { CopyEngine } from "./engine.js";
@@ -7,12 +6,10 @@ import { openHandoff } from "./handoff.js";
 import type { CopyJob, CopyOutcome } from "./job.js";
 
 export function run(job: CopyJob): CopyOutcome {
-  return runEngine(job.gate, (open) => {
+  return runEngine(job, (open, thread) => {
     const read = open(openQueuePair(job.read.queue));
     const write = open(openQueuePair(job.write.queue));
     const handoff = open(openHandoff(job.handoff));
-    return new CopyEngine(job, read, write, handoff, () => {
-      addon().yieldProcessor();
-    });
+    return new CopyEngine(job, read, write, handoff, thread);
   });
 }

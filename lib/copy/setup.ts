@@ -1,19 +1,20 @@
+import { EngineJobs } from "../io/engine-jobs.js";
+import type { JobQueue } from "../io/failure.js";
+import { buildPointers } from "../io/pointers.js";
+import { commandBytes } from "../io/room.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import type { P2pError } from "../errors.js";
 import { openCmbMemory, type CmbMemory } from "../cmb-memory.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
-import type { ListMemory } from "../nvme/descriptors/lists.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
-import { epoch } from "../reactor/clock.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import { Histogram } from "../reactor/histogram.js";
 import type { RunnerUrl } from "../reactor/reactor.js";
-import { StartGate } from "../reactor/start-gate.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
@@ -23,16 +24,11 @@ import type { SideInCmb } from "./cmb.js";
 import type { BlockShape, CopyJob, CopyOutcome, PartJob, SideJob } from "./job.js";
 import { splitRange, type Part } from "./parts.js";
 import type { CopyPlan } from "./plan.js";
-import { commandBytes } from "./slots.js";
 
 const RUNNER: RunnerUrl<PartJob, CopyOutcome> = new URL("./run-job.js", import.meta.url);
 
-const NO_LISTS = { buffer: new ArrayBuffer(0), iova: 0 };
-
 /** One half of a plan. */
 interface Half {
-  /** What it is to messages. */
-  command: string;
   opcode: number;
   namespace: NvmeNamespace;
   /** Bytes from the start of the namespace. */
@@ -41,15 +37,6 @@ interface Half {
   commandBytes: number;
   /** What of it lies in its controller's CMB. */
   inCmb: SideInCmb;
-}
-
-/** One of a job's queues, and what runs there. */
-export interface JobQueue {
-  controller: NvmeController;
-  qid: number;
-  /** `Read` */
-  command: string;
-  nsid: number;
 }
 
 /** One job of a run, ready for a reactor. */
@@ -65,7 +52,7 @@ export interface OpenJob {
 
 /** The queues and the memory of one run, and the jobs that describe them to reactors. */
 export class CopySetup {
-  readonly gate: StartGate;
+  readonly jobs: EngineJobs;
   readonly #session: Session;
   readonly #plan: CopyPlan;
   readonly #ranges: CheckedPlan;
@@ -80,7 +67,7 @@ export class CopySetup {
     this.#session = session;
     this.#plan = plan;
     this.#ranges = ranges;
-    this.gate = StartGate.create(ranges.slots.jobs);
+    this.jobs = new EngineJobs(plan, ranges.slots.jobs, plan.runtime ?? null);
   }
 
   /**
@@ -97,8 +84,8 @@ export class CopySetup {
   /** `buffers`: what openBuffers() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
   async openJobs(buffers: SlotBuffers): Promise<OpenJob[]> {
     const { slots, inCmb } = this.#ranges;
-    const read = this.#half("Read", IoOpcode.READ, "source");
-    const write = this.#half("Write", IoOpcode.WRITE, "destination");
+    const read = this.#half(IoOpcode.READ, "source");
+    const write = this.#half(IoOpcode.WRITE, "destination");
     const jobs: OpenJob[] = [];
     for (const [index, part] of this.parts.entries()) {
       const first = index * slots.count;
@@ -106,7 +93,7 @@ export class CopySetup {
         await this.#openSide(read, buffers.source, part, first),
         await this.#openSide(write, buffers.destination, part, first),
       ];
-      const { control, latency, job } = this.openPart(part, 2);
+      const { control, latency, job } = this.openPart(index, part, 2);
       const handoff = handoffOf(buffers.handoff, first, slots.count);
       const queues = [queueOf(read, from), queueOf(write, to)];
       const copyJob: CopyJob = { ...job, read: from, write: to, handoff };
@@ -122,8 +109,9 @@ export class CopySetup {
     return splitRange(this.#ranges.length, this.#plan.bs, this.#ranges.slots.jobs);
   }
 
-  /** What the job of a part shares with its owner, whose reactor has so many queues. */
+  /** What the job of a part shares with its owner: the one of that number, with so many queues. */
   openPart(
+    index: number,
     { blocks, lastBlockBytes }: Part,
     queues: number,
   ): { control: ControlBlock; latency: Histogram; job: PartJob } {
@@ -131,17 +119,15 @@ export class CopySetup {
     if (this.#revocation) control.halt();
     this.#controls.push(control);
     const latency = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
-    const { bs, runtime } = this.#plan;
+    const { bs, loops = 1 } = this.#plan;
     const job = {
+      ...this.jobs.open(index, control),
       slots: this.#ranges.slots.count,
       blockBytes: bs,
       lastBlockBytes,
       rangeBlocks: blocks,
-      runtimeNs: runtime === undefined ? null : runtime * 1e9,
+      loops,
       latency: latency.buffer as SharedArrayBuffer,
-      control: control.buffer,
-      gate: this.gate.buffer,
-      epoch: epoch(),
     };
     return { control, latency, job };
   }
@@ -214,12 +200,12 @@ export class CopySetup {
     for (const control of this.#controls) control.halt();
   };
 
-  #half(command: string, opcode: number, side: "source" | "destination"): Half {
+  #half(opcode: number, side: "source" | "destination"): Half {
     const { offset } = this.#plan[side];
     const namespace = this.#ranges[side];
     const inCmb = this.#ranges.inCmb[side];
     const most = commandBytes(namespace, this.#plan.bs);
-    return { command, opcode, namespace, offset, commandBytes: most, inCmb };
+    return { opcode, namespace, offset, commandBytes: most, inCmb };
   }
 
   /** `first`: the first of the part's slots. */
@@ -264,39 +250,16 @@ export class CopySetup {
     { namespace: { controller }, commandBytes, inCmb }: Half,
   ): Int32Array {
     const { count: slots, stride } = this.#ranges.slots;
-    const commands = Math.ceil(bytes / commandBytes);
-    const place = (i: number): { offset: number; length: number } => {
-      const slot = Math.floor(i / commands);
-      const at = (i - slot * commands) * commandBytes;
-      return { offset: (first + slot) * stride + at, length: Math.min(commandBytes, bytes - at) };
-    };
-    let listBytes = 0;
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
-    }
-    const size = slots * commands * listBytes;
-    const lists = (): ListMemory => {
-      if (size === 0) return NO_LISTS;
-      if (inCmb?.lists === true) {
-        this.#withLists.add(inCmb);
-        return this.#openInCmb(controller, inCmb.provider, size);
-      }
-      return this.openLists(size);
-    };
-    const builder = kind.builder(lists());
-    const pointers = new Int32Array(slots * commands * 4);
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      builder.build(vector, offset, length, i * listBytes, listBytes);
-      const { word0, word1, word2, word3 } = builder;
-      pointers.set([word0, word1, word2, word3], i * 4);
-    }
-    return pointers;
+    const layout = { offset: first * stride, slots, stride, ioBytes: bytes, commandBytes };
+    return buildPointers(kind, vector, layout, (size) => {
+      if (inCmb?.lists !== true) return this.openLists(size);
+      this.#withLists.add(inCmb);
+      return this.#openInCmb(controller, inCmb.provider, size);
+    });
   }
 }
 
-function queueOf({ namespace, command }: Half, { queue }: SideJob): JobQueue {
+function queueOf({ namespace }: Half, { queue }: SideJob): JobQueue {
   const { controller, nsid } = namespace;
-  return { controller, qid: queue.qid, command, nsid };
+  return { controller, qid: queue.qid, nsid };
 }

@@ -1,7 +1,6 @@
 import { P2pError } from "../errors.js";
+import { slotStride } from "../io/room.js";
 import type { NvmeController } from "../nvme/controller.js";
-import type { NvmeNamespace } from "../nvme/namespace.js";
-import { MAX_BLOCKS, PAGE } from "../nvme/spec.js";
 import type { Provider } from "../p2pmem/provider.js";
 import { formatSize } from "../units.js";
 import { needsProvider, type CopyPlan } from "./plan.js";
@@ -23,17 +22,6 @@ export interface Side {
   controller: NvmeController;
   /** Commands of one copy block. */
   commands: number;
-}
-
-/** Blocks of less than a page share one; others begin at one, which spares a PRP entry. */
-export function slotStride(bs: number): number {
-  return bs < PAGE ? bs : Math.ceil(bs / PAGE) * PAGE;
-}
-
-/** Bytes of a block that one command to `namespace` moves, at most. */
-export function commandBytes({ blockSize, controller }: NvmeNamespace, bs: number): number {
-  const most = Math.min(controller.maxTransfer, MAX_BLOCKS * blockSize);
-  return Math.min(bs, most - (most % blockSize));
 }
 
 /**

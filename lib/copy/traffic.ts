@@ -1,160 +1,44 @@
-import type { NativeTraffic } from "../addon.js";
+import {
+  derivedTraffic,
+  flowInto,
+  flowOutOf,
+  flowOverHost,
+  type Flow,
+  type PeerTarget,
+  type Traffic,
+} from "../io/traffic.js";
 import type { Bdf } from "../pci/bdf.js";
-import { meeting } from "../pci/distance.js";
-import type { PciFunction } from "../pci/function.js";
-import { linksUp } from "../pci/link.js";
-import { completionRoute, route, type Route } from "../pci/route.js";
 import type { PciTree } from "../pci/tree.js";
-import type { Platform } from "../platform.js";
 import type { CopyPath } from "./plan.js";
-
-/** Where a run's bytes went. Payload, but for the control bytes; unknown is null, never 0. */
-export interface Traffic {
-  /** `counted` by the loopback machine's fabric, or `derived` from the path and the route. */
-  source: "counted" | "derived";
-  host_memory_bytes: number | null;
-  /** Queue entries, completions and PRP lists in host memory. */
-  host_control_bytes: number | null;
-  root_complex_bytes: number | null;
-  /** Over each link on the way, both directions together. */
-  links: LinkBytes[] | null;
-}
-
-export interface LinkBytes {
-  /** Address of the function at the link's lower end. */
-  link: string;
-  bytes: number;
-}
 
 /** The devices of a run: who moves data, and through whose memory. */
 export interface Legs {
   path: CopyPath;
   source: Bdf;
   destination: Bdf;
-  /** `isIdentityMapped`: see PeerMapping. */
-  provider: { device: Bdf; isIdentityMapped: boolean } | null;
-}
-
-/** The meters that run, by machine: its counters are one for all that happens on it. */
-const running = new WeakMap<Platform, Set<TrafficMeter>>();
-
-/** What a machine's fabric counts from here on until stop(). */
-export class TrafficMeter {
-  readonly #platform: Platform;
-  readonly #start: NativeTraffic | null;
-  #end: NativeTraffic | null = null;
-  /** Another run shared the counters, so that they cannot tell what was whose. */
-  #isShared = false;
-
-  constructor(platform: Platform) {
-    this.#platform = platform;
-    const others = running.get(platform) ?? new Set();
-    running.set(platform, others);
-    others.add(this);
-    if (others.size > 1) for (const meter of others) meter.#isShared = true;
-    this.#start = platform.traffic();
-  }
-
-  stop(): void {
-    this.#end = this.#platform.traffic();
-    running.get(this.#platform)?.delete(this);
-  }
-
-  /** Null where nothing counts; numbers are null where they are not only this run's. */
-  get counted(): Traffic | null {
-    const [start, end] = [this.#start, this.#end];
-    if (start === null || end === null) return null;
-    const since = (bytes: (traffic: NativeTraffic) => number): number | null =>
-      this.#isShared ? null : bytes(end) - bytes(start);
-    return {
-      source: "counted",
-      host_memory_bytes: since(({ hostMemoryBytes }) => hostMemoryBytes),
-      host_control_bytes: since(({ hostControlBytes }) => hostControlBytes),
-      root_complex_bytes: since(({ rootComplexBytes }) => rootComplexBytes),
-      links: this.#isShared ? null : linkBytes(start, end),
-    };
-  }
-
-  /** CPU time of the machine's devices meanwhile; null as above, and of real ones. */
-  get deviceCpuNs(): number | null {
-    const [start, end] = [this.#start, this.#end];
-    return start === null || end === null || this.#isShared
-      ? null
-      : end.deviceCpuNs - start.deviceCpuNs;
-  }
-}
-
-/** Of those that something crossed between the two; the machine's links are always the same ones. */
-function linkBytes(start: NativeTraffic, end: NativeTraffic): LinkBytes[] {
-  const sum = ({ links }: NativeTraffic, index: number): number => {
-    const { upBytes, downBytes } = links[index]!;
-    return upBytes + downBytes;
-  };
-  return end.links
-    .map(({ address }, index) => ({ link: address, bytes: sum(end, index) - sum(start, index) }))
-    .filter(({ bytes }) => bytes > 0);
+  provider: PeerTarget | null;
 }
 
 /**
  * Each byte is written once into the buffer and read once out of it. On the way over the host both
- * cross the root complex and host memory. Between peers a leg crosses the root complex only where
- * its data climb there, and then once, up and down again being one passage. Inside a controller
- * nothing crosses anything.
+ * cross the root complex and host memory. Inside a controller nothing crosses anything.
  */
 export function deriveTraffic(tree: PciTree, legs: Legs, bytes: number): Traffic {
-  let host = 0;
-  let root: number | null = 0;
-  let links: Map<Bdf, number> | null = new Map();
-  for (const flow of flowsOf(tree, legs)) {
-    const { target, way } = flow;
-    if (target === null) host += bytes;
-    if (way === "unknown" || way === "unstated") root = null;
-    else if (way === "root" && root !== null) root += bytes;
-    const crossed = linksOf(tree, flow);
-    if (crossed === null) links = null;
-    else for (const { address } of crossed) links?.set(address, (links.get(address) ?? 0) + bytes);
-  }
-  return {
-    source: "derived",
-    host_memory_bytes: host,
-    // How many entries a controller fetches at once, and which lists again, only it knows.
-    host_control_bytes: null,
-    root_complex_bytes: root,
-    links: links && [...links].map(([link, bytes]) => ({ link, bytes })),
-  };
+  return derivedTraffic(tree, flowsOf(tree, legs, bytes));
 }
 
-/** Data on their way between a device and another, or host memory (null), in either direction. */
-interface Flow {
-  device: PciFunction;
-  target: PciFunction | null;
-  way: Route;
-}
-
-/**
- * Between devices: the source's writes, which are requests, and what the destination's reads bring
- * back, which are completions. By the CPU only the destination's reads are between devices.
- */
-function flowsOf(tree: PciTree, { path, source, destination, provider }: Legs): Flow[] {
+/** By the CPU only the destination's reads are between devices. */
+function flowsOf(
+  tree: PciTree,
+  { path, source, destination, provider }: Legs,
+  bytes: number,
+): Flow[] {
   if (path === "nvme-copy") return [];
-  const [from, to] = [tree.get(source), tree.get(destination)];
-  const overHost = (device: PciFunction): Flow => ({ device, target: null, way: "root" });
-  if (provider === null || path === "host") return [overHost(from), overHost(to)];
-  const target = tree.get(provider.device);
-  const read: Flow = { device: to, target, way: completionRoute(to, target) };
-  if (path === "cpu") return [overHost(from), overHost(target), read];
-  const written = route(from, target);
-  // At another address than its own no switch hands it over; completions go by the reader's ID.
-  const reaches = written === "internal" || provider.isIdentityMapped;
-  return [{ device: from, target, way: reaches ? written : "root" }, read];
-}
-
-/** By their lower ends, each as often as it is crossed; null: not known, or dropped on the way. */
-function linksOf(tree: PciTree, { device, target, way }: Flow): PciFunction[] | null {
-  if (way === "internal") return [];
-  if (way !== "direct" && way !== "root") return null;
-  const end = way === "direct" && target !== null ? meeting(device, target).common : null;
-  const up = linksUp(tree, device, end);
-  const down = target === null ? [] : linksUp(tree, target, end);
-  return up && down && [...up, ...down];
+  const fromSource = flowOverHost(tree, source, bytes);
+  if (provider === null || path === "host")
+    return [fromSource, flowOverHost(tree, destination, bytes)];
+  const read = flowOutOf(tree, destination, provider, bytes);
+  return path === "cpu"
+    ? [fromSource, flowOverHost(tree, provider.device, bytes), read]
+    : [flowInto(tree, source, provider, bytes), read];
 }

@@ -1,15 +1,27 @@
-import { addon } from "../addon.js";
-import { checkWritable, findNamespace } from "../copy/check.js";
-import { formatEndpoint } from "../copy/endpoint.js";
-import type { Endpoint } from "../copy/endpoint.js";
+import { checkWritable, findNamespace } from "../io/namespaces.js";
+import { formatEndpoint } from "../io/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { cmbRefusal } from "../cmb-memory.js";
-import { commandBytes } from "../copy/slots.js";
+import { checkRun } from "../io/check-run.js";
+import { commandBytes, slotStride } from "../io/room.js";
 import { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
+import { wholePages } from "./memory.js";
 import { isMixed, isRandom, PATTERNS, readPercentOf, type PerfPlan } from "./plan.js";
+
+/** What a run that has been checked goes by. */
+export interface CheckedPerf {
+  targets: CheckedTarget[];
+  /** Threads. */
+  jobs: number;
+  /** I/Os in flight, for each target and thread: may be fewer than the plan asks for, see `notes`. */
+  depth: number;
+  /** Why something is not as the plan has it. */
+  notes: string[];
+}
 
 /** A target that has been found and may be used so. */
 export interface CheckedTarget {
@@ -25,17 +37,55 @@ export interface CheckedTarget {
  * Everything that can be wrong with a plan, looked at before any command is submitted.
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED, NO_ABILITY; and those of opening the devices.
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED, NO_ABILITY; NOT_SUPPORTED, where a target does
+ * not reach the provider, NO_ROOM, REVOKED; and those of opening the devices.
  */
-export async function checkPerf(session: Session, plan: PerfPlan): Promise<CheckedTarget[]> {
+export async function checkPerf(session: Session, plan: PerfPlan): Promise<CheckedPerf> {
   checkPattern(plan);
   checkNumbers(plan);
-  checkCpus(plan);
+  checkRun(plan);
+  checkInterrupts(plan);
   if (readPercentOf(plan) < 100)
     for (const endpoint of plan.targets) checkWritable(session, plan, endpoint);
   const targets: CheckedTarget[] = [];
   for (const endpoint of plan.targets) targets.push(await checkTarget(session, plan, endpoint));
-  return targets;
+  for (const { device } of plan.targets) plan.provider?.mapTypeFor(device);
+  return { targets, jobs: jobsOf(plan), ...fitDepth(plan) };
+}
+
+/** As many I/Os in flight as there is room for in the provider. Errors: NO_ROOM. */
+function fitDepth(plan: PerfPlan): Pick<CheckedPerf, "depth" | "notes"> {
+  const { provider, depth, queuePairs, ioSize } = plan;
+  const room = provider?.pool.largestFree ?? Infinity;
+  let fit = depth;
+  while (fit >= queuePairs && peerBytes(plan, fit) > room) fit--;
+  if (fit === depth) return { depth, notes: [] };
+  const { name, fn } = provider!;
+  if (fit < queuePairs)
+    throw new P2pError(
+      "NO_ROOM",
+      `${name} has ${formatSize(room)} free, too little for I/Os of ${formatSize(ioSize)} of each queue pair`,
+      { device: fn.address, hint: "use smaller I/Os, fewer queue pairs or a larger provider" },
+    );
+  const note = `${fit} I/Os in flight of each target and job, not ${depth}: ${name} has room for no more`;
+  return { depth: fit, notes: [note] };
+}
+
+/** What the I/Os of all queue pairs take of a provider, with so many in flight. */
+export function peerBytes(plan: PerfPlan, depth: number): number {
+  let bytes = 0;
+  for (let i = 0; i < plan.queuePairs; i++)
+    bytes += wholePages(slotsOf(depth, plan.queuePairs, i) * slotStride(plan.ioSize));
+  return jobsOf(plan) * plan.targets.length * bytes;
+}
+
+/** The share of one queue pair in the depth, which is as even as it goes. */
+export function slotsOf(depth: number, queuePairs: number, index: number): number {
+  return Math.floor((depth + queuePairs - 1 - index) / queuePairs);
+}
+
+function jobsOf({ jobs, cpus = [] }: PerfPlan): number {
+  return jobs ?? Math.max(1, cpus.length);
 }
 
 function checkPattern({ pattern, readPercent }: PerfPlan): void {
@@ -72,25 +122,23 @@ function checkNumbers(plan: PerfPlan): void {
       `a depth of ${plan.depth} leaves some of ${plan.queuePairs} queue pairs without I/O`,
       { hint: "the depth is shared by a namespace's queue pairs: raise it, or use fewer of them" },
     );
-  if (!(plan.runtime > 0 && plan.runtime < Infinity))
+  if (plan.runtime !== null && !(plan.runtime > 0 && plan.runtime < Infinity))
     throw new P2pError("BAD_ARGUMENT", `the time must be above 0 seconds, not ${plan.runtime}`);
-  if (!(plan.warmup >= 0 && plan.warmup < Infinity))
-    throw new P2pError("BAD_ARGUMENT", `the warm-up must be 0 seconds or more, not ${plan.warmup}`);
+  if (plan.size !== undefined && (!Number.isSafeInteger(plan.size) || plan.size < 1))
+    throw new P2pError("BAD_SIZE", `the size must be 1 byte or more, not ${plan.size}`);
   if (!Number.isSafeInteger(plan.seed))
     throw new P2pError("BAD_ARGUMENT", `the seed must be a whole number, not ${plan.seed}`);
 }
 
-function checkCpus({ cpus, interrupts }: PerfPlan): void {
-  if (cpus.length === 0) return;
-  if (interrupts === true)
+function checkInterrupts(plan: PerfPlan): void {
+  if (plan.interrupts !== true) return;
+  if ((plan.cpus ?? []).length > 0 || jobsOf(plan) > 1)
     throw new P2pError("BAD_ARGUMENT", "interrupts wake one thread, which is pinned to no core", {
-      hint: "leave out the cores, or poll",
+      hint: "leave out the cores and the jobs, or poll",
     });
-  const usable = addon().threadAffinity();
-  const missing = cpus.find((cpu) => !usable.includes(cpu));
-  if (missing !== undefined)
-    throw new P2pError("BAD_ARGUMENT", `this process cannot run on CPU ${missing}`, {
-      hint: `it can on ${usable.join(", ")}`,
+  if ((plan.rateIops ?? null) !== null)
+    throw new P2pError("BAD_ARGUMENT", "a thread that sleeps until an interrupt keeps to no rate", {
+      hint: "leave out the rate, or poll",
     });
 }
 
@@ -115,16 +163,17 @@ async function checkTarget(
         `${what} ${value} bytes is no multiple of the ${blockSize} byte blocks of ${name}`,
         { device, hint: `use a multiple of ${blockSize} bytes` },
       );
-  const length = endpoint.length ?? Math.max(0, size - endpoint.offset);
-  if (endpoint.offset + length > size)
+  const available = endpoint.length ?? Math.max(0, size - endpoint.offset);
+  const length = plan.size ?? available;
+  if (endpoint.offset + available > size || length > available)
     throw new P2pError(
       "BAD_RANGE",
-      `${formatEndpoint(endpoint)} reaches past the end of ${name}, which has ${size} bytes (${formatSize(size)})`,
+      `${formatEndpoint({ ...endpoint, length })} reaches past the end of ${name}, which has ${size} bytes (${formatSize(size)})`,
       { device, hint: "give a smaller offset or length" },
     );
   const ios = Math.floor(length / plan.ioSize);
   // Sequential I/O gives each thread a part of the range.
-  const least = isRandom(plan.pattern) ? 1 : Math.max(1, plan.cpus.length);
+  const least = isRandom(plan.pattern) ? 1 : jobsOf(plan);
   if (ios < least)
     throw new P2pError(
       "BAD_RANGE",

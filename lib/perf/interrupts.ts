@@ -2,12 +2,12 @@
  * A PerfJob on the calling thread, which sleeps until interrupts tell of completions: a reactor's
  * thread takes no turn of the event loop, where interrupts arrive.
  */
-import { addon } from "../addon.js";
-import type { CpuTime } from "../reactor/reactor.js";
+import type { JobQueue } from "../io/failure.js";
+import { threadOf } from "../reactor/run-engine.js";
+import { tryAll } from "../try-all.js";
 import type { PerfEngine } from "./engine.js";
 import type { PerfJob, PerfOutcome } from "./job.js";
 import { openEngine } from "./run-job.js";
-import type { PerfQueue } from "./setup.js";
 
 /**
  * How often to look at the stop flag, the time and the devices, milliseconds. It also keeps the
@@ -15,25 +15,36 @@ import type { PerfQueue } from "./setup.js";
  */
 const LOOK_MS = 10;
 
-/** `queues`: in the order of the job's. Errors: GONE, UNSUPPORTED. */
+/**
+ * `queues`: in the order of the job's. `rampEnded`: called when what counts begins. Errors: GONE,
+ * UNSUPPORTED.
+ */
 export async function runByInterrupts(
   job: PerfJob,
-  queues: readonly PerfQueue[],
-): Promise<{ outcome: PerfOutcome; cpu: CpuTime }> {
-  const { engine, close } = openEngine(job);
+  queues: readonly JobQueue[],
+  rampEnded: () => void,
+): Promise<PerfOutcome> {
+  const opened: (() => void)[] = [];
   try {
-    const before = addon().threadCpuTime();
+    const engine = openEngine(
+      job,
+      (resource) => {
+        opened.push(() => {
+          resource.close();
+        });
+        return resource;
+      },
+      threadOf(rampEnded),
+    );
     await drive(engine, queues);
-    const after = addon().threadCpuTime();
-    const cpu = { userNs: after.user - before.user, systemNs: after.system - before.system };
-    return { outcome: engine.outcome(), cpu };
+    return engine.outcome();
   } finally {
-    close();
+    tryAll(opened);
   }
 }
 
 /** To the end, until nothing is in flight. */
-async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<void> {
+async function drive(engine: PerfEngine, queues: readonly JobQueue[]): Promise<void> {
   let interrupts = 0;
   /** Interrupts there had been at the last look. */
   let before = 0;
@@ -49,7 +60,7 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
         } catch (error) {
           errors.push(error);
         }
-        if (engine.isDone || errors.length > 0) resolve();
+        if (errors.length > 0 || isOver(engine)) resolve();
       };
       const interrupted = (): void => {
         interrupts++;
@@ -66,7 +77,7 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
         });
       }, LOOK_MS);
       attempt(() => {
-        engine.begin();
+        engine.start();
       });
     });
   } finally {
@@ -76,9 +87,15 @@ async function drive(engine: PerfEngine, queues: readonly PerfQueue[]): Promise<
   if (errors.length > 0) throw errors[0];
 }
 
+/** All is done, what comes after the ramp too. */
+function isOver(engine: PerfEngine): boolean {
+  while (engine.isDone) if (!engine.goOn()) return true;
+  return false;
+}
+
 let hasWarned = false;
 
-function warn(queues: readonly PerfQueue[]): void {
+function warn(queues: readonly JobQueue[]): void {
   if (hasWarned) return;
   hasWarned = true;
   const devices = [...new Set(queues.map(({ controller }) => controller.address))].join(", ");

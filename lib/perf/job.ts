@@ -1,4 +1,5 @@
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
+import type { EngineJob, EngineOutcome } from "../reactor/engine-job.js";
 
 /** One queue pair, and the I/Os that are in flight on it. */
 export interface LaneJob {
@@ -23,6 +24,8 @@ export interface TargetJob {
   /** First logical block of the range, and the I/Os that it has room for. */
   lba: number;
   ios: number;
+  /** How many I/Os to do, where no time ends the run. */
+  work: number;
   /** Logical blocks of an I/O, and of a command at most. */
   ioBlocks: number;
   commandBlocks: number;
@@ -35,46 +38,16 @@ export interface TargetJob {
   writeLatency: SharedArrayBuffer;
 }
 
-/** Everything that a thread needs for its part of a run. Numbers, handles and shared memory: cloneable. */
-export interface PerfJob {
+/** Everything that a thread needs for its part of a run: see EngineJob. Its queues: the lanes of all targets in turn. */
+export interface PerfJob extends EngineJob {
   targets: TargetJob[];
   /** Bytes of an I/O. */
   ioBytes: number;
-  /** What is completed before is not counted. */
-  warmupNs: number;
-  /** After that nothing new is begun. */
-  runtimeNs: number;
   /** Other for each thread. */
   seed: number;
-  /** The processor to pin the thread to. */
-  cpu: number | null;
-  /** See ControlBlock, whose queues are the lanes of all targets in turn, and StartGate. */
-  control: SharedArrayBuffer;
-  gate: SharedArrayBuffer;
 }
 
-/** The blocks of a command, and what it was to do with them. */
-export interface PerfCommand {
-  command: "Read" | "Write";
-  lba: number;
-  blocks: number;
-}
-
-/** Why a run ended early. `queue`: which of the job's queues. */
-export type PerfFailure =
-  | ({ kind: "status"; queue: number; status: number } & PerfCommand)
-  /** It took too long; the owner of the run knows what ended it. */
-  | ({ kind: "timeout"; queue: number } & PerfCommand)
-  | { kind: "fault"; queue: number; message: string; hint: string }
-  /** The owner of the run knows why: it said so. */
-  | { kind: "lost"; queue: number };
-
-export interface PerfOutcome {
-  /** From the end of the warm-up to the last completion. */
-  runtimeNs: number;
-  /** The same with the warm-up. */
-  elapsedNs: number;
-  /** Of `runtimeNs`, the time in poll rounds that found something. */
-  busyNs: number;
-  failure: PerfFailure | null;
+export interface PerfOutcome extends EngineOutcome {
+  /** By target: I/Os that counted. */
+  ios: { reads: number; writes: number }[];
 }

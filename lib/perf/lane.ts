@@ -1,5 +1,7 @@
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import { IoOpcode } from "../nvme/spec.js";
+import type { EngineQueue } from "../reactor/engine.js";
+import type { EngineJob } from "../reactor/engine-job.js";
 import { Histogram } from "../reactor/histogram.js";
 import type { LaneJob, TargetJob } from "./job.js";
 import { Random } from "./random.js";
@@ -16,11 +18,17 @@ export class Target {
   readonly isRandom: boolean;
   /** An I/O is a read if 32 random bits are below this. */
   readonly readBelow: number;
-  readonly readLatency: Histogram;
-  readonly writeLatency: Histogram;
+  readonly #readLatency: Histogram;
+  readonly #writeLatency: Histogram;
+  readonly #recordsLatency: boolean;
+  readonly #work: number;
+  /** In arrays, as all that may be no small integer: a field of its kind makes garbage. */
+  readonly #reads = new Float64Array(1);
+  readonly #writes = new Float64Array(1);
+  readonly #left = new Float64Array(1);
   #next = 0;
 
-  constructor(job: TargetJob) {
+  constructor(job: TargetJob, { runtimeNs, recordsLatency }: EngineJob) {
     this.nsid = job.nsid;
     this.lba = job.lba;
     this.ios = job.ios;
@@ -29,8 +37,17 @@ export class Target {
     this.commands = Math.ceil(job.ioBlocks / job.commandBlocks);
     this.isRandom = job.isRandom;
     this.readBelow = (job.readPercent / 100) * 2 ** 32;
-    this.readLatency = new Histogram(job.readLatency);
-    this.writeLatency = new Histogram(job.writeLatency);
+    this.#readLatency = new Histogram(job.readLatency);
+    this.#writeLatency = new Histogram(job.writeLatency);
+    this.#recordsLatency = recordsLatency;
+    this.#work = runtimeNs === null ? job.work : Infinity;
+  }
+
+  /** Takes one of the I/Os that are to be done; false where there is none left. */
+  take(): boolean {
+    if (this.#left[0] === 0) return false;
+    this.#left[0]!--;
+    return true;
   }
 
   /** Of a sequential pattern, whose lanes go through the range together: the next, round and round. */
@@ -40,20 +57,45 @@ export class Target {
     return io;
   }
 
-  /** The warm-up is over. */
-  forget(): void {
-    this.readLatency.clear();
-    this.writeLatency.clear();
+  /** An I/O has completed, which took so many nanoseconds. */
+  count(isRead: boolean, took: number): void {
+    if (isRead) this.#reads[0]!++;
+    else this.#writes[0]!++;
+    if (!this.#recordsLatency) return;
+    const latency = isRead ? this.#readLatency : this.#writeLatency;
+    latency.record(took);
+  }
+
+  /** None of them is left. */
+  get isDone(): boolean {
+    return this.#left[0] === 0;
+  }
+
+  /** I/Os that have completed. */
+  get reads(): number {
+    return this.#reads[0]!;
+  }
+
+  get writes(): number {
+    return this.#writes[0]!;
+  }
+
+  /** Nothing has been done yet; a ramp goes on until it is ended. */
+  reset(isRamping: boolean): void {
+    this.#left[0] = isRamping ? Infinity : this.#work;
+    this.#reads[0] = 0;
+    this.#writes[0] = 0;
+    this.#readLatency.clear();
+    this.#writeLatency.clear();
   }
 }
 
 /** A queue pair, and the I/Os that are in flight on it. */
-export class Lane {
+export class Lane implements EngineQueue {
   readonly target: Target;
   /** Its number among the thread's queues. */
   readonly index: number;
   readonly queue: QueuePair;
-  /** Nothing comes from the queue any more. */
   isLost = false;
   readonly timeoutNs: number;
   /** Its slots are numbered from here on, as all of a thread's are. */
@@ -62,7 +104,6 @@ export class Lane {
   readonly pointers: Int32Array;
   readonly flags: number;
   readonly random: Random;
-  /** A cookie is the slot's number, shifted by so many bits, plus the number of the command. */
   readonly commandShift: number;
   /** By slot, from the lane's first: what the I/O does, its first block, when it was begun. */
   readonly opcode: Int32Array;
@@ -96,11 +137,9 @@ export class Lane {
   }
 
   /** An I/O has completed: the time since it was submitted, or shortly before. */
-  record(slot: number, seen: Float64Array): void {
-    const { target } = this;
+  finish(slot: number, seen: Float64Array): void {
     const own = slot - this.firstSlot;
-    const latency = this.opcode[own] === IoOpcode.READ ? target.readLatency : target.writeLatency;
-    latency.record(seen[0]! - this.begun[own]!);
+    this.target.count(this.opcode[own] === IoOpcode.READ, seen[0]! - this.begun[own]!);
   }
 
   /**

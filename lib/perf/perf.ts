@@ -1,39 +1,63 @@
-import { failureOf } from "../copy/failure.js";
-import { supervise, type SupervisedRun } from "../copy/supervise.js";
-import type { CpuTime, RunnerUrl } from "../reactor/reactor.js";
+import { failureOf } from "../io/failure.js";
+import { formatEndpoint } from "../io/endpoint.js";
+import { runJobs, type RunnableJob } from "../io/run-jobs.js";
+import { proveUse } from "../proof/first-use.js";
+import type { Leg } from "../proof/leg.js";
+import type { RunnerUrl } from "../reactor/reactor.js";
 import type { Session } from "../session.js";
-import { checkPerf } from "./check.js";
+import { checkPerf, type CheckedPerf } from "./check.js";
 import { runByInterrupts } from "./interrupts.js";
 import type { PerfJob, PerfOutcome } from "./job.js";
-import type { PerfPlan } from "./plan.js";
+import type { PerfMemory } from "./memory.js";
+import { readPercentOf, type PerfPlan } from "./plan.js";
 import { measurementOf, type PerfMeasurement } from "./result.js";
 import { PerfSetup, type ThreadSetup } from "./setup.js";
+import { derivePerfTraffic } from "./traffic.js";
 
 const RUNNER: RunnerUrl<PerfJob, PerfOutcome> = new URL("./run-job.js", import.meta.url);
 
 /**
  * Reads or writes as the plan says, in threads of their own or by interrupts on this one, and measures.
  *
- * Errors: those of checkPerf(), before any command; MEMLOCK, NO_MEMORY, NO_QUEUE, NO_ROOM in a CMB,
- * UNSUPPORTED where a device has no MSI-X; NVME_STATUS with
- * device, command, LBA and status; BAD_COMPLETION; TIMEOUT, with what ended the command; DEVICE_GONE,
- * CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED; INTERRUPTED by the plan's signal. The first error ends the
- * run: what is in flight is waited for.
+ * On real devices the path to a provider is proved through the very peer memory that the run uses, the
+ * first time that the session uses it, since success is no evidence of data there.
+ *
+ * Errors: those of checkPerf(), before any command; those of proveUse(), before the first of data;
+ * MEMLOCK, NO_MEMORY, NO_QUEUE, NO_ROOM in a CMB, UNSUPPORTED where a device has no MSI-X; NVME_STATUS
+ * with device, command, LBA and status; BAD_COMPLETION; TIMEOUT, with what ended the command;
+ * DEVICE_GONE, CONTROLLER_RESET or CONTROLLER_FATAL; REVOKED; PMR_FAILED, where the provider is a PMR
+ * that has lost writes; INTERRUPTED by the plan's signal. The first error ends the run: what is in
+ * flight is waited for.
  */
 export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasurement> {
   return session.operation(plan.signal, async (signal) => {
-    const targets = await checkPerf(session, plan);
+    const checked = await checkPerf(session, plan);
     signal.throwIfAborted();
-    const setup = new PerfSetup(session, plan, targets);
+    const setup = new PerfSetup(session, plan, checked);
     let measurement: PerfMeasurement;
     try {
-      const threads = await setup.openThreads();
+      const memory = setup.openMemory();
+      // The loopback machine is what its description says; p2pmem probe works there all the same.
+      if (session.platform.kind === "vfio") await prove(session, plan, checked, memory, signal);
+      const threads = await setup.openThreads(memory);
       signal.throwIfAborted();
-      const { run, cpu } = await runThreads(session, plan, setup, threads, signal);
-      throwFailure(threads, run);
+      const runnable = threads.map((thread) => runnableOf(session, plan, thread));
+      const { run, meter } = await runJobs(session, plan, setup.jobs, runnable, signal, () => {
+        watch(plan, threads);
+      });
+      if (run.failure !== null) throw failureOf(run.failure, threads[run.failure.job]!.queues);
       if (setup.revoked !== null) throw setup.revoked;
+      // A PMR says only now whether it has lost some of what went through it.
+      plan.provider?.barrier();
       signal.throwIfAborted();
-      measurement = measurementOf(targets, threads, run.outcomes, cpu);
+      meter.end();
+      measurement = measurementOf(
+        checked,
+        threads,
+        run.outcomes,
+        meter,
+        (ios) => derivePerfTraffic(session.pci, plan, ios),
+      );
     } catch (error) {
       // What goes wrong now as well is of less interest.
       await setup.close().catch(() => undefined);
@@ -44,46 +68,55 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
   });
 }
 
-/** Lets a reactor run each job, and reports progress. Errors: what the plan's onProgress threw. */
-async function runThreads(
+function runnableOf(
   session: Session,
   plan: PerfPlan,
-  { gate }: PerfSetup,
-  threads: readonly ThreadSetup[],
-  signal: AbortSignal,
-): Promise<{ run: SupervisedRun<PerfOutcome>; cpu: CpuTime[] }> {
-  const cpu: CpuTime[] = [];
-  const supervised = threads.map(({ job, control, queues }, index) => ({
+  { job, control, queues }: ThreadSetup,
+): RunnableJob<PerfOutcome> {
+  return {
     control,
     queues,
-    run: async () => {
-      try {
-        const ran =
-          plan.interrupts === true
-            ? await runByInterrupts(job, queues)
-            : await session.withReactor((reactor) => reactor.run(RUNNER, job));
-        cpu[index] = ran.cpu;
-        return ran;
-      } finally {
-        // If it did not even begin, the others must not wait for it.
-        gate.open();
-      }
-    },
-  }));
-  const run = await supervise(supervised, signal, () => {
-    plan.onProgress?.(threads.reduce((sum, { control }) => sum + control.bytes, 0));
-  });
-  return { run, cpu };
+    run: (rampEnded) =>
+      plan.interrupts === true
+        ? runByInterrupts(job, queues, rampEnded)
+        : session.withReactor((reactor) => reactor.run(RUNNER, job)),
+  };
 }
 
-function throwFailure(
-  threads: readonly ThreadSetup[],
-  { failure: first, outcomes }: SupervisedRun<PerfOutcome>,
-): void {
-  if (first === null) return;
-  const failure = outcomes[first.job]?.failure;
-  // A queue's commands are of both kinds: this one's says which it was.
-  const command = failure && "command" in failure ? failure.command : "Read";
-  const queues = threads[first.job]!.queues.map((queue) => ({ ...queue, command }));
-  throw failureOf(first, queues);
+/** Called now and then while the threads run. Errors: what the plan's onProgress threw. */
+function watch({ provider, onProgress }: PerfPlan, threads: readonly ThreadSetup[]): void {
+  try {
+    provider?.assertAlive();
+  } catch {
+    // It is revoked, which stops the run; what is in flight completes, if to no effect.
+  }
+  onProgress?.(threads.reduce((sum, { control }) => sum + control.bytes, 0));
+}
+
+/** Each target both ways, if it goes both ways. Errors: those of proveUse(). */
+async function prove(
+  session: Session,
+  plan: PerfPlan,
+  { targets }: CheckedPerf,
+  { held }: PerfMemory,
+  signal: AbortSignal,
+): Promise<void> {
+  const { provider = null, ioSize } = plan;
+  if (provider === null || held === null) return;
+  const reads = readPercentOf(plan);
+  const legs = targets.flatMap(({ endpoint, namespace, ios }): Leg[] => {
+    const range = { namespace, offset: endpoint.offset, length: ios * ioSize };
+    return [
+      ...(reads > 0
+        ? [{ client: "source", direction: "write", ...range, scratch: null } as const]
+        : []),
+      // What may be written is restored all the same.
+      ...(reads < 100
+        ? [{ client: "destination", direction: "read", ...range, scratch: range } as const]
+        : []),
+    ];
+  });
+  const [target] = targets.map(({ endpoint }) => formatEndpoint(endpoint));
+  const hint = `p2pmem probe ${target!} ${provider.name} ${target!} looks closer; without a provider perf does without this path`;
+  await proveUse(session, { provider, held, legs, hint }, signal);
 }

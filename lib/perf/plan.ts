@@ -1,4 +1,4 @@
-import type { Endpoint } from "../copy/endpoint.js";
+import type { Endpoint } from "../io/endpoint.js";
 import type { RunPlan } from "../io/run-plan.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";

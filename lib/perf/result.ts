@@ -1,10 +1,12 @@
-import { formatEndpoint } from "../copy/endpoint.js";
-import type { CpuTime } from "../reactor/reactor.js";
+import { formatEndpoint } from "../io/endpoint.js";
+import type { RunMeter } from "../io/run-meter.js";
+import type { Traffic } from "../io/traffic.js";
 import { Histogram } from "../reactor/histogram.js";
-import type { CheckedTarget } from "./check.js";
+import type { CheckedPerf } from "./check.js";
 import type { PerfOutcome } from "./job.js";
 import { readPercentOf, type PerfPlan } from "./plan.js";
 import type { ThreadSetup } from "./setup.js";
+import type { TargetIos } from "./traffic.js";
 
 /** What one thread's I/Os to one target took, or all of them together. */
 export interface PerfPart {
@@ -14,8 +16,12 @@ export interface PerfPart {
   cpu: number | null;
   /** How its commands say where their data is; null of all together. */
   descriptors: "prp" | "sgl" | null;
+  /** First submission to last completion. */
   runtimeNs: number;
-  /** Submission to completion of each I/O; its count is that of the I/Os. */
+  /** I/Os of either kind. */
+  readIos: number;
+  writeIos: number;
+  /** Submission to completion of each I/O; nothing in them where latency was not recorded. */
   latency: Histogram;
   reads: Histogram;
   writes: Histogram;
@@ -27,31 +33,45 @@ export interface PerfThread {
   ios: number;
   runtimeNs: number;
   busyNs: number;
-  /** Of the time with the warm-up. */
-  elapsedNs: number;
   userNs: number;
   systemNs: number;
 }
 
-/** What one run of a plan gave. */
+/** What one run of a plan gave. The ramp is in none of it. */
 export interface PerfMeasurement {
   parts: PerfPart[];
   total: PerfPart;
   threads: PerfThread[];
+  /** Of the threads alone, all together; `busyNs` leaves out the polls that found nothing. */
+  cpu: {
+    userNs: number;
+    systemNs: number;
+    busyNs: number;
+    /** Of the loopback machine's devices, with their polls; null on hardware. */
+    deviceNs: number | null;
+  };
+  traffic: Traffic;
+  /** I/Os in flight for each target and thread: may be fewer than the plan asked for, see `notes`. */
+  depth: number;
+  notes: readonly string[];
 }
 
+/** `derive`: of the I/Os of each target, where nothing counts. */
 export function measurementOf(
-  targets: readonly CheckedTarget[],
+  { targets, depth, notes }: CheckedPerf,
   setups: readonly ThreadSetup[],
   outcomes: readonly PerfOutcome[],
-  cpu: readonly CpuTime[],
+  meter: Pick<RunMeter, "counted" | "deviceCpuNs">,
+  derive: (ios: TargetIos[]) => Traffic,
 ): PerfMeasurement {
   const parts = setups.flatMap(({ job, latency }, thread) =>
     latency.map(({ read, write }, index): PerfPart => ({
       target: formatEndpoint(targets[index]!.endpoint),
       cpu: job.cpu,
       descriptors: job.targets[index]!.lanes[0]!.flags === 0 ? "prp" : "sgl",
-      runtimeNs: outcomes[thread]!.runtimeNs,
+      runtimeNs: runtimeOf(outcomes[thread]!),
+      readIos: outcomes[thread]!.ios[index]!.reads,
+      writeIos: outcomes[thread]!.ios[index]!.writes,
       latency: merged([read, write]),
       reads: read,
       writes: write,
@@ -59,23 +79,41 @@ export function measurementOf(
   );
   const threads = outcomes.map((outcome, index) => ({
     cpu: setups[index]!.job.cpu,
-    ios: setups[index]!.latency.reduce((sum, { read, write }) => sum + read.count + write.count, 0),
-    runtimeNs: outcome.runtimeNs,
+    ios: outcome.ios.reduce((sum, { reads, writes }) => sum + reads + writes, 0),
+    runtimeNs: runtimeOf(outcome),
     busyNs: outcome.busyNs,
-    elapsedNs: outcome.elapsedNs,
-    ...cpu[index]!,
+    ...outcome.cpu,
   }));
+  const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
+    items.reduce((total, item) => total + of(item), 0);
   const total: PerfPart = {
     target: null,
     cpu: null,
     descriptors: null,
-    // They begin together, and end together but for what is in flight.
-    runtimeNs: Math.max(...outcomes.map(({ runtimeNs }) => runtimeNs)),
+    runtimeNs:
+      Math.max(...outcomes.map(({ endedNs }) => endedNs)) -
+      Math.min(...outcomes.map(({ beganNs }) => beganNs)),
+    readIos: sum(parts, ({ readIos }) => readIos),
+    writeIos: sum(parts, ({ writeIos }) => writeIos),
     latency: merged(parts.map(({ latency }) => latency)),
     reads: merged(parts.map(({ reads }) => reads)),
     writes: merged(parts.map(({ writes }) => writes)),
   };
-  return { parts, total, threads };
+  const ios = targets.map((_target, index) => ({
+    reads: sum(outcomes, (outcome) => outcome.ios[index]!.reads),
+    writes: sum(outcomes, (outcome) => outcome.ios[index]!.writes),
+  }));
+  const cpu = {
+    userNs: sum(threads, ({ userNs }) => userNs),
+    systemNs: sum(threads, ({ systemNs }) => systemNs),
+    busyNs: sum(threads, ({ busyNs }) => busyNs),
+    deviceNs: meter.deviceCpuNs,
+  };
+  return { parts, total, threads, cpu, traffic: meter.counted ?? derive(ios), depth, notes };
+}
+
+function runtimeOf({ beganNs, endedNs }: PerfOutcome): number {
+  return endedNs - beganNs;
 }
 
 function merged(histograms: readonly Histogram[]): Histogram {
@@ -113,9 +151,12 @@ export interface PerfRow {
 /** The measurement for programs: part of the object that the command writes as JSON. */
 export interface PerfResult {
   workload: {
+    /** Name of the peer memory; null: host memory. */
+    provider: string | null;
     pattern: string;
     read_pct: number;
     io_bytes: number;
+    /** As it was: see `notes`. */
     depth: number;
     queue_pairs: number;
     interrupts: boolean;
@@ -131,6 +172,9 @@ export interface PerfResult {
     busy_pct: number;
     busy_ns_per_io: number;
   }[];
+  traffic: Traffic;
+  /** Why something was not as the plan has it. */
+  notes: readonly string[];
 }
 
 /** As SPDK's perf shows them, of a hundred. */
@@ -141,7 +185,7 @@ export const PERF_PERCENTILES = [
 
 export function perfResult(
   plan: PerfPlan,
-  { parts, total, threads }: PerfMeasurement,
+  { parts, total, threads, traffic, depth, notes }: PerfMeasurement,
   { histograms = false } = {},
 ): PerfResult {
   const row = (part: PerfPart): PerfRow => ({
@@ -150,10 +194,11 @@ export function perfResult(
   });
   return {
     workload: {
+      provider: plan.provider?.name ?? null,
       pattern: plan.pattern,
       read_pct: readPercentOf(plan),
       io_bytes: plan.ioSize,
-      depth: plan.depth,
+      depth,
       queue_pairs: plan.queuePairs,
       interrupts: plan.interrupts ?? false,
       sq_in_cmb: plan.sqInCmb ?? false,
@@ -161,20 +206,22 @@ export function perfResult(
     },
     results: parts.map(row),
     total: row(total),
-    threads: threads.map(({ cpu, ios, runtimeNs, busyNs, elapsedNs, userNs, systemNs }) => ({
+    threads: threads.map(({ cpu, ios, runtimeNs, busyNs, userNs, systemNs }) => ({
       cpu,
-      usr_pct: (100 * userNs) / elapsedNs,
-      sys_pct: (100 * systemNs) / elapsedNs,
+      usr_pct: (100 * userNs) / runtimeNs,
+      sys_pct: (100 * systemNs) / runtimeNs,
       busy_pct: (100 * busyNs) / runtimeNs,
       busy_ns_per_io: busyNs / ios,
     })),
+    traffic,
+    notes,
   };
 }
 
 function rowOf({ ioSize }: PerfPlan, part: PerfPart): PerfRow {
-  const { target, cpu, descriptors, runtimeNs, latency, reads, writes } = part;
+  const { target, cpu, descriptors, runtimeNs, readIos, writeIos, latency } = part;
   const seconds = runtimeNs / 1e9;
-  const ios = latency.count;
+  const ios = readIos + writeIos;
   return {
     target,
     cpu,
@@ -185,8 +232,8 @@ function rowOf({ ioSize }: PerfPlan, part: PerfPart): PerfRow {
     iops: ios / seconds,
     bw_bytes: (ios * ioSize) / seconds,
     lat_ns: latencyOf(latency),
-    read: { ios: reads.count, lat_ns: latencyOf(reads) },
-    write: { ios: writes.count, lat_ns: latencyOf(writes) },
+    read: { ios: readIos, lat_ns: latencyOf(part.reads) },
+    write: { ios: writeIos, lat_ns: latencyOf(part.writes) },
   };
 }
 

@@ -1,66 +1,77 @@
 import { openCmbMemory } from "../cmb-memory.js";
-import { slotStride } from "../copy/slots.js";
+import { EngineJobs } from "../io/engine-jobs.js";
+import type { JobQueue } from "../io/failure.js";
+import { buildPointers } from "../io/pointers.js";
+import { slotStride } from "../io/room.js";
 import type { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
-import type { ListMemory } from "../nvme/descriptors/lists.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import { Histogram } from "../reactor/histogram.js";
-import { StartGate } from "../reactor/start-gate.js";
 import type { Session } from "../session.js";
-import type { DmaVector } from "../sgl/dma-vector.js";
-import { ScatterList } from "../sgl/scatterlist.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import type { CheckedTarget } from "./check.js";
+import { peerBytes, slotsOf, type CheckedPerf, type CheckedTarget } from "./check.js";
 import type { LaneJob, PerfJob, TargetJob } from "./job.js";
+import { PerfMemory } from "./memory.js";
 import { isRandom, readPercentOf, type PerfPlan } from "./plan.js";
 import { Random } from "./random.js";
 
 /** Entries that a queue has at least, so that completions can be acknowledged many at a time. */
 const LEAST_DEPTH = 64;
 
-/** One of a thread's queues, and whose it is. */
-export interface PerfQueue {
-  controller: NvmeController;
-  qid: number;
-  nsid: number;
-}
-
 /** One thread's part of a run, and what its owner reads when it is over. */
 export interface ThreadSetup {
   job: PerfJob;
   control: ControlBlock;
   /** In the order of the job's queues. */
-  queues: PerfQueue[];
+  queues: JobQueue[];
   /** By target. */
   latency: { read: Histogram; write: Histogram }[];
 }
 
 /** The queues and the memory of one run, and the jobs that describe them to its threads. */
 export class PerfSetup {
-  readonly gate: StartGate;
-  /** Why a CMB is there no more; null while all is well. */
+  readonly jobs: EngineJobs;
+  /** Why a CMB or the provider is there no more; null while all is well. */
   revoked: P2pError | null = null;
   readonly #session: Session;
   readonly #plan: PerfPlan;
-  readonly #targets: readonly CheckedTarget[];
+  readonly #checked: CheckedPerf;
+  readonly #controls: ControlBlock[] = [];
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
 
-  constructor(session: Session, plan: PerfPlan, targets: readonly CheckedTarget[]) {
+  constructor(session: Session, plan: PerfPlan, checked: CheckedPerf) {
     this.#session = session;
     this.#plan = plan;
-    this.#targets = targets;
-    this.gate = StartGate.create(Math.max(1, plan.cpus.length));
+    this.#checked = checked;
+    this.jobs = new EngineJobs(plan, checked.jobs, plan.runtime);
   }
 
-  /** Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
-  async openThreads(): Promise<ThreadSetup[]> {
-    const { cpus } = this.#plan;
+  /**
+   * The memory of the run. If its provider is revoked meanwhile the threads stop, and finish what is
+   * in flight. Errors: NO_ROOM, NO_MEMORY, MEMLOCK.
+   */
+  openMemory(): PerfMemory {
+    const { provider = null, seed } = this.#plan;
+    const bytes = peerBytes(this.#plan, this.#checked.depth);
+    const isWritten = readPercentOf(this.#plan) < 100;
+    return new PerfMemory(
+      this.#session,
+      provider,
+      bytes,
+      isWritten ? seed : null,
+      this.#revoke,
+      this.#memory,
+    );
+  }
+
+  /** `memory`: what openMemory() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
+  async openThreads(memory: PerfMemory): Promise<ThreadSetup[]> {
     const threads: ThreadSetup[] = [];
-    for (let index = 0; index < Math.max(1, cpus.length); index++)
-      threads.push(await this.#openThread(index, cpus[index] ?? null));
+    for (let index = 0; index < this.#checked.jobs; index++)
+      threads.push(await this.#openThread(index, memory));
     return threads;
   }
 
@@ -79,12 +90,15 @@ export class PerfSetup {
     tryAll(this.#memory.splice(0).reverse());
   }
 
-  async #openThread(index: number, cpu: number | null): Promise<ThreadSetup> {
-    const { ioSize, warmup, runtime, seed, queuePairs } = this.#plan;
-    const control = ControlBlock.create(this.#targets.length * queuePairs);
+  async #openThread(index: number, memory: PerfMemory): Promise<ThreadSetup> {
+    const { ioSize, seed, queuePairs } = this.#plan;
+    const checked = this.#checked.targets;
+    const control = ControlBlock.create(checked.length * queuePairs);
+    if (this.revoked) control.stop();
+    this.#controls.push(control);
     const latency: ThreadSetup["latency"] = [];
     const targets: TargetJob[] = [];
-    for (const target of this.#targets) {
+    for (const target of checked) {
       const read = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
       const write = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
       latency.push({ read, write });
@@ -95,51 +109,52 @@ export class PerfSetup {
         commandBlocks: target.commandBytes / target.namespace.blockSize,
         isRandom: isRandom(this.#plan.pattern),
         readPercent: readPercentOf(this.#plan),
-        lanes: await this.#openLanes(target, control),
+        lanes: await this.#openLanes(target, memory),
         readLatency: read.buffer as SharedArrayBuffer,
         writeLatency: write.buffer as SharedArrayBuffer,
       });
     }
     const job = {
+      ...this.jobs.open(index, control),
       targets,
       ioBytes: ioSize,
-      warmupNs: warmup * 1e9,
-      runtimeNs: runtime * 1e9,
       seed: new Random(seed + index).next(),
-      cpu,
-      control: control.buffer,
-      gate: this.gate.buffer,
     };
     const queues = targets.flatMap(({ nsid, lanes }, target) => {
-      const { controller } = this.#targets[target]!.namespace;
+      const { controller } = checked[target]!.namespace;
       return lanes.map(({ queue: { qid } }) => ({ controller, qid, nsid }));
     });
     return { job, control, queues, latency };
   }
 
   /** Random I/O of all threads goes everywhere; of sequential I/O each has a part of the range. */
-  #share(target: CheckedTarget, index: number): { lba: number; ios: number } {
-    const { cpus, pattern, ioSize } = this.#plan;
+  #share(target: CheckedTarget, index: number): { lba: number; ios: number; work: number } {
+    const { pattern, ioSize, loops = 1 } = this.#plan;
     const { endpoint, namespace, ios } = target;
-    const threads = isRandom(pattern) ? 1 : Math.max(1, cpus.length);
-    const part = isRandom(pattern) ? 0 : index;
-    const first = Math.floor((ios / threads) * part);
-    const end = Math.floor((ios / threads) * (part + 1));
-    return { lba: (endpoint.offset + first * ioSize) / namespace.blockSize, ios: end - first };
+    const { jobs } = this.#checked;
+    const part = (of: number): [first: number, count: number] => {
+      const first = Math.floor((of * index) / jobs);
+      return [first, Math.floor((of * (index + 1)) / jobs) - first];
+    };
+    if (isRandom(pattern))
+      return { lba: endpoint.offset / namespace.blockSize, ios, work: part(loops * ios)[1] };
+    const [first, count] = part(ios);
+    const lba = (endpoint.offset + first * ioSize) / namespace.blockSize;
+    return { lba, ios: count, work: loops * count };
   }
 
   /** The depth is shared by the queue pairs, as evenly as it goes. */
-  async #openLanes(target: CheckedTarget, control: ControlBlock): Promise<LaneJob[]> {
-    const { depth, queuePairs, ioSize } = this.#plan;
+  async #openLanes(target: CheckedTarget, memory: PerfMemory): Promise<LaneJob[]> {
+    const { queuePairs, ioSize } = this.#plan;
     const { controller } = target.namespace;
     const commands = Math.ceil(ioSize / target.commandBytes);
     const lanes: LaneJob[] = [];
     for (let i = 0; i < queuePairs; i++) {
-      const slots = Math.floor((depth + queuePairs - 1 - i) / queuePairs);
+      const slots = slotsOf(this.#checked.depth, queuePairs, i);
       const inFlight = slots * commands;
-      const { pointers, flags } = this.#openSlots(target, slots, commands);
+      const { pointers, flags } = this.#openSlots(target, slots, memory);
       const wanted = Math.min(Math.max(LEAST_DEPTH, 2 * inFlight + 1), controller.maxQueueDepth);
-      const queue = await this.#openQueue(controller, wanted, control);
+      const queue = await this.#openQueue(controller, wanted);
       // All that is in flight finds a place in the completion queue beside what was not given back.
       const room = Math.min(queue.depth / 2, queue.depth - 2 * inFlight);
       lanes.push({
@@ -155,21 +170,18 @@ export class PerfSetup {
     return lanes;
   }
 
-  /** If its provider is revoked meanwhile the thread stops, and finishes what is in flight. */
-  async #openQueue(
-    controller: NvmeController,
-    depth: number,
-    control: ControlBlock,
-  ): Promise<QueuePairHandle> {
+  readonly #revoke = (error: P2pError): void => {
+    this.revoked ??= error;
+    for (const control of this.#controls) control.stop();
+  };
+
+  async #openQueue(controller: NvmeController, depth: number): Promise<QueuePairHandle> {
     const { interrupts = false, sqInCmb = false } = this.#plan;
     const options: QueuePairOptions = { depth, interrupts };
     if (sqInCmb) {
       const provider = await this.#session.provider(`${controller.address}/cmb`);
       const bytes = controller.submissionQueueBytes(depth);
-      const inCmb = openCmbMemory(controller, provider, bytes, (error) => {
-        this.revoked = error;
-        control.stop();
-      });
+      const inCmb = openCmbMemory(controller, provider, bytes, this.#revoke);
       this.#memory.push(() => {
         inCmb.close();
       });
@@ -184,64 +196,24 @@ export class PerfSetup {
   #openSlots(
     target: CheckedTarget,
     slots: number,
-    commands: number,
+    memory: PerfMemory,
   ): Pick<LaneJob, "pointers" | "flags"> {
     const { ioSize, descriptors } = this.#plan;
     const { commandBytes, namespace } = target;
     const stride = slotStride(ioSize);
-    const vector = this.#openBuffer(slots * stride, target);
+    const vector = memory.open(slots * stride, namespace.controller);
     // One kind for all commands of a lane: it is a part of the opcode.
     const kind = namespace.controller.dataPointers
       .choose(descriptors)
       .settle(vector, 0, commandBytes);
-    const place = (i: number): { offset: number; length: number } => {
-      const slot = Math.floor(i / commands);
-      const at = (i - slot * commands) * commandBytes;
-      return { offset: slot * stride + at, length: Math.min(commandBytes, ioSize - at) };
-    };
-    let listBytes = 0;
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      listBytes = Math.max(listBytes, kind.listBytesFor(vector, offset, length));
-    }
-    const builder = kind.builder(this.#openLists(slots * commands * listBytes));
-    const pointers = new Int32Array(slots * commands * 4);
-    for (let i = 0; i < slots * commands; i++) {
-      const { offset, length } = place(i);
-      builder.build(vector, offset, length, i * listBytes, listBytes);
-      const { word0, word1, word2, word3 } = builder;
-      pointers.set([word0, word1, word2, word3], i * 4);
-    }
+    const layout = { offset: 0, slots, stride, ioBytes: ioSize, commandBytes };
+    const pointers = buildPointers(kind, vector, layout, (size) => {
+      const lists = this.#session.addressSpace.allocate(size);
+      this.#memory.push(() => {
+        lists.close();
+      });
+      return lists;
+    });
     return { pointers, flags: kind.flags };
   }
-
-  #openBuffer(size: number, { namespace: { controller } }: CheckedTarget): DmaVector {
-    const { addressSpace } = this.#session;
-    const buffer = addressSpace.allocate(size, { huge: true });
-    this.#memory.push(() => {
-      buffer.close();
-    });
-    // What is written should not be easier to store than other data.
-    if (readPercentOf(this.#plan) < 100) fillRandomly(buffer.buffer, this.#plan.seed);
-    const vector = new ScatterList(addressSpace).addHost(buffer, 0, size).map(controller);
-    this.#memory.push(() => {
-      vector.unmap();
-    });
-    return vector;
-  }
-
-  #openLists(size: number): ListMemory {
-    if (size === 0) return { buffer: new ArrayBuffer(0), iova: 0 };
-    const lists = this.#session.addressSpace.allocate(size);
-    this.#memory.push(() => {
-      lists.close();
-    });
-    return lists;
-  }
-}
-
-function fillRandomly(buffer: ArrayBuffer, seed: number): void {
-  const random = new Random(seed);
-  const words = new Int32Array(buffer);
-  for (let i = 0; i < words.length; i++) words[i] = random.next();
 }

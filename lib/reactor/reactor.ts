@@ -13,12 +13,6 @@ export interface RunnerUrl<Job, Outcome> {
   readonly __run?: JobRunner<Job, Outcome>;
 }
 
-/** Of the thread that ran a job, nanoseconds. */
-export interface CpuTime {
-  userNs: number;
-  systemNs: number;
-}
-
 /**
  * A thread of its own that polls: it drives the queues of one job at a time and sees no event loop
  * in between. Kept for the next job, since its code is then already optimised.
@@ -37,10 +31,7 @@ export class Reactor {
   }
 
   /** Errors: what the runner threw; INTERNAL if the thread died. */
-  async run<Job, Outcome>(
-    runner: RunnerUrl<Job, Outcome>,
-    job: Job,
-  ): Promise<{ outcome: Outcome; cpu: CpuTime }> {
+  async run<Job, Outcome>(runner: RunnerUrl<Job, Outcome>, job: Job): Promise<Outcome> {
     const died = new AbortController();
     const onExit = (code: number): void => {
       died.abort(new P2pError("INTERNAL", `the reactor's thread ended with code ${code}`));
@@ -54,7 +45,7 @@ export class Reactor {
           throw died.signal.aborted ? died.signal.reason : error;
         },
       )) as [ReactorAnswer];
-      if ("outcome" in answer) return answer as { outcome: Outcome; cpu: CpuTime };
+      if ("outcome" in answer) return answer.outcome as Outcome;
       const { code, message, hint, stack } = answer.error;
       throw Object.assign(
         new P2pError(code, message, hint === undefined ? {} : { hint }),

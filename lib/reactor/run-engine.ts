@@ -1,27 +1,64 @@
+import { addon } from "../addon.js";
+import { tryAll } from "../try-all.js";
+import type { EngineJob, EngineThread } from "./engine-job.js";
 import { StartGate } from "./start-gate.js";
 
 /** Takes over what is closed when the engine has run, and gives it back. */
 export type Open = <T extends { close(): void }>(resource: T) => T;
 
 /**
- * Has an engine made, waits at the gate for the other jobs, and runs it. Whatever happens, the others
- * do not wait for this one, and what was opened is closed. `gate`: of a StartGate.
+ * Has an engine made, waits at the gate for the other jobs, and runs it, on the processor of the job.
+ * Whatever happens, the others do not wait for this one, and what was opened is closed.
  */
 export function runEngine<Outcome>(
-  gate: SharedArrayBuffer,
-  make: (open: Open) => { run(): Outcome },
+  job: EngineJob,
+  make: (open: Open, thread: EngineThread) => { run(): Outcome },
 ): Outcome {
-  const start = new StartGate(gate);
-  const opened: { close(): void }[] = [];
+  const start = new StartGate(job.gate);
+  const ramp = new StartGate(job.rampGate);
+  const opened: (() => void)[] = [];
   try {
-    const engine = make((resource) => {
-      opened.push(resource);
-      return resource;
-    });
+    if (job.cpu !== null) opened.push(pin(job.cpu));
+    const engine = make(
+      (resource) => {
+        opened.push(() => {
+          resource.close();
+        });
+        return resource;
+      },
+      threadOf(() => {
+        ramp.pass();
+      }),
+    );
     start.pass();
     return engine.run();
   } finally {
     start.open();
-    for (const resource of opened.reverse()) resource.close();
+    ramp.open();
+    tryAll(opened.reverse());
   }
+}
+
+/** This thread, to an engine. */
+export function threadOf(rampEnded: () => void): EngineThread {
+  const native = addon();
+  return {
+    yieldProcessor: () => {
+      native.yieldProcessor();
+    },
+    cpuTime: () => {
+      const { user, system } = native.threadCpuTime();
+      return { userNs: user, systemNs: system };
+    },
+    rampEnded,
+  };
+}
+
+/** Gives what undoes it: the thread is kept, for jobs that name no processor too. */
+function pin(cpu: number): () => void {
+  const before = addon().threadAffinity();
+  addon().setThreadAffinity([cpu]);
+  return () => {
+    addon().setThreadAffinity(before);
+  };
 }

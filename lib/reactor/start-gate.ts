@@ -1,7 +1,6 @@
 /** Has the reactors of one run begin together: a thread may take longer to start than a run lasts. */
 export class StartGate {
   readonly buffer: SharedArrayBuffer;
-  /** How many are still to come. */
   readonly #missing: Int32Array;
 
   constructor(buffer: SharedArrayBuffer) {
@@ -23,6 +22,11 @@ export class StartGate {
       if (missing <= 0) return;
       Atomics.wait(this.#missing, 0, missing);
     }
+  }
+
+  /** How many are still to come; 0 once all may pass. */
+  get missing(): number {
+    return Math.max(0, Atomics.load(this.#missing, 0));
   }
 
   /** One will not come: the others wait no longer. Harmless once all have passed. */

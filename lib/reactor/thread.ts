@@ -3,9 +3,8 @@
  * outcome. It knows no kind of job: a job names the module that runs it.
  */
 import { parentPort } from "node:worker_threads";
-import { addon } from "../addon.js";
 import { P2pError } from "../errors.js";
-import type { CpuTime, JobRunner } from "./reactor.js";
+import type { JobRunner } from "./reactor.js";
 
 /** What the thread is sent. */
 export interface ReactorRequest {
@@ -16,18 +15,12 @@ export interface ReactorRequest {
 
 /** An outcome, or an error whose class would not survive the way through postMessage. */
 export type ReactorAnswer =
-  | { outcome: unknown; cpu: CpuTime }
+  | { outcome: unknown }
   | { error: { code: string; message: string; hint?: string; stack?: string } };
 
 async function run({ runner, job }: ReactorRequest): Promise<ReactorAnswer> {
   const module = (await import(runner)) as { run: JobRunner<unknown, unknown> };
-  const before = addon().threadCpuTime();
-  const outcome = module.run(job);
-  const after = addon().threadCpuTime();
-  return {
-    outcome,
-    cpu: { userNs: after.user - before.user, systemNs: after.system - before.system },
-  };
+  return { outcome: module.run(job) };
 }
 
 function describe(error: unknown): ReactorAnswer {

@@ -1,7 +1,7 @@
 /** The devices that the device suite runs on: the loopback machine's, or in the lab the real ones. */
 import { fileURLToPath } from "node:url";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
 import { PCI_CLASS_MEMORY_OTHER } from "#lib/pci/spec.js";
 import { Session } from "#lib/session.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
 import { runPerf } from "#lib/perf/perf.js";
 import type { PerfPlan } from "#lib/perf/plan.js";
 import type { Session } from "#lib/session.js";
@@ -25,8 +25,7 @@ describe("measuring reads and writes", () => {
     depth: 8,
     queuePairs: 1,
     runtime: 0.2,
-    warmup: 0.05,
-    cpus: [],
+    rampTime: 0.05,
     seed: 1,
     allowWrite: false,
     ...changes,
@@ -136,7 +135,7 @@ describe("measuring reads and writes", () => {
   for (const interrupts of [false, true])
     it(`stops when it is told to${interrupts ? ", between interrupts" : ""}, and can be run again`, async () => {
       const stop = new AbortController();
-      const plan = planOf([devices.nvme1], { runtime: 600, warmup: 0, signal: stop.signal });
+      const plan = planOf([devices.nvme1], { runtime: 600, rampTime: 0, signal: stop.signal });
       const onProgress = (bytes: number): void => {
         if (bytes > 0) stop.abort();
       };

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { checkRanges } from "#lib/copy/check.js";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
-import { proveFirstUse } from "#lib/copy/proof/first-use.js";
-import { provePath, unprovedError } from "#lib/copy/proof/path.js";
-import type { PathProof, PathProofRequest } from "#lib/copy/proof/path.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
+import { proveFirstUse } from "#lib/copy/first-use.js";
+import { provePath, unprovedError } from "#lib/proof/path.js";
+import type { PathProof, PathProofRequest } from "#lib/proof/path.js";
 import type { PeerMapping } from "#lib/dma/peer-mapping.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { Session } from "#lib/session.js";

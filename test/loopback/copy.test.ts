@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { runBench } from "#lib/bench/bench.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
 import type { CopyPath, CopyPlan } from "#lib/copy/plan.js";
 import { checkStamps, stampSource } from "#lib/copy/verify.js";
 import { NvmeError, P2pError } from "#lib/errors.js";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { CheckedRanges } from "#lib/copy/check.js";
-import { proveFirstUse } from "#lib/copy/proof/first-use.js";
+import { proveFirstUse } from "#lib/copy/first-use.js";
 import { NvmeError } from "#lib/errors.js";
 import type { Range } from "#lib/extents/ranges.js";
 import { PAGE } from "#lib/nvme/spec.js";

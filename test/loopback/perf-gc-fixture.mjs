@@ -20,6 +20,7 @@ const { Session } = await load("session.js");
 const { checkPerf } = await load("perf/check.js");
 const { PerfSetup } = await load("perf/setup.js");
 const { openEngine } = await load("perf/run-job.js");
+const { threadOf } = await load("reactor/run-engine.js");
 
 const isLarge = mode === "large";
 const directory = mkdtempSync(join(tmpdir(), "p2pmem-gc-"));
@@ -36,11 +37,11 @@ const plan = {
   ...(isLarge
     ? { targets: [{ device: address, nsid: 1, offset: FAR, length: 2 ** 26 }], pattern: "randread" }
     : { targets: [{ device: address, nsid: 1, offset: 0 }], pattern: "randrw", readPercent: 90 }),
-  ...{ ioSize: IO_BYTES, depth: 256, queuePairs: 2, runtime: 3600, warmup: 0, cpus: [] },
+  ...{ ioSize: IO_BYTES, depth: 256, queuePairs: 2, runtime: 3600 },
   ...{ seed: 1, allowWrite: false },
 };
 const setup = new PerfSetup(session, plan, await checkPerf(session, plan));
-const [{ job, control, latency }] = await setup.openThreads();
+const [{ job, control, latency }] = await setup.openThreads(setup.openMemory());
 
 // The loop leaves this thread no time to watch it.
 const watcher = new Worker(new URL("perf-gc-watcher.mjs", import.meta.url), {
@@ -57,7 +58,12 @@ let garbage = [];
 globalThis.gc(); // what was made before is none of the loop's
 const before = getHeapStatistics().used_heap_size;
 const began = performance.now();
-const { engine, close } = openEngine(job);
+const opened = [];
+const open = (resource) => {
+  opened.push(resource);
+  return resource;
+};
+const engine = openEngine(job, open, threadOf());
 if (mode === "allocate") {
   const poll = engine.poll.bind(engine);
   engine.poll = () => {
@@ -68,7 +74,7 @@ if (mode === "allocate") {
 }
 /** As run() does, but yields at once: it does not measure, and the device is threads of this machine. */
 function drive() {
-  engine.begin();
+  engine.start();
   let idle = 0;
   while (!engine.isDone) {
     if (engine.poll()) continue;
@@ -78,7 +84,7 @@ function drive() {
   return engine.outcome();
 }
 const { failure } = drive();
-close();
+for (const resource of opened) resource.close();
 const seconds = (performance.now() - began) / 1000;
 globalThis.gc();
 const grown = getHeapStatistics().used_heap_size - before;

@@ -1,7 +1,7 @@
 import type { Sample } from "#lib/bench/measure/sample.js";
 import type { BenchPoint } from "#lib/bench/point.js";
 import { Histogram } from "#lib/reactor/histogram.js";
-import { parseEndpoint } from "#lib/copy/endpoint.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
 
 export const NVME0 = "0000:03:00.0";
 export const NVME1 = "0000:04:00.0";

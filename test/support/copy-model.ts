@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { CopyEngine } from "#lib/copy/engine.js";
 import type { Handoff } from "#lib/copy/handoff.js";
 import { Histogram } from "#lib/reactor/histogram.js";
-import { epoch } from "#lib/reactor/clock.js";
 import { ControlBlock } from "#lib/reactor/control-block.js";
-import { StartGate } from "#lib/reactor/start-gate.js";
 import type { BlockShape, CopyJob, SideJob } from "#lib/copy/job.js";
 import { P2pError } from "#lib/errors.js";
 import type { QueuePair } from "#lib/nvme/queues/queue-pair.js";
+import { engineJob, engineThread } from "./engine-thread.js";
 
 /** All lengths of the model are in units of 512 bytes. */
 export const UNIT = 512;
@@ -185,6 +184,7 @@ export class Model {
   readonly job: CopyJob;
   /** Status of a command, by its first unit. */
   readonly statusOf = new Map<number, number>();
+  rampEnded: () => void = () => undefined;
   readonly #onIdle: () => void;
 
   /** `onIdle`: called when the engine has nothing to do for a while; time goes on meanwhile. */
@@ -208,6 +208,7 @@ export class Model {
       return this.statusOf.get(command.unit) ?? 0;
     });
     this.job = {
+      ...engineJob(this.control, { runtimeNs }),
       read: sideOf(shape, READ, FIRST_SOURCE_UNIT),
       write: sideOf(shape, WRITE, FIRST_DESTINATION_UNIT),
       handoff: { kind: "none" },
@@ -215,11 +216,8 @@ export class Model {
       blockBytes: shape.blockUnits * UNIT,
       lastBlockBytes: shape.lastUnits * UNIT,
       rangeBlocks: shape.blocks,
-      runtimeNs,
+      loops: 1,
       latency: this.latency.buffer as SharedArrayBuffer,
-      control: this.control.buffer,
-      gate: StartGate.create(1).buffer,
-      epoch: epoch(),
     };
   }
 
@@ -230,7 +228,7 @@ export class Model {
       queue(this.read),
       queue(this.write),
       this.handoff,
-      this.#onIdle,
+      engineThread(this.#onIdle, this.rampEnded),
     ).run();
   }
 

@@ -1,5 +1,5 @@
 /** Namespaces that do not do as they should, and legs to try them on. */
-import type { Leg } from "#lib/copy/proof/leg.js";
+import type { Leg } from "#lib/proof/leg.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import { PAGE } from "#lib/nvme/spec.js";
 import type { Provider } from "#lib/p2pmem/provider.js";

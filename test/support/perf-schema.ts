@@ -32,6 +32,7 @@ export const perfReport = z.strictObject({
   version: z.string(),
   platform: z.enum(["vfio", "loopback"]),
   workload: z.strictObject({
+    provider: z.string().nullable(),
     pattern: z.enum(["read", "write", "randread", "randwrite", "rw", "randrw"]),
     read_pct: count,
     io_bytes: count.positive(),
@@ -52,4 +53,11 @@ export const perfReport = z.strictObject({
       busy_ns_per_io: positive,
     }),
   ),
+  traffic: z.strictObject({
+    source: z.enum(["counted", "derived"]),
+    host_memory_bytes: count.nullable(),
+    host_control_bytes: count.nullable(),
+    root_complex_bytes: count.nullable(),
+  }),
+  notes: z.array(z.string()),
 });

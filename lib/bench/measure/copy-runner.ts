@@ -1,8 +1,8 @@
 import { randomInt } from "node:crypto";
 import { checkPlan } from "../../copy/check.js";
 import { runCopy } from "../../copy/copy.js";
-import { formatEndpoint } from "../../copy/endpoint.js";
-import type { Endpoint } from "../../copy/endpoint.js";
+import { formatEndpoint } from "../../io/endpoint.js";
+import type { Endpoint } from "../../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "../../copy/plan.js";
 import { prepareSource, verifyDestination } from "../../copy/verify.js";
 import type { Range } from "../../extents/ranges.js";

@@ -1,6 +1,6 @@
 import { P2pError } from "../../errors.js";
-import { formatEndpoint } from "../../copy/endpoint.js";
-import type { Endpoint } from "../../copy/endpoint.js";
+import { formatEndpoint } from "../../io/endpoint.js";
+import type { Endpoint } from "../../io/endpoint.js";
 import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
 

@@ -1,4 +1,4 @@
-import { formatEndpoint } from "../../copy/endpoint.js";
+import { formatEndpoint } from "../../io/endpoint.js";
 import { readPercentOf, type PerfPlan } from "../../perf/plan.js";
 import { PERF_PERCENTILES, type PerfResult, type PerfRow } from "../../perf/result.js";
 import type { Platform } from "../../platform.js";
@@ -20,12 +20,15 @@ export function perfJson(report: PerfReport): string {
 
 /** What is to be measured, for a person. */
 export function workloadLine(plan: PerfPlan): string {
-  const { targets, pattern, ioSize, depth, queuePairs, runtime, cpus, interrupts } = plan;
+  const { targets, pattern, ioSize, depth, queuePairs, runtime, interrupts } = plan;
+  const { cpus = [], loops = 1, rateIops = null, provider = null } = plan;
   const reads = readPercentOf(plan);
   return [
     `${pattern}${reads > 0 && reads < 100 ? ` (${reads} % reads)` : ""} of ${shortSize(ioSize)}`,
     `depth ${depth} on ${counted(queuePairs, "queue pair")}`,
-    `${runtime} s`,
+    runtime === null ? counted(loops, "loop") : `${runtime} s`,
+    ...(rateIops === null ? [] : [`at most ${rateIops} a second`]),
+    ...(provider === null ? [] : [`memory of ${provider.name}`]),
     ...(interrupts === true ? ["by interrupts"] : []),
     ...(plan.sqInCmb === true ? ["submission queues in CMBs"] : []),
     ...(cpus.length === 0 ? [] : [`from ${counted(cpus.length, "core")}`]),
@@ -35,7 +38,7 @@ export function workloadLine(plan: PerfPlan): string {
 
 /** For a person: the table as SPDK's perf has it, and with `latency` the percentiles. */
 export function perfText(report: PerfReport, latency: boolean): string {
-  const { results, total, threads } = report;
+  const { results, total, threads, notes } = report;
   const all = results.length > 1 ? [...results, total] : results;
   return lines([
     ...table(COLUMNS, all),
@@ -46,6 +49,7 @@ export function perfText(report: PerfReport, latency: boolean): string {
         `${sys_pct.toFixed(1)} % system; with I/Os ${busy_pct.toFixed(1)} % of the time, ` +
         `${busy_ns_per_io.toFixed(0)} ns each`,
     ),
+    ...notes.map((note) => `Note: ${note}`),
     ...(latency ? all.flatMap(percentileLines) : []),
     ...all.flatMap(histogramLines),
   ]);
@@ -104,6 +108,7 @@ type Cell = string | number | null | undefined;
 const CSV_COLUMNS: [string, (row: PerfRow, report: PerfReport) => Cell][] = [
   ["version", (_row, { version }) => version],
   ["platform", (_row, { platform }) => platform],
+  ["provider", (_row, { workload }) => workload.provider],
   ["pattern", (_row, { workload }) => workload.pattern],
   ["read_pct", (_row, { workload }) => workload.read_pct],
   ["io_bytes", (_row, { workload }) => workload.io_bytes],

@@ -1,5 +1,5 @@
 import type { NativeDmaFault } from "../../addon.js";
-import type { PathProof } from "../../copy/proof/path.js";
+import type { PathProof } from "../../proof/path.js";
 import type { Platform } from "../../platform.js";
 import { formatSize } from "../../units.js";
 import { rows } from "./csv.js";

@@ -7,11 +7,9 @@ import { NvmeCopyEngine } from "./engine.js";
 import type { NvmeCopyJob } from "./job.js";
 
 export function run(job: NvmeCopyJob): CopyOutcome {
-  return runEngine(job.gate, (open) => {
+  return runEngine(job, (open, thread) => {
     const queue = open(openQueuePair(job.queue));
     const lists = open(addon().openMemory(job.lists.memoryId));
-    return new NvmeCopyEngine(job, queue, lists.buffer, () => {
-      addon().yieldProcessor();
-    });
+    return new NvmeCopyEngine(job, queue, lists.buffer, thread);
   });
 }

@@ -25,7 +25,7 @@ export async function openNvmeCopyJobs(
   const { controller, nsid, blockSize } = destination;
   if (mustBeEnabled(format)) await controller.admin.enableCopyFormat(format);
   const open: OpenJob[] = [];
-  for (const part of setup.parts) {
+  for (const [index, part] of setup.parts.entries()) {
     const count = slots.count * commands;
     const lists = setup.openLists(count * stride);
     if (mustBeEnabled(format)) {
@@ -36,7 +36,7 @@ export async function openNvmeCopyJobs(
           words[(list * stride + entry * entryBytes(format) + Copy.SNSID_AT) / 4] = source.nsid;
     }
     const queue = await setup.openQueue(controller, count, inCmb.destination);
-    const { control, latency, job } = setup.openPart(part, 1);
+    const { control, latency, job } = setup.openPart(index, part, 1);
     const nvmeCopyJob: NvmeCopyJob = {
       ...job,
       queue,
@@ -50,7 +50,7 @@ export async function openNvmeCopyJobs(
       format,
       lists: { memoryId: lists.memory.id, iova: lists.iova, stride },
     };
-    const queues = [{ controller, qid: queue.qid, command: "Copy", nsid }];
+    const queues = [{ controller, qid: queue.qid, nsid }];
     open.push({ runner: RUNNER, job: nvmeCopyJob, part, control, latency, queues });
   }
   return open;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatEndpoint, parseEndpoint, type Endpoint } from "#lib/copy/endpoint.js";
+import { formatEndpoint, parseEndpoint, type Endpoint } from "#lib/io/endpoint.js";
 import { formatProvider, parseProvider } from "#lib/p2pmem/provider-name.js";
 import { P2pError } from "#lib/errors.js";
 import { parseBdf, type Bdf } from "#lib/pci/bdf.js";

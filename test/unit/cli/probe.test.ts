@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { NativeDmaFault } from "#lib/addon.js";
 import { probeCsv, probeJson, probeTable, type ProbeReport } from "#lib/cli/output/probe.js";
 import { describeFailure } from "#lib/cli/failure.js";
-import { unprovedError } from "#lib/copy/proof/path.js";
+import { unprovedError } from "#lib/proof/path.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { probeReport } from "../../support/result-schema.js";
 

@@ -96,6 +96,7 @@ describe("the copy engine", () => {
         kind: "status",
         queue: opcode === READ ? READ_QUEUE : WRITE_QUEUE,
         status: 0x281,
+        command: opcode === READ ? "Read" : "Write",
         lba: bad,
         blocks: 8,
       });

@@ -18,8 +18,8 @@ const SQ_DELETED = 0x08;
 /** Units of the range's last command but some, on either side. */
 const LATE = 17 * plain.blockUnits + 16;
 const SIDES = [
-  { title: "read", queue: READ_QUEUE, first: FIRST_SOURCE_UNIT },
-  { title: "write", queue: WRITE_QUEUE, first: FIRST_DESTINATION_UNIT },
+  { title: "read", command: "Read", queue: READ_QUEUE, first: FIRST_SOURCE_UNIT },
+  { title: "write", command: "Write", queue: WRITE_QUEUE, first: FIRST_DESTINATION_UNIT },
 ] as const;
 const shape = { ...plain, destinationCommandUnits: 8 };
 
@@ -56,9 +56,9 @@ class Run {
 }
 
 describe("the copy engine in trouble", () => {
-  for (const { title, queue, first } of SIDES) {
+  for (const { title, command, queue, first } of SIDES) {
     const unit = first + LATE;
-    const timeout = { kind: "timeout", queue, lba: unit, blocks: 8 };
+    const timeout = { kind: "timeout", queue, command, lba: unit, blocks: 8 };
 
     it(`goes on where a ${title} was late but has completed, each block once`, () => {
       const run = new Run(({ commandId }) => {
@@ -233,7 +233,7 @@ describe("the copy engine in trouble", () => {
     };
     const { failure, blocks } = model.run();
     assert.deepEqual(failure, {
-      ...{ kind: "handoff", code: "DEVICE_GONE", message: "the peer", hint: "look" },
+      ...{ kind: "error", code: "DEVICE_GONE", message: "the peer", hint: "look" },
     });
     assert.equal(blocks, model.handoff.moved.length);
     model.assertDrained();

@@ -6,6 +6,7 @@ import { PerfEngine } from "#lib/perf/engine.js";
 import type { PerfJob, PerfOutcome, TargetJob } from "#lib/perf/job.js";
 import { ControlBlock } from "#lib/reactor/control-block.js";
 import { Histogram } from "#lib/reactor/histogram.js";
+import { engineJob, engineThread } from "../../support/engine-thread.js";
 
 const READ = 2;
 const WRITE = 1;
@@ -106,8 +107,11 @@ interface Shape {
   commandBlocks: number;
   /** Slots by lane. */
   lanes: number[];
-  warmupNs: number;
-  runtimeNs: number;
+  work: number;
+  rampNs: number;
+  runtimeNs: number | null;
+  spacingNs: number;
+  recordsLatency: boolean;
   timeoutNs: number;
   seed: number;
 }
@@ -119,7 +123,10 @@ const plain: Shape = {
   ioBlocks: 8,
   commandBlocks: 8,
   lanes: [4],
-  warmupNs: 0,
+  work: 0,
+  rampNs: 0,
+  spacingNs: 0,
+  recordsLatency: true,
   runtimeNs: 2e6,
   timeoutNs: 30e9,
   seed: 1,
@@ -135,6 +142,8 @@ class Model {
   readonly engine: PerfEngine;
   readonly reads = new Histogram(shared());
   readonly writes = new Histogram(shared());
+  /** Commands of the ramp. */
+  ramped = 0;
 
   constructor(changes: Partial<Shape> = {}) {
     this.shape = { ...plain, ...changes };
@@ -147,6 +156,7 @@ class Model {
       nsid: 7,
       lba: FIRST_LBA,
       ios: shape.ios,
+      work: shape.work,
       ioBlocks: shape.ioBlocks,
       commandBlocks: shape.commandBlocks,
       isRandom: shape.isRandom,
@@ -165,17 +175,18 @@ class Model {
       readLatency: this.reads.buffer as SharedArrayBuffer,
       writeLatency: this.writes.buffer as SharedArrayBuffer,
     };
+    const { rampNs, runtimeNs, spacingNs, recordsLatency } = shape;
     const job: PerfJob = {
+      ...engineJob(this.control, { rampNs, runtimeNs, spacingNs, recordsLatency }),
       targets: [target],
       ioBytes: shape.ioBlocks * 512,
-      warmupNs: shape.warmupNs,
-      runtimeNs: shape.runtimeNs,
       seed: shape.seed,
-      cpu: null,
-      control: this.control.buffer,
-      gate: new SharedArrayBuffer(4),
     };
-    this.engine = new PerfEngine(job, [this.queues as unknown as QueuePair[]], () => undefined);
+    const thread = engineThread(undefined, () => {
+      assert.equal(this.outstanding, 0, "nothing is in flight");
+      this.ramped = this.log.length;
+    });
+    this.engine = new PerfEngine(job, [this.queues as unknown as QueuePair[]], thread);
   }
 
   run(): PerfOutcome {
@@ -195,8 +206,12 @@ class Model {
     return this.queues.length === 1 ? this.queues[0]!.log : this.queues.flatMap(({ log }) => log);
   }
 
+  get outstanding(): number {
+    return this.queues.reduce((sum, { outstanding }) => sum + outstanding, 0);
+  }
+
   assertDrained(): void {
-    for (const { outstanding } of this.queues) assert.equal(outstanding, 0);
+    assert.equal(this.outstanding, 0);
   }
 
   get count(): number {
@@ -239,10 +254,10 @@ describe("the perf engine", () => {
       fc.property(shapes, (changes) => {
         const commandBlocks = Math.min(changes.commandBlocks, changes.ioBlocks);
         const model = new Model({ ...changes, commandBlocks });
-        const { failure, runtimeNs, busyNs } = model.run();
+        const { failure, beganNs, endedNs, busyNs } = model.run();
         assert.equal(failure, null);
         model.assertDrained();
-        assert.ok(runtimeNs > 0 && busyNs > 0);
+        assert.ok(endedNs > beganNs && busyNs > 0);
         const { ioBlocks } = changes;
         const commands = Math.ceil(ioBlocks / commandBlocks);
         const shift = Math.ceil(Math.log2(commands));
@@ -319,13 +334,51 @@ describe("the perf engine", () => {
     assert.ok(queue!.mostUnacknowledged >= 10 && queue!.mostUnacknowledged < 10 + 16);
   });
 
-  it("counts nothing of the warm-up, but all of what completes after it", () => {
-    const model = new Model({ warmupNs: 3e6, runtimeNs: 3e6 });
-    const { runtimeNs, elapsedNs, busyNs } = model.run();
-    assert.ok(runtimeNs >= 3e6 && elapsedNs >= runtimeNs + 3e6);
-    assert.ok(busyNs <= runtimeNs);
-    assert.ok(model.count > 0 && model.count < model.log.length);
-    assert.equal(model.control.bytes % 4096, 0);
+  it("counts nothing of the ramp, which it waits for, and all of what comes after it", () => {
+    const model = new Model({ rampNs: 3e6, runtimeNs: 3e6 });
+    const { beganNs, endedNs, busyNs, ios } = model.run();
+    assert.ok(endedNs - beganNs >= 3e6);
+    assert.ok(busyNs <= endedNs - beganNs);
+    assert.ok(model.ramped > 0);
+    assert.equal(model.count, model.log.length - model.ramped);
+    assert.deepEqual(ios, [{ reads: model.count, writes: 0 }]);
+    assert.equal(model.control.bytes, model.count * 4096);
+  });
+
+  it("goes no further than its ramp when it is told to stop meanwhile", () => {
+    const model = new Model({ rampNs: 1e12, runtimeNs: 1e12 });
+    const { ios, failure } = model.runUntil(50);
+    assert.equal(failure, null);
+    assert.equal(model.ramped, 0);
+    assert.deepEqual(ios, [{ reads: 0, writes: 0 }]);
+    model.assertDrained();
+  });
+
+  for (const isRandom of [true, false])
+    it(`does as many I/Os as it is told, ${isRandom ? "anywhere" : "in order"}, after a ramp too`, () => {
+      for (const rampNs of [0, 1e6]) {
+        const model = new Model({
+          isRandom,
+          ios: 7,
+          work: 21,
+          lanes: [2, 3],
+          rampNs,
+          runtimeNs: null,
+        });
+        const { ios } = model.run();
+        assert.deepEqual(ios, [{ reads: 21, writes: 0 }]);
+        const counted = model.queues.flatMap(({ log }) => log).length - model.ramped;
+        assert.equal(counted, 21);
+        assert.equal(model.ramped > 0, rampNs > 0);
+      }
+    });
+
+  it("records no latency where none is wanted, and counts its I/Os all the same", () => {
+    const model = new Model({ recordsLatency: false, readPercent: 50, work: 500, runtimeNs: null });
+    const [{ reads, writes }] = model.run().ios as [{ reads: number; writes: number }];
+    assert.equal(model.count, 0);
+    assert.ok(reads > 100 && writes > 100);
+    assert.equal(reads + writes, 500);
   });
 
   it("stops at a command that fails, drains, and says which it was", () => {
@@ -424,7 +477,7 @@ describe("the perf engine", () => {
 
   it("can be driven step by step", () => {
     const model = new Model({ runtimeNs: 1e6 });
-    model.engine.begin();
+    model.engine.start();
     assert.equal(model.log.length, 4);
     do model.engine.poll();
     while (!model.engine.isDone);

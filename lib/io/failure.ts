@@ -1,7 +1,14 @@
 import { P2pError } from "../errors.js";
+import type { NvmeController } from "../nvme/controller.js";
 import { statusError } from "../nvme/status.js";
-import type { JobQueue } from "./setup.js";
 import type { JobFailure, Recovery } from "./supervise.js";
+
+/** One of a job's queues, and whose it is. */
+export interface JobQueue {
+  controller: NvmeController;
+  qid: number;
+  nsid: number;
+}
 
 const ENDED: Readonly<Record<Recovery, string>> = {
   aborted: "it was aborted",
@@ -14,17 +21,17 @@ export function failureOf(
   { failure, loss, recovery }: JobFailure,
   queues: readonly JobQueue[],
 ): Error {
-  if (failure.kind === "handoff") {
+  if (failure.kind === "error") {
     const { code, message, hint } = failure;
     return new P2pError(code, message, hint === "" ? {} : { hint });
   }
-  const { controller, command, nsid } = queues[failure.queue]!;
+  const { controller, nsid } = queues[failure.queue]!;
   const device = controller.address;
   if (failure.kind === "fault")
     return new P2pError("BAD_COMPLETION", failure.message, { device, hint: failure.hint });
   if (failure.kind === "lost" || (failure.kind === "timeout" && loss !== null))
     return loss ?? lossOf(queues[failure.queue]!);
-  const { lba, blocks } = failure;
+  const { command, lba, blocks } = failure;
   const what = `${command} of blocks ${lba} to ${lba + blocks - 1} of namespace ${nsid}`;
   if (failure.kind === "status") return statusError(failure.status, what, device);
   const seconds = controller.timeout / 1000;

@@ -1,6 +1,6 @@
-import type { DmaBuffer } from "../../dma/dma-buffer.js";
-import type { NvmeNamespace } from "../../nvme/namespace.js";
-import type { Bdf } from "../../pci/bdf.js";
+import type { DmaBuffer } from "../dma/dma-buffer.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Bdf } from "../pci/bdf.js";
 import type { ProofMemory } from "./memory.js";
 
 /** `write`: from the device into the peer memory; `read`: from the peer memory into the device. */

@@ -1,6 +1,5 @@
-import type { CpuTime } from "../reactor/reactor.js";
 import type { ControlBlock } from "../reactor/control-block.js";
-import type { CopyFailure, CopyOutcome } from "./job.js";
+import type { EngineFailure, EngineOutcome } from "../reactor/engine-job.js";
 
 /** How often a run's owner hears of its progress, and the devices are asked whether they live. */
 const WATCH_MS = 100;
@@ -23,19 +22,19 @@ export interface SupervisedQueue {
 
 /** What supervising needs to know of how a job went. */
 export interface SupervisedOutcome {
-  failure: CopyFailure | null;
+  failure: EngineFailure | null;
 }
 
 /** A job, and how to have a reactor run it. */
 export interface SupervisedJob<Outcome extends SupervisedOutcome = SupervisedOutcome> {
   control: ControlBlock;
   queues: readonly SupervisedQueue[];
-  run: () => Promise<{ outcome: Outcome; cpu: CpuTime }>;
+  run: () => Promise<Outcome>;
 }
 
 /** Why a job ended before its time. */
 export interface JobFailure {
-  failure: CopyFailure;
+  failure: EngineFailure;
   /** Which of the jobs. */
   job: number;
   /** What the controller of the failure's queue said, where that is gone. */
@@ -44,10 +43,8 @@ export interface JobFailure {
   recovery: Recovery | null;
 }
 
-export interface SupervisedRun<Outcome extends SupervisedOutcome = CopyOutcome> {
+export interface SupervisedRun<Outcome extends SupervisedOutcome = EngineOutcome> {
   outcomes: Outcome[];
-  /** Of all reactors together. */
-  cpu: CpuTime;
   /** The first failure, of those that tell most. */
   failure: JobFailure | null;
 }
@@ -83,18 +80,15 @@ export async function supervise<Outcome extends SupervisedOutcome>(
   }, WATCH_MS);
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
-  const failures: { failure: CopyFailure; job: number }[] = [];
+  const failures: { failure: EngineFailure; job: number }[] = [];
   const outcomes: Outcome[] = [];
-  const cpu: CpuTime = { userNs: 0, systemNs: 0 };
   try {
     await Promise.all(
       jobs.map(async (each, job) => {
         try {
-          const ran = await each.run();
-          outcomes[job] = ran.outcome;
-          cpu.userNs += ran.cpu.userNs;
-          cpu.systemNs += ran.cpu.systemNs;
-          const { failure } = ran.outcome;
+          const outcome = await each.run();
+          outcomes[job] = outcome;
+          const { failure } = outcome;
           if (failure === null) return;
           failures.push({ failure, job });
         } catch (error) {
@@ -113,7 +107,6 @@ export async function supervise<Outcome extends SupervisedOutcome>(
   const first = failures.find(({ failure }) => failure.kind !== "lost") ?? failures[0];
   return {
     outcomes,
-    cpu,
     failure: first === undefined ? null : { ...first, ...watches[first.job]!.about(first.failure) },
   };
 }
@@ -159,8 +152,8 @@ class JobWatch {
   }
 
   /** What is known beyond a failure of the job itself. */
-  about(failure: CopyFailure): { loss: Error | null; recovery: Recovery | null } {
-    if (failure.kind === "handoff") return { loss: null, recovery: null };
+  about(failure: EngineFailure): { loss: Error | null; recovery: Recovery | null } {
+    if (failure.kind === "error") return { loss: null, recovery: null };
     return { loss: this.#losses[failure.queue] ?? null, recovery: this.#recovery };
   }
 

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { NativeDmaFault } from "../../addon.js";
-import { NvmeError, P2pError } from "../../errors.js";
-import type { Range } from "../../extents/ranges.js";
-import type { Provider } from "../../p2pmem/provider.js";
-import type { Bdf } from "../../pci/bdf.js";
-import type { Session } from "../../session.js";
-import { formatSize } from "../../units.js";
+import type { NativeDmaFault } from "../addon.js";
+import { NvmeError, P2pError } from "../errors.js";
+import type { Range } from "../extents/ranges.js";
+import type { Provider } from "../p2pmem/provider.js";
+import type { Bdf } from "../pci/bdf.js";
+import type { Session } from "../session.js";
+import { formatSize } from "../units.js";
 import { sendByCompare, sendByRead, sendByWrite, type Finding } from "./canaries.js";
 import { TrialEnd, type Leg, type LegOutcome, type LegProof, type Trial } from "./leg.js";
 import { ProofMemory } from "./memory.js";

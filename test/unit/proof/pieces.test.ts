@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { choosePieces } from "#lib/copy/proof/memory.js";
+import { choosePieces } from "#lib/proof/memory.js";
 import { merge, type Range } from "#lib/extents/ranges.js";
 
 const PAGE = 4096;

@@ -1,8 +1,8 @@
-import { addon } from "../../addon.js";
-import type { DmaBuffer } from "../../dma/dma-buffer.js";
-import { PAGE } from "../../nvme/spec.js";
-import { isCompareFailure, isDataTransferError } from "../../nvme/status.js";
-import type { DmaVector } from "../../sgl/dma-vector.js";
+import { addon } from "../addon.js";
+import type { DmaBuffer } from "../dma/dma-buffer.js";
+import { PAGE } from "../nvme/spec.js";
+import { isCompareFailure, isDataTransferError } from "../nvme/status.js";
+import type { DmaVector } from "../sgl/dma-vector.js";
 import { blocksOf, lengthsOf, readInto, TrialEnd } from "./leg.js";
 import type { BlockRange, Leg, Trial } from "./leg.js";
 import type { ProofMemory } from "./memory.js";

@@ -1,9 +1,9 @@
-import type { NativeDmaFault } from "../../addon.js";
-import { P2pError } from "../../errors.js";
-import type { Provider } from "../../p2pmem/provider.js";
-import type { Session } from "../../session.js";
-import { checkWritable, findNamespace } from "../check.js";
-import { formatEndpoint, type Endpoint } from "../endpoint.js";
+import type { NativeDmaFault } from "../addon.js";
+import { P2pError } from "../errors.js";
+import type { Provider } from "../p2pmem/provider.js";
+import type { Session } from "../session.js";
+import { checkWritable, findNamespace } from "../io/namespaces.js";
+import { formatEndpoint, type Endpoint } from "../io/endpoint.js";
 import type { BlockRange, Leg, LegProof } from "./leg.js";
 import { isLossy, proveLegs } from "./legs.js";
 

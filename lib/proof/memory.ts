@@ -1,19 +1,19 @@
 import { randomFillSync } from "node:crypto";
-import { addon } from "../../addon.js";
-import type { AddressSpace } from "../../dma/address-space.js";
-import type { DmaBuffer } from "../../dma/dma-buffer.js";
-import { P2pError } from "../../errors.js";
-import type { Range } from "../../extents/ranges.js";
-import type { NvmeNamespace } from "../../nvme/namespace.js";
-import { PAGE } from "../../nvme/spec.js";
-import type { Allocation } from "../../p2pmem/pool.js";
-import { isPersistent } from "../../p2pmem/provider-range.js";
-import type { Provider } from "../../p2pmem/provider.js";
-import type { Bdf } from "../../pci/bdf.js";
-import type { DmaVector } from "../../sgl/dma-vector.js";
-import { ScatterList } from "../../sgl/scatterlist.js";
-import { tryAll } from "../../try-all.js";
-import { formatSize } from "../../units.js";
+import { addon } from "../addon.js";
+import type { AddressSpace } from "../dma/address-space.js";
+import type { DmaBuffer } from "../dma/dma-buffer.js";
+import { P2pError } from "../errors.js";
+import type { Range } from "../extents/ranges.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import { PAGE } from "../nvme/spec.js";
+import type { Allocation } from "../p2pmem/pool.js";
+import { isPersistent } from "../p2pmem/provider-range.js";
+import type { Provider } from "../p2pmem/provider.js";
+import type { Bdf } from "../pci/bdf.js";
+import type { DmaVector } from "../sgl/dma-vector.js";
+import { ScatterList } from "../sgl/scatterlist.js";
+import { tryAll } from "../try-all.js";
+import { formatSize } from "../units.js";
 
 /** The pieces of peer memory that a proof sends its canaries through, and what it holds them against. */
 export class ProofMemory {

@@ -2,9 +2,9 @@ import { randomUUID } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { addon } from "../../addon.js";
-import type { DmaBuffer } from "../../dma/dma-buffer.js";
-import { P2pError } from "../../errors.js";
+import { addon } from "../addon.js";
+import type { DmaBuffer } from "../dma/dma-buffer.js";
+import { P2pError } from "../errors.js";
 import { blocksOf, readInto, TrialEnd, type BlockRange } from "./leg.js";
 import type { ProofMemory } from "./memory.js";
 

@@ -1,0 +1,78 @@
+import { formatEndpoint } from "../../io/endpoint.js";
+import type { Endpoint } from "../../io/endpoint.js";
+import { checkPerf } from "../../perf/check.js";
+import { runPerf } from "../../perf/perf.js";
+import { isMixed, readPercentOf, type Pattern, type PerfPlan } from "../../perf/plan.js";
+import type { Session } from "../../session.js";
+import type { BenchPoint } from "../point.js";
+import { fromOffset, rangeOf } from "./ranges.js";
+import type { Sample, SampleRunner } from "./sample.js";
+
+/** A point whose I/Os read or write namespaces that p2pmem drives. */
+export type IoPoint = BenchPoint & { rw: Pattern; sources: readonly Endpoint[] };
+
+/** Errors: those of Session.provider() and checkPerf(), and BAD_RANGE. */
+export async function openIoRunner(
+  session: Session,
+  point: IoPoint,
+  allowWrite: boolean,
+): Promise<SampleRunner> {
+  const plan = await planOf(session, point, allowWrite);
+  await checkPerf(session, plan);
+  const names = plan.targets.map(formatEndpoint).join(",");
+  const reads = readPercentOf(plan);
+  return {
+    point,
+    endpoints: { src: reads > 0 ? names : null, dst: reads < 100 ? names : null },
+    footprint: null,
+    verifier: null,
+    run: (signal, onProgress) => sampleOf(session, { ...plan, signal, onProgress }),
+  };
+}
+
+async function planOf(session: Session, point: IoPoint, allowWrite: boolean): Promise<PerfPlan> {
+  const targets = point.sources.map((source) => fromOffset(source, point));
+  const size = await rangeOf(session, targets, point);
+  return {
+    targets,
+    provider: point.provider === null ? null : await session.provider(point.provider),
+    pattern: point.rw,
+    ...(isMixed(point.rw) ? { readPercent: point.rwmixread } : {}),
+    ioSize: point.bs,
+    depth: point.iodepth,
+    queuePairs: 1,
+    jobs: point.numjobs,
+    cpus: point.cpusAllowed,
+    ...(size === undefined ? {} : { size }),
+    runtime: point.runtime,
+    loops: point.loops,
+    rampTime: point.rampTime,
+    rateIops: point.rateIops,
+    registration: point.registration,
+    descriptors: point.descriptors,
+    sqInCmb: point.sqInCmb,
+    seed: point.randseed,
+    allowWrite,
+  };
+}
+
+async function sampleOf(session: Session, plan: PerfPlan): Promise<Sample> {
+  const { total, threads, cpu, traffic, depth, notes } = await runPerf(session, plan);
+  const ios = total.readIos + total.writeIos;
+  const { runtimeNs, latency } = total;
+  const isMix = isMixed(plan.pattern);
+  return {
+    bytes: ios * plan.ioSize,
+    ios,
+    runtimeNs,
+    latency,
+    reads: isMix ? total.reads : null,
+    writes: isMix ? total.writes : null,
+    cpu,
+    traffic,
+    jobs: threads.length,
+    iodepth: depth,
+    inCmb: [],
+    notes,
+  };
+}

@@ -55,6 +55,8 @@ export interface BenchPoint {
   size: number | null;
   /** How long a sample takes; null: until `loops` times `size` has been moved. */
   runtime: number | null;
+  /** It takes all of `runtime`, over and over through the range; else it may end by `loops` before. */
+  timeBased: boolean;
   loops: number;
   /** The same I/Os before those that count. */
   rampTime: number;

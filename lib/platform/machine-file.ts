@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { P2pError } from "../errors.js";
+import { YamlSource, type Field, type FileKind } from "../yaml/source.js";
 import { configureNvme, nvme, type NvmeConfiguration } from "./nvme-schema.js";
 import { acs, driver, LARGEST, only, powerOfTwo, type AcsControl } from "./schema.js";
-import { YamlSource, type Field } from "./yaml-source.js";
 
 export type { AcsControl, NvmeConfiguration };
 
@@ -37,6 +36,11 @@ export interface CardConfiguration {
 
 /** What Linux turns on where it can, which leaves each device an IOMMU group of its own. */
 const ISOLATING: AcsControl[] = ["sv", "rr", "cr", "uf"];
+const KIND: FileKind = {
+  name: "machine file",
+  code: "BAD_MACHINE_FILE",
+  document: "docs/machine-file.md",
+};
 /** A device number has five bits (PCIe 6.0 §2.2.4.2). */
 const BUS_DEVICES = 32;
 
@@ -148,7 +152,9 @@ export class MachineFile {
 
   /** Reads and checks it. Errors: BAD_MACHINE_FILE, with line and field. */
   constructor(file: string) {
-    this.#source = new YamlSource(file, readText(file));
+    const builtin = Object.keys(builtinMachines).join(", ");
+    const hint = `name a file, or one of the built-in machines: ${builtin}`;
+    this.#source = YamlSource.read(file, KIND, hint);
     const parsed = machine.safeParse(this.#source.content);
     if (!parsed.success) {
       const issue = parsed.error.issues[0] as z.core.$ZodIssue;
@@ -185,20 +191,6 @@ export class MachineFile {
     return this.#source.mistake(["root_ports"], message, {
       ...details,
       hint: "docs/machine-file.md says what a machine has room for",
-    });
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    const { errno, code } = cause as NodeJS.ErrnoException;
-    throw new P2pError("BAD_MACHINE_FILE", `cannot read the machine file ${file}: ${code}`, {
-      ...(errno === undefined ? {} : { errno: -errno }),
-      syscall: "open",
-      hint: `name a file, or one of the built-in machines: ${Object.keys(builtinMachines).join(", ")}`,
-      cause,
     });
   }
 }

@@ -1,5 +1,16 @@
+import { readFileSync } from "node:fs";
 import { isMap, isScalar, LineCounter, parseDocument, visit, type Document, type Node } from "yaml";
 import { P2pError, type P2pErrorDetails } from "../errors.js";
+
+/** What is said of every mistake in files of one kind. */
+export interface FileKind {
+  /** `machine file` */
+  name: string;
+  /** Of its errors. */
+  code: string;
+  /** What describes the format. */
+  document: string;
+}
 
 /** The keys and indexes that lead to a field: `["root_ports", 0, "cmb"]`. */
 export type Field = readonly PropertyKey[];
@@ -9,12 +20,14 @@ export class YamlSource {
   /** What it says; not checked yet. */
   readonly content: unknown;
   readonly #file: string;
+  readonly #kind: FileKind;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed;
 
-  /** Errors: BAD_MACHINE_FILE, where it is no YAML or refers to itself without end. */
-  constructor(file: string, text: string) {
+  /** Errors: the kind's code, where it is no YAML or refers to itself without end. */
+  constructor(file: string, text: string, kind: FileKind) {
     this.#file = file;
+    this.#kind = kind;
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
     const [broken] = this.#document.errors;
     if (broken) throw this.#mistakeAt(broken.pos[0], broken.message);
@@ -27,7 +40,24 @@ export class YamlSource {
     }
   }
 
-  /** BAD_MACHINE_FILE with file, line and field. */
+  /** The same of a file. `hint`: for one that cannot be read. Errors: the kind's code. */
+  static read(file: string, kind: FileKind, hint: string): YamlSource {
+    let text: string;
+    try {
+      text = readFileSync(file, "utf8");
+    } catch (cause) {
+      const { errno, code } = cause as NodeJS.ErrnoException;
+      throw new P2pError(kind.code, `cannot read the ${kind.name} ${file}: ${code}`, {
+        ...(errno === undefined ? {} : { errno: -errno }),
+        syscall: "open",
+        hint,
+        cause,
+      });
+    }
+    return new YamlSource(file, text, kind);
+  }
+
+  /** An error of the kind's code, with file, line and field. */
   mistake(field: Field, what: string, details: P2pErrorDetails = {}): P2pError {
     const name = fieldName(field) || "the file";
     return this.#mistakeAt(offsetOf(this.#document, field), `${name}: ${what}`, details);
@@ -36,8 +66,8 @@ export class YamlSource {
   #mistakeAt(offset: number, what: string, details: P2pErrorDetails = {}): P2pError {
     const { line } = this.#lines.linePos(offset);
     const message = `${this.#file}:${line}: ${what.split("\n")[0] ?? ""}`;
-    return new P2pError("BAD_MACHINE_FILE", message, {
-      hint: "docs/machine-file.md describes the format",
+    return new P2pError(this.#kind.code, message, {
+      hint: `${this.#kind.document} describes the format`,
       ...details,
     });
   }

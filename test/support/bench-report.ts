@@ -28,11 +28,10 @@ function samplesOf(bandwidth: number, bs: number, begin: number): Samples {
 /** Of `count` I/Os around `mean` nanoseconds, as p2pmem's own histogram has them. */
 export function latencyOf(mean: number, count: number): Latency {
   const histogram = new Histogram();
-  // A tail, as latencies have one: the last in a hundred takes up to six times as long.
-  for (let i = 0; i < 1000; i++)
-    histogram.record(Math.round(mean * (i < 990 ? 0.6 + i / 1250 : 1.5 + (i - 990) / 2)));
+  // Every 50th has a long tail to stand for, as latencies have one.
+  for (let i = 0; i < 50; i++) histogram.record(Math.round(mean * (i < 49 ? 0.6 + i / 60 : 6)));
   const buckets: [number, number, number][] = [];
-  histogram.forEachBucket((low, high, share) => buckets.push([low, high, (share * count) / 1000]));
+  histogram.forEachBucket((low, high, part) => buckets.push([low, high, (part * count) / 50]));
   const percents = [50, 90, 99, 99.9, 99.99, 99.999];
   return {
     min: histogram.min,

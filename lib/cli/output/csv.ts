@@ -1,7 +1,7 @@
 import type { BenchResult } from "../../bench/bench.js";
 import type { CopyReport, DeviceReport } from "../report.js";
 
-type Cell = string | number | null | undefined;
+export type Cell = string | number | null | undefined;
 
 const PERCENTILES = ["50", "90", "99", "99.9", "99.99"];
 
@@ -92,7 +92,12 @@ export function rows(cells: Cell[][]): string {
 }
 
 function cell(value: Cell): string {
-  if (value === null || value === undefined || Number.isNaN(value)) return "";
+  if (
+    value === null ||
+    value === undefined ||
+    (typeof value === "number" && !Number.isFinite(value))
+  )
+    return "";
   const text = String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

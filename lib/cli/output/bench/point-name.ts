@@ -1,0 +1,34 @@
+import type { BenchResult } from "../../../bench/report.js";
+import { shortSize } from "../../../units.js";
+
+/** What tells the results of a job apart, by the names of job files. */
+const IDENTITY = [
+  ...(["rw", "path", "provider", "src", "dst", "bs", "iodepth", "numjobs"] as const),
+  ...(["rwmixread", "registration"] as const),
+] as const;
+
+export type IdentityField = (typeof IDENTITY)[number];
+
+/** The fields in which these results, of one job, differ. */
+export function varyingFields(results: readonly BenchResult[]): IdentityField[] {
+  return IDENTITY.filter((field) => new Set(results.map((result) => result[field])).size > 1);
+}
+
+/** `path=p2p bs=4k iodepth=8`: the given fields, where they have a value. */
+export function pointName(result: BenchResult, fields: readonly IdentityField[]): string {
+  return fields
+    .filter((field) => result[field] !== null)
+    .map((field) => `${field}=${field === "bs" ? shortSize(result.bs) : String(result[field])}`)
+    .join(" ");
+}
+
+/** The results of each job, in the order that the report has them. */
+export function byJob(results: readonly BenchResult[]): Map<string, BenchResult[]> {
+  const jobs = new Map<string, BenchResult[]>();
+  for (const result of results) {
+    const known = jobs.get(result.job);
+    if (known === undefined) jobs.set(result.job, [result]);
+    else known.push(result);
+  }
+  return jobs;
+}

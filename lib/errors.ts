@@ -8,6 +8,8 @@ export interface P2pErrorDetails {
   device?: string;
   /** What to do about it. */
   hint?: string;
+  /** The line with the mistake, and below it one with a caret. */
+  excerpt?: string;
   cause?: unknown;
 }
 
@@ -16,7 +18,9 @@ const USAGE_CODES = new Set([
   "BAD_ARGUMENT",
   "BAD_CAPTURE",
   "BAD_ENDPOINT",
+  "BAD_EXPRESSION",
   "BAD_MACHINE_FILE",
+  "BAD_REPORT",
   "BAD_SIZE",
   "BAD_USER",
 ]);
@@ -30,6 +34,7 @@ export class P2pError extends Error {
   readonly syscall?: string;
   readonly device?: string;
   readonly hint?: string;
+  readonly excerpt?: string;
 
   constructor(code: string, message: string, details: P2pErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -39,6 +44,7 @@ export class P2pError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.device !== undefined) this.device = details.device;
     if (details.hint !== undefined) this.hint = details.hint;
+    if (details.excerpt !== undefined) this.excerpt = details.excerpt;
   }
 
   /** True where the mistake is in the arguments rather than in the machine. */

@@ -6,7 +6,10 @@ export const EXIT = { ok: 0, error: 1, usage: 2, mismatch: 3, interrupted: 130 }
 
 const HELP = "see p2pmem --help";
 
-/** The one line that a failure prints, and the exit code; no line where there is help instead. */
+/**
+ * The one line that a failure prints, with an excerpt of what was typed below it where there is one, and
+ * the exit code; no line where there is help instead.
+ */
 export interface Failure {
   line: string | null;
   exitCode: number;
@@ -16,7 +19,9 @@ export function describeFailure(error: unknown): Failure {
   if (error instanceof CommanderError) return describeUsage(error);
   if (error instanceof P2pError)
     return {
-      line: format(error.code, error.message, error.hint ?? (error.isUsage ? HELP : undefined)),
+      line:
+        format(error.code, error.message, error.hint ?? (error.isUsage ? HELP : undefined)) +
+        (error.excerpt === undefined ? "" : `\n${error.excerpt.replaceAll(/^/gm, "  ")}`),
       exitCode:
         error.code === "INTERRUPTED" ? EXIT.interrupted : error.isUsage ? EXIT.usage : EXIT.error,
     };

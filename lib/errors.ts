@@ -19,10 +19,12 @@ const USAGE_CODES = new Set([
   "BAD_CAPTURE",
   "BAD_ENDPOINT",
   "BAD_EXPRESSION",
+  "BAD_JOB_FILE",
   "BAD_MACHINE_FILE",
   "BAD_REPORT",
   "BAD_SIZE",
   "BAD_USER",
+  "TOO_MANY_POINTS",
 ]);
 
 /**

@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { Argument, Option, type Command } from "commander";
+import { MOST_CPUS, parseCpuList } from "../cpu-list.js";
 import { parseEndpoint } from "../io/endpoint.js";
 import type { Endpoint } from "../io/endpoint.js";
 import { P2pError } from "../errors.js";
@@ -223,34 +224,18 @@ function parseSeed(text: string): number {
  */
 export function parseCores(text: string): number[] {
   const list = /^\[(.*)\]$/.exec(text.trim())?.[1];
-  const cores = list === undefined ? coresOfMask(text.trim()) : coresOfList(list);
+  const cores = list === undefined ? coresOfMask(text.trim()) : parseCpuList(list);
   if (cores !== null && cores.length > 0) return cores;
   throw new P2pError("BAD_ARGUMENT", `"${text}" names no cores`, {
     hint: "write a mask in hexadecimal, such as 0x3, or a list, such as [0,2-4]",
   });
 }
 
-/** Linux has at most so many. */
-const MOST_CORES = 8192;
-
 function coresOfMask(text: string): number[] | null {
   const digits = /^(?:0x)?([\da-f]+)$/i.exec(text)?.[1];
-  if (digits === undefined || digits.length > MOST_CORES / 4) return null;
+  if (digits === undefined || digits.length > MOST_CPUS / 4) return null;
   const mask = BigInt(`0x${digits}`);
   return Array.from({ length: 4 * digits.length }, (_, core) => core).filter(
     (core) => ((mask >> BigInt(core)) & 1n) === 1n,
   );
-}
-
-function coresOfList(text: string): number[] | null {
-  const cores = new Set<number>();
-  for (const item of text.split(",")) {
-    const match = /^(\d+)(?:-(\d+))?$/.exec(item.trim());
-    if (match === null) return null;
-    const first = Number(match[1]);
-    const last = Number(match[2] ?? match[1]);
-    if (last < first || last >= MOST_CORES) return null;
-    for (let core = first; core <= last; core++) cores.add(core);
-  }
-  return [...cores].sort((a, b) => a - b);
 }

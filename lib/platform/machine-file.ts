@@ -1,7 +1,8 @@
 import path from "node:path";
 import { z } from "zod";
 import { P2pError } from "../errors.js";
-import { YamlSource, type Field, type FileKind } from "../yaml/source.js";
+import type { Field } from "../yaml/field.js";
+import { YamlSource, type FileKind } from "../yaml/source.js";
 import { configureNvme, nvme, type NvmeConfiguration } from "./nvme-schema.js";
 import { acs, driver, LARGEST, only, powerOfTwo, type AcsControl } from "./schema.js";
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isMap, isScalar, LineCounter, parseDocument, visit, type Document, type Node } from "yaml";
 import { P2pError, type P2pErrorDetails } from "../errors.js";
+import { fieldName, type Field } from "./field.js";
 
 /** What is said of every mistake in files of one kind. */
 export interface FileKind {
@@ -11,9 +12,6 @@ export interface FileKind {
   /** What describes the format. */
   document: string;
 }
-
-/** The keys and indexes that lead to a field: `["root_ports", 0, "cmb"]`. */
-export type Field = readonly PropertyKey[];
 
 /** A YAML file that people write, and where its fields are, so that mistakes are shown in place. */
 export class YamlSource {
@@ -88,15 +86,6 @@ export class YamlSource {
       },
     });
   }
-}
-
-/** `root_ports[0].cmb` */
-function fieldName(field: Field): string {
-  return field
-    .map((key, depth) =>
-      typeof key === "number" ? `[${key}]` : `${depth > 0 ? "." : ""}${String(key)}`,
-    )
-    .join("");
 }
 
 /** Where the field starts in the text: its key, else (a key that is missing) what should have it. */

@@ -12,7 +12,7 @@ import { fromOffset, rangeOf } from "./ranges.js";
 import type { Sample, SampleRunner, Verifier } from "./sample.js";
 
 /** A point that copies between namespaces that p2pmem drives. */
-export type CopyPoint = BenchPoint & {
+export type CopyPoint = Omit<BenchPoint, "sources"> & {
   path: CopyPath;
   sources: readonly [Endpoint];
   destination: Endpoint;

@@ -9,7 +9,7 @@ import { fromOffset, rangeOf } from "./ranges.js";
 import type { Sample, SampleRunner } from "./sample.js";
 
 /** A point whose I/Os read or write namespaces that p2pmem drives. */
-export type IoPoint = BenchPoint & { rw: Pattern; sources: readonly Endpoint[] };
+export type IoPoint = Omit<BenchPoint, "sources"> & { rw: Pattern; sources: readonly Endpoint[] };
 
 /** Errors: those of Session.provider() and checkPerf(), and BAD_RANGE. */
 export async function openIoRunner(

@@ -8,7 +8,7 @@ import type { BenchPoint } from "../point.js";
 const DEFAULT_RANGE = 2 ** 30;
 
 /** The endpoint from the point's offset on. Errors: BAD_RANGE. */
-export function fromOffset(endpoint: Endpoint, { offset }: BenchPoint): Endpoint {
+export function fromOffset(endpoint: Endpoint, { offset }: Pick<BenchPoint, "offset">): Endpoint {
   const { length } = endpoint;
   if (length === undefined) return { ...endpoint, offset: endpoint.offset + offset };
   if (offset >= length)
@@ -26,7 +26,7 @@ export function fromOffset(endpoint: Endpoint, { offset }: BenchPoint): Endpoint
 export async function rangeOf(
   session: Session,
   endpoints: readonly Endpoint[],
-  { size }: BenchPoint,
+  { size }: Pick<BenchPoint, "size">,
 ): Promise<number | undefined> {
   if (size !== null) return size;
   const available = await Promise.all(

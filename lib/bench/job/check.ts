@@ -1,0 +1,126 @@
+/** Parameters that contradict each other: what can be said of a job before any machine is asked. */
+import { needsProvider } from "../../copy/plan.js";
+import { isMixed } from "../../perf/plan.js";
+import { formatSize } from "../../units.js";
+import type { BenchPath, Workload } from "../point.js";
+import { isKernelEndpoint, isWildcard } from "./endpoints.js";
+import type { BenchJob } from "./job.js";
+import { isKernelPath } from "./parameters.js";
+import type { Settings } from "./settings.js";
+
+/** Errors: those of `settings.mistake()`. */
+export function checkJob(job: BenchJob, settings: Settings): void {
+  for (const check of [checkEnd, checkWorkload, checkProvider, checkVerify, checkEndpoints])
+    check(job, settings);
+}
+
+/** Blocks go from one namespace to another on them: they are no paths of I/Os. */
+export function isForCopiesOnly(path: BenchPath): boolean {
+  return path === "cpu" || path === "nvme-copy";
+}
+
+/** Whether a path goes through peer memory that has a name. */
+export function takesProvider(path: BenchPath): boolean {
+  return path === "kernel-p2p" || (!isKernelPath(path) && needsProvider(path as "p2p"));
+}
+
+/** Whether there is something to verify. */
+export function writes(rw: Workload): boolean {
+  return !rw.endsWith("read");
+}
+
+function checkEnd({ bs, size }: BenchJob, settings: Settings): void {
+  const runtime = settings.value("runtime");
+  if (settings.value("time_based") === true) {
+    if (runtime === undefined)
+      throw settings.mistake("time_based", "without a runtime there is no end", {
+        hint: "give a runtime, such as 10s",
+      });
+    if (settings.value("loops") !== undefined)
+      throw settings.mistake("loops", "time_based runs until runtime, however many loops that is", {
+        hint: "leave out loops, or time_based",
+      });
+  }
+  const largest = Math.max(...bs);
+  if (size !== null && size < largest)
+    throw settings.mistake("size", `${formatSize(size)} holds no block of ${formatSize(largest)}`, {
+      hint: "size is at least the largest bs",
+    });
+  if (settings.value("group_reporting") === false)
+    throw settings.mistake("group_reporting", "there are no results of each thread alone", {
+      hint: "leave it out, or give each thread a job of its own with numjobs: 1",
+    });
+}
+
+function checkWorkload({ rw, path }: BenchJob, settings: Settings): void {
+  const workload = rw.find((name) => name !== "copy");
+  const copying = path.find(isForCopiesOnly);
+  if (workload !== undefined && copying !== undefined)
+    throw settings.mistake("path", `${copying} is a path of copies, but rw is ${workload}`, {
+      hint: "I/Os take p2p, host, kernel-p2p or kernel-host",
+    });
+  const isAnyMixed = rw.some((name) => name !== "copy" && isMixed(name));
+  if (settings.isOwn("rwmixread") && !isAnyMixed)
+    throw settings.mistake("rwmixread", `rw is ${rw.join(", ")}, which mixes nothing`, {
+      hint: "it goes with rw: rw or randrw",
+    });
+}
+
+function checkProvider({ path }: BenchJob, settings: Settings): void {
+  if (!settings.isOwn("provider") || path.some(takesProvider)) return;
+  throw settings.mistake("provider", `the path ${path.join(", ")} goes through no peer memory`, {
+    hint: "it goes with the paths p2p, cpu and kernel-p2p",
+  });
+}
+
+function checkVerify({ rw, verify }: BenchJob, settings: Settings): void {
+  if (verify === null) return;
+  if (settings.isOwn("verify") && !rw.some(writes))
+    throw settings.mistake("verify", `rw is ${rw.join(", ")}: nothing is written to be verified`, {
+      hint: "verify copies or writes",
+    });
+  const workload = rw.find((name) => name !== "copy" && writes(name));
+  if (workload !== undefined && verify === "memcmp")
+    throw settings.mistake("verify", `memcmp compares with a source, and ${workload} has none`, {
+      hint: "crc32c and pattern verify writes",
+    });
+}
+
+function checkEndpoints(job: BenchJob, settings: Settings): void {
+  const { rw, path, src, dst } = job;
+  const copies = rw.includes("copy");
+  const together = src.find((endpoints) => endpoints.length > 1);
+  if (copies && together !== undefined)
+    throw settings.mistake("src", `a copy has one source, not ${together.join(" and ")} together`, {
+      hint: "a list of single endpoints copies from one after the other",
+    });
+  if (!copies && settings.isOwn("dst") && dst.some((endpoint) => !isWildcard(endpoint)))
+    throw settings.mistake("dst", `nothing is copied: rw is ${rw.join(", ")}`, {
+      hint: "src names what I/Os read and write",
+    });
+  const kernel = path.filter(isKernelPath);
+  const own = path.filter((name) => !isKernelPath(name));
+  const sides = copies ? (["src", "dst"] as const) : (["src"] as const);
+  for (const side of sides) {
+    const endpoints = job[side].flat();
+    const isForKernel = endpoints.some(isKernelEndpoint);
+    const isForOwn = endpoints.some((endpoint) => !isKernelEndpoint(endpoint));
+    if (kernel.length > 0 && !isForKernel)
+      throw settings.mistake(side, `${kernel[0]} needs one of the kernel's devices`, {
+        hint: "name /dev/nvmeXnY or file:PATH",
+      });
+    if (own.length > 0 && !isForOwn)
+      throw settings.mistake(side, `${own[0]} needs a device that p2pmem drives`, {
+        hint: "name BDF[/NSID], auto or each; the kernel's devices go with the path kernel",
+      });
+    if (kernel.length === 0 && isForKernel)
+      throw settings.mistake(side, `path ${own.join(", ")} does not reach the kernel's devices`, {
+        hint: "they go with the path kernel-p2p or kernel-host",
+      });
+    const ownUnused = endpoints.find((endpoint) => !isKernelEndpoint(endpoint));
+    if (own.length === 0 && ownUnused !== undefined)
+      throw settings.mistake(side, `path ${kernel.join(", ")} does not reach ${ownUnused}`, {
+        hint: "name /dev/nvmeXnY or file:PATH",
+      });
+  }
+}

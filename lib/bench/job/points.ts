@@ -1,0 +1,135 @@
+/** From a job to its points, by who knows the machine. */
+import { randomInt } from "node:crypto";
+import { isMixed } from "../../perf/plan.js";
+import type { BenchEndpoint, BenchPath, BenchPoint, Workload } from "../point.js";
+import { takesProvider, writes } from "./check.js";
+import { isKernelEndpoint } from "./endpoints.js";
+import type { BenchJob } from "./job.js";
+import { isKernelPath } from "./parameters.js";
+
+/** Where data goes, as a job names it. */
+export interface Question {
+  job: BenchJob;
+  path: BenchPath;
+  /** Endpoints, or `auto` or `each` alone. Several run together. */
+  src: readonly string[];
+  /** Likewise; null: nothing is copied. */
+  dst: string | null;
+  /** A name, `closest` or `all`; null where the path has none. */
+  provider: string | null;
+  /** Bytes of the largest block, for which there must be room in a provider. */
+  bs: number;
+}
+
+/** One way that the machine has for it. */
+export interface Answer {
+  sources: readonly BenchEndpoint[];
+  destination: BenchEndpoint | null;
+  provider: string | null;
+}
+
+/**
+ * Says what a question's names are on the machine: `auto`: one answer, the same each time; `each`: one for
+ * every device (for both sides: every pair of two), `all`: one for every provider that all reach. None
+ * where the path does not apply to endpoints that nobody named, as nvme-copy between two controllers: it
+ * is left out. Errors: what is wrong with those that were named; question.job.mistake() shows where.
+ */
+export type Resolve = (question: Question) => Promise<readonly Answer[]> | readonly Answer[];
+
+/** One pair of endpoints (or targets of I/Os), with all ways to go. */
+interface Place {
+  sources: readonly BenchEndpoint[];
+  destination: BenchEndpoint | null;
+  ways: { path: BenchPath; provider: string | null }[];
+}
+
+/**
+ * All combinations, those next to each other that one compares: paths innermost, then registration, and
+ * pairs of endpoints outermost. Errors: those of `resolve`; job.mistake() where it leaves nothing.
+ */
+export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPoint[]> {
+  const shared = sharedOf(job);
+  const points: BenchPoint[] = [];
+  for (const workloads of [job.rw.filter((rw) => rw === "copy"), job.rw.filter(isIo)]) {
+    if (workloads.length === 0) continue;
+    for (const { sources, destination, ways } of await placesOf(job, workloads, resolve))
+      for (const io of iosOf(job, workloads))
+        for (const registration of job.registration)
+          for (const way of ways)
+            points.push({ ...shared, ...io, ...way, registration, sources, destination });
+  }
+  if (points.length === 0)
+    throw job.mistake("path", `nothing to measure: ${job.path.join(", ")} does not apply here`, {
+      hint: "name src and dst, or choose other paths",
+    });
+  // Sorting is stable: the workloads stay in the order that they were written in.
+  return points.sort((one, other) => job.rw.indexOf(one.rw) - job.rw.indexOf(other.rw));
+}
+
+function isIo(rw: Workload): boolean {
+  return rw !== "copy";
+}
+
+async function placesOf(
+  job: BenchJob,
+  workloads: readonly Workload[],
+  resolve: Resolve,
+): Promise<Iterable<Place>> {
+  const places = new Map<string, Place>();
+  for (const question of questionsOf(job, workloads.includes("copy"))) {
+    const { path } = question;
+    for (const { sources, destination, provider } of await resolve(question)) {
+      const key = JSON.stringify([sources, destination]);
+      const place = places.get(key) ?? { sources, destination, ways: [] };
+      places.set(key, place);
+      const isThere = place.ways.some((way) => way.path === path && way.provider === provider);
+      if (!isThere) place.ways.push({ path, provider });
+    }
+  }
+  return places.values();
+}
+
+/** The kernel's paths go with the kernel's endpoints, the others with the others. */
+function* questionsOf(job: BenchJob, isCopy: boolean): Generator<Question> {
+  const bs = Math.max(...job.bs);
+  for (const src of job.src)
+    for (const dst of isCopy ? job.dst : [null])
+      for (const path of job.path) {
+        const ends = dst === null ? src : [...src, dst];
+        if (ends.some((end) => isKernelEndpoint(end) !== isKernelPath(path))) continue;
+        for (const provider of takesProvider(path) ? job.provider : [null])
+          yield { job, path, src, dst, provider, bs };
+      }
+}
+
+type Io = Pick<BenchPoint, "rw" | "rwmixread" | "verify" | "bs" | "iodepth" | "numjobs">;
+
+function* iosOf(job: BenchJob, workloads: readonly Workload[]): Generator<Io> {
+  for (const rw of workloads) {
+    const verify = writes(rw) ? job.verify : null;
+    for (const rwmixread of mixesOf(job, rw))
+      for (const bs of job.bs)
+        for (const iodepth of job.iodepth)
+          for (const numjobs of job.numjobs) yield { rw, rwmixread, verify, bs, iodepth, numjobs };
+  }
+}
+
+/** A workload that mixes nothing has no mixes to sweep. A copy reads as much as it writes. */
+function mixesOf(job: BenchJob, rw: Workload): readonly number[] {
+  if (rw === "copy") return [50];
+  if (isMixed(rw)) return job.rwmixread;
+  return [rw.endsWith("read") ? 100 : 0];
+}
+
+type Swept = keyof Io | "path" | "provider" | "registration" | "sources" | "destination";
+
+function sharedOf(job: BenchJob): Omit<BenchPoint, Swept> {
+  const { offset, size, runtime, timeBased, loops, rampTime, samples, rateIops } = job;
+  const { cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb } = job;
+  return {
+    ...{ job: job.name, offset, size, runtime, timeBased, loops, rampTime, samples, rateIops },
+    ...{ cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb },
+    // One for all points of the job: what is compared goes to the same places.
+    randseed: job.randseed ?? randomInt(2 ** 32),
+  };
+}

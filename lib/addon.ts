@@ -245,6 +245,42 @@ export interface NativeLoopbackMachine {
   close(): void;
 }
 
+/** An io_uring of the kernel, of the calling thread alone (io_uring(7)). */
+export interface NativeIoRing {
+  /** Entries of the two rings, and the byte offsets in rings() of their words. */
+  readonly layout: {
+    sqEntries: number;
+    sqTail: number;
+    /** Which submission entry is where in the ring. */
+    sqArray: number;
+    cqEntries: number;
+    cqHead: number;
+    cqTail: number;
+    cqes: number;
+  };
+  /** The memory of both rings; the caller closes it. */
+  rings(): NativeMemory;
+  /** The submission entries, 64 bytes each; the caller closes it. */
+  entries(): NativeMemory;
+  /** Keeps memory that requests name until none is in flight any more, and gives its address. */
+  hold(memory: NativeMemory): number;
+  /** Requests may then name these files by their index. Errors: IO. */
+  registerFiles(files: readonly number[]): void;
+  /**
+   * Pins `count` pieces of `stride` bytes each, from the memory's begin on: requests may then name them
+   * by their index. Errors: NOT_REGISTERED, of memory that the kernel does not pin for long.
+   */
+  registerBuffers(memory: NativeMemory, stride: number, count: number): void;
+  /**
+   * Hands over so many requests, then waits until `complete` completions are there, or `timeoutNs` are
+   * over; negative: no limit. How many were handed over, or the errno, negated; that the time is
+   * over is no error.
+   */
+  enter(submit: number, complete: number, timeoutNs: number): number;
+  /** Waits until nothing is in flight, then lets go. Idempotent. */
+  close(): void;
+}
+
 export interface NativeAddon {
   /** One VFIO type1 container. Errors: NO_VFIO, PERMISSION. */
   openVfioAddressSpace(): NativeAddressSpace;
@@ -252,6 +288,13 @@ export interface NativeAddon {
   createLoopbackMachine(configuration: unknown): NativeLoopbackMachine;
   /** Prefaulted, zeroed host memory; `huge` asks for 2 MiB pages and falls back. */
   allocatePinned(size: number, huge: boolean): NativeMemory;
+  /**
+   * Peer memory of a PCI function whose kernel driver offers it (sysfs `p2pmem/allocate`); `size`: whole
+   * pages. Errors: KERNEL_P2PMEM, NO_ROOM, PERMISSION.
+   */
+  allocateKernelP2pmem(address: string, size: number): NativeMemory;
+  /** Errors: NO_IO_URING, MEMLOCK, NO_MEMORY. */
+  createIoRing(entries: number): NativeIoRing;
   /** Opens memory of another environment by its id. Errors: GONE. */
   openMemory(id: number): NativeMemory;
   /**

@@ -96,6 +96,50 @@ export async function chooseProvider(
   throw noProvider(clients, size, refusals);
 }
 
+/**
+ * Every provider that all clients reach and that has room for a block of `bs` bytes, in the order of
+ * addresses. Not a PMR, which must be named. Errors: NO_PROVIDER; why a device could not be opened,
+ * where no other has any.
+ */
+export async function allProviders(
+  session: Session,
+  clients: readonly Bdf[],
+  bs: number,
+): Promise<Provider[]> {
+  const size = slotStride(bs);
+  const failures = new Failures();
+  const providers: Provider[] = [];
+  for (const fn of session.pci.functions.filter((fn) => canDrive(fn) || isMemoryCard(fn))) {
+    const paths = clients.map((client) => peerPath(session.pci, fn, session.pci.get(client)));
+    if (reach(paths).refusal !== null) continue;
+    for (const range of (await failures.orNull(session.providerRanges(fn.address))) ?? []) {
+      if (isPersistent(range) || dataRefusal(range) !== null || range.size < size) continue;
+      const provider = await failures.orNull(session.provider(`${fn.address}/${range.label}`));
+      if (provider?.isPublished === true && provider.pool.largestFree >= size)
+        providers.push(provider);
+    }
+  }
+  if (providers.length > 0) return providers;
+  failures.throwFirst();
+  throw noProvider(clients, size, []);
+}
+
+/** The first namespace of every controller that can be driven, in the order of addresses. */
+export async function firstNamespaces(session: Session): Promise<Endpoint[]> {
+  const failures = new Failures();
+  const endpoints: Endpoint[] = [];
+  for (const { address } of session.pci.functions.filter(canDrive)) {
+    const controller = await failures.orNull(session.controller(address));
+    const nsid = controller?.namespaces[0]?.nsid;
+    if (nsid !== undefined) endpoints.push({ device: address, nsid, offset: 0 });
+  }
+  if (endpoints.length > 0) return endpoints;
+  failures.throwFirst();
+  throw new P2pError("NO_NAMESPACE", "there is no NVMe namespace to measure", {
+    hint: "bind NVMe devices to vfio-pci, or use --platform loopback",
+  });
+}
+
 /** What kept devices that nobody named from being used: reason to go on to the next. */
 class Failures {
   #first: P2pError | null = null;
@@ -115,11 +159,12 @@ class Failures {
   }
 }
 
-function canDrive(fn: PciFunction): boolean {
+/** Whether p2pmem may open it as an NVMe controller. */
+export function canDrive(fn: PciFunction): boolean {
   return fn.isNvme && fn.isOwnedByVfio;
 }
 
-function isMemoryCard(fn: PciFunction): boolean {
+export function isMemoryCard(fn: PciFunction): boolean {
   return (
     fn.classCode >> 16 === CLASS_MEMORY &&
     fn.isOwnedByVfio &&

@@ -1,5 +1,6 @@
 import type { Endpoint } from "../io/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
+import type { KernelEndpoint } from "../kernel/endpoint.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Pattern } from "../perf/plan.js";
 
@@ -21,13 +22,7 @@ export const BENCH_PATHS: readonly BenchPath[] = [
 /** A namespace that p2pmem drives, or what the kernel's driver shows: `/dev/nvme0n1`, `file:PATH`. */
 export type BenchEndpoint = Endpoint | KernelEndpoint;
 
-export interface KernelEndpoint {
-  /** Absolute, of a block device or a file. */
-  file: string;
-  /** Bytes from its start. */
-  offset: number;
-  length?: number;
-}
+export type { KernelEndpoint };
 
 export const VERIFY_MODES = ["crc32c", "pattern", "memcmp"] as const;
 export type VerifyMode = (typeof VERIFY_MODES)[number];

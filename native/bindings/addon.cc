@@ -9,11 +9,13 @@
 #include "bindings/arguments.h"
 #include "bindings/device_object.h"
 #include "bindings/errors.h"
+#include "bindings/io_ring_object.h"
 #include "bindings/loopback_machine.h"
 #include "bindings/memory_object.h"
 #include "bindings/region_object.h"
 #include "core/cpu_copy.h"
 #include "core/crc32c.h"
+#include "kernel/p2pmem_memory.h"
 #include "vfio/container.h"
 
 namespace p2pmem {
@@ -35,6 +37,16 @@ Napi::Value openVfioAddressSpace(const Napi::CallbackInfo& info) {
 Napi::Value allocatePinned(const Napi::CallbackInfo& info) {
   auto memory = PinnedMemory::allocate(toUnsigned(info, 0), info[1].ToBoolean());
   return MemoryObject::wrap(info.Env(), valueOrThrow(info.Env(), memory));
+}
+
+Napi::Value allocateKernelP2pmem(const Napi::CallbackInfo& info) {
+  auto memory = KernelP2pMemory::allocate(info[0].ToString(), toUnsigned(info, 1));
+  return MemoryObject::wrap(info.Env(), valueOrThrow(info.Env(), memory));
+}
+
+Napi::Value createIoRing(const Napi::CallbackInfo& info) {
+  auto ring = IoRing::create(static_cast<uint32_t>(toUnsigned(info, 0)));
+  return IoRingObject::wrap(info.Env(), valueOrThrow(info.Env(), ring));
 }
 
 Napi::Value openMemory(const Napi::CallbackInfo& info) {
@@ -104,10 +116,13 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   DeviceObject::define(env);
   AddressSpaceObject::define(env);
   LoopbackMachineObject::define(env);
+  IoRingObject::define(env);
   exports["setErrorClass"] = Napi::Function::New<setErrorClass>(env);
   exports["openVfioAddressSpace"] = Napi::Function::New<openVfioAddressSpace>(env);
   exports["createLoopbackMachine"] = Napi::Function::New<LoopbackMachineObject::create>(env);
   exports["allocatePinned"] = Napi::Function::New<allocatePinned>(env);
+  exports["allocateKernelP2pmem"] = Napi::Function::New<allocateKernelP2pmem>(env);
+  exports["createIoRing"] = Napi::Function::New<createIoRing>(env);
   exports["openMemory"] = Napi::Function::New<openMemory>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);

@@ -12,6 +12,7 @@ struct AddonData {
   Napi::FunctionReference device;
   Napi::FunctionReference addressSpace;
   Napi::FunctionReference loopbackMachine;
+  Napi::FunctionReference ioRing;
 
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };

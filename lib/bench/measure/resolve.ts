@@ -1,0 +1,145 @@
+import { randomInt } from "node:crypto";
+import { shapeOf } from "../../copy/nvme-copy/shape.js";
+import { P2pError } from "../../errors.js";
+import { formatEndpoint, parseEndpoint } from "../../io/endpoint.js";
+import type { Endpoint } from "../../io/endpoint.js";
+import { findNamespace } from "../../io/namespaces.js";
+import type { Bdf } from "../../pci/bdf.js";
+import type { Session } from "../../session.js";
+import { allProviders, chooseEndpoints, chooseProvider, firstNamespaces } from "../choose.js";
+import { writes } from "../job/check.js";
+import { isKernelEndpoint, isWildcard } from "../job/endpoints.js";
+import type { Answer, Question, Resolve } from "../job/points.js";
+import { parseKernelEndpoint } from "./kernel-endpoint.js";
+
+/** Endpoints of one combination. */
+interface Ends {
+  sources: readonly Endpoint[];
+  destination: Endpoint | null;
+}
+
+/** What names of jobs are in this session. Errors: those of its members. */
+export function resolver(session: Session, allowWrite: boolean): Resolve {
+  // One choice among providers that are equally close, for all that one compares.
+  const seed = randomInt(2 ** 32);
+  return async (question) => {
+    if ([...question.src, question.dst ?? ""].some(isKernelEndpoint)) return kernelAnswers(question);
+    const answers: Answer[] = [];
+    for (const ends of await endsOf(session, question)) {
+      if (!(await applies(session, question, ends))) continue;
+      assertNamed(session, question, ends, allowWrite);
+      for (const provider of await providersOf(session, question, ends, seed))
+        answers.push({ ...ends, provider });
+    }
+    return answers;
+  };
+}
+
+function kernelAnswers({ src, dst, provider }: Question): Answer[] {
+  return [
+    {
+      sources: src.map(parseKernelEndpoint),
+      destination: dst === null ? null : parseKernelEndpoint(dst),
+      // The closest is for the kernel's pass to find, among the kernel's own.
+      provider: provider === "closest" || provider === "all" ? null : provider,
+    },
+  ];
+}
+
+async function endsOf(session: Session, { src, dst }: Question): Promise<Ends[]> {
+  const [first = "auto"] = src;
+  if (dst === null) {
+    if (!isWildcard(first)) return [{ sources: src.map(parseEndpoint), destination: null }];
+    const all = await firstNamespaces(session);
+    return (first === "auto" ? all.slice(0, 1) : all).map((source) => ({
+      sources: [source],
+      destination: null,
+    }));
+  }
+  if (first !== "each" && dst !== "each") {
+    const { source, destination } = await chooseEndpoints(
+      session,
+      first === "auto" ? null : parseEndpoint(first),
+      dst === "auto" ? null : parseEndpoint(dst),
+    );
+    return [{ sources: [source], destination }];
+  }
+  const all = await firstNamespaces(session);
+  const candidates = (text: string): Endpoint[] => (isWildcard(text) ? all : [parseEndpoint(text)]);
+  const pairs = candidates(first).flatMap((source) =>
+    candidates(dst)
+      .filter(({ device, nsid }) => device !== source.device || nsid !== source.nsid)
+      .map((destination) => ({ sources: [source], destination })),
+  );
+  // `auto` beside `each`: the first that fits each.
+  return first === "auto" || dst === "auto" ? firstOfEach(pairs, dst === "auto") : pairs;
+}
+
+function firstOfEach(
+  pairs: readonly { sources: readonly Endpoint[]; destination: Endpoint }[],
+  bySource: boolean,
+): Ends[] {
+  const found = new Map<string, Ends>();
+  for (const pair of pairs) {
+    const key = formatEndpoint(bySource ? pair.sources[0]! : pair.destination);
+    if (!found.has(key)) found.set(key, pair);
+  }
+  return [...found.values()];
+}
+
+/** nvme-copy is left out where nobody named two namespaces that no controller can copy between. */
+async function applies(session: Session, question: Question, ends: Ends): Promise<boolean> {
+  const { path, src, dst, bs } = question;
+  const isNamed = ![...src, dst ?? ""].some(isWildcard);
+  if (path !== "nvme-copy" || ends.destination === null || isNamed) return true;
+  try {
+    const [source, destination] = await Promise.all(
+      [ends.sources[0]!, ends.destination].map((endpoint) => findNamespace(session, endpoint)),
+    );
+    shapeOf(source!, destination!, bs);
+    return true;
+  } catch (error) {
+    if (error instanceof P2pError && error.code === "UNSUPPORTED") return false;
+    throw error;
+  }
+}
+
+/** On real devices only what was named is written (--allow-write alone is no choice of a disk). */
+function assertNamed(
+  session: Session,
+  { job, src, dst }: Question,
+  { sources, destination }: Ends,
+  allowWrite: boolean,
+): void {
+  if (session.platform.kind === "loopback") return;
+  const written: [Endpoint, string, string][] = [];
+  if (destination !== null) written.push([destination, dst ?? "", "dst"]);
+  // Stamps and checksums go into the source of a copy; other workloads have no destination.
+  const marks = destination !== null && job.verify !== null && job.verify !== "memcmp";
+  if (marks || (destination === null && job.rw.some((rw) => rw !== "copy" && writes(rw))))
+    for (const [index, source] of sources.entries()) written.push([source, src[index] ?? "", "src"]);
+  for (const [endpoint, text, side] of written) {
+    if (allowWrite && !isWildcard(text)) continue;
+    const name = formatEndpoint(endpoint);
+    throw new P2pError("WRITE_NOT_ALLOWED", `the benchmark would overwrite ${name}`, {
+      device: endpoint.device,
+      hint: `if that is wanted: --${side} ${name} --allow-write`,
+    });
+  }
+}
+
+async function providersOf(
+  session: Session,
+  { path, provider, bs }: Question,
+  { sources, destination }: Ends,
+  seed: number,
+): Promise<(string | null)[]> {
+  if (provider === null) return [null];
+  const ends = [...(path === "cpu" ? [] : sources), ...(destination === null ? [] : [destination])];
+  const clients: Bdf[] = [...new Set((ends.length > 0 ? ends : sources).map(({ device }) => device))];
+  if (provider === "closest")
+    return [(await chooseProvider(session, clients, bs, { seed })).provider.name];
+  if (provider === "all")
+    return (await allProviders(session, clients, bs)).map(({ name }) => name);
+  return [(await session.provider(provider)).name];
+}

@@ -1,171 +1,144 @@
-import { randomInt } from "node:crypto";
-import { checkPlan } from "../copy/check.js";
-import { runCopy } from "../copy/copy.js";
-import type { Endpoint } from "../io/endpoint.js";
-import { needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
-import { copyResult, type CopyMeasurement, type CopyResult } from "../copy/result.js";
-import { checkStamps, stampSource, type Verification } from "../copy/verify.js";
-import type { Provider } from "../p2pmem/provider.js";
-import type { Session } from "../session.js";
+import { P2pError } from "../errors.js";
+import { Host } from "../host/host.js";
+import { parseProvider } from "../p2pmem/provider-name.js";
+import type { Bdf } from "../pci/bdf.js";
+import { Session, type SessionOptions } from "../session.js";
+import { packageVersion } from "../version.js";
+import { BenchError } from "./error.js";
+import { evaluateExpectations } from "./expect/expectations.js";
+import { jobsFrom, loadJobs, type JobFile, type LoadOptions } from "./job/load.js";
+import type { JobParameters } from "./job/parameters.js";
+import { pointsOf } from "./job/points.js";
+import { namedDevices, readExpectations, type ReadJobs } from "./jobs.js";
 import { CopyLimit } from "./limit.js";
+import { describeMachine, type PointDevices } from "./measure/machine.js";
+import { measure, type BenchProgress, type Measured } from "./measure/measure.js";
+import { HostNoise, type NoiseSource } from "./measure/noise.js";
+import { runnerOpener } from "./measure/open.js";
+import { resolver } from "./measure/resolve.js";
+import { machineWarnings, summary } from "./measure/warnings.js";
+import type { BenchEndpoint, BenchPoint } from "./point.js";
+import { REPORT_FORMAT, type BenchReport } from "./report.js";
 
-/** Bytes of a namespace that a benchmark works on where no length was given, at most. */
-const DEFAULT_RANGE = 2 ** 30;
-
-/** A sweep: every path with every block size, every depth and every number of jobs. */
-export interface BenchPlan {
-  source: Endpoint;
-  destination: Endpoint;
-  provider: Provider | null;
-  paths: readonly CopyPath[];
-  /** Bytes. */
-  bs: readonly number[];
-  iodepth: readonly number[];
-  /** Default: 1. */
-  jobs?: readonly number[];
-  /** Seconds for each run. */
-  runtime: number;
-  /** As in a CopyPlan. */
-  sqInCmb?: boolean;
-  listsInCmb?: boolean;
-  /** Stamps the source before each run and looks for the stamps in the destination after. */
-  verify: boolean;
-  allowWrite: boolean;
-  signal: AbortSignal;
+/** How to run what was read. */
+export interface RunOptions {
+  /** Needed to write to namespaces of real devices, which then must be named. */
+  allowWrite?: boolean;
+  /** With the buckets of latencies in the report. Default: false. */
+  histograms?: boolean;
+  /** The command that repeats it, for the report. Default: this process's. */
+  command?: readonly string[];
+  /** Ends it early: see BenchError. */
+  signal?: AbortSignal;
+  onProgress?: (progress: BenchProgress) => void;
+  /** Told of what is to be measured before it begins. */
+  onPoints?: (points: readonly BenchPoint[]) => void;
+  /** Where noise is read. Default: this machine. */
+  noise?: NoiseSource;
 }
 
-export interface BenchResult extends CopyResult {
-  /** Two memcpys a block by one thread, bytes a second; on the loopback machine only. */
-  limit_bw_bytes?: number;
-}
-
-/** Told of each run: when it begins, and how far it is. */
-export type OnRun = (plan: CopyPlan) => {
-  update(bytes: number, total: number | null): void;
-  end(): void;
-};
-
-/** Errors: those of checkPlan() for any run of the sweep, before the first begins; of runCopy(). */
-export async function runBench(
-  session: Session,
-  bench: BenchPlan,
-  onRun: OnRun,
-): Promise<BenchResult[]> {
-  const size = await rangeOf(session, bench);
-  const plans = plansOf(bench, size);
-  const slots: number[] = [];
-  for (const plan of plans) slots.push(await blocksInFlight(session, plan));
-  const inFlight = plans.map(({ bs }, index) => bs * (slots[index] ?? 0));
-  const limit =
-    session.platform.kind === "loopback" && size !== undefined
-      ? new CopyLimit(size, Math.max(...inFlight))
-      : null;
-  try {
-    const results: BenchResult[] = [];
-    // Another seed for each run of each benchmark: what an earlier one left must not pass.
-    const firstSeed = randomInt(2 ** 32);
-    for (const [index, plan] of plans.entries()) {
-      const seed = bench.verify ? (firstSeed + index) >>> 0 : null;
-      results.push(await runOne(session, plan, slots[index] ?? 0, seed, limit, onRun));
-    }
-    return results;
-  } finally {
-    limit?.close();
-  }
-}
-
-async function blocksInFlight(session: Session, plan: CopyPlan): Promise<number> {
-  const { slots } = await checkPlan(session, plan);
-  return slots.jobs * slots.count;
-}
-
-/** Next to each other what one compares: the paths of one block size, depth and number of jobs. */
-function plansOf(bench: BenchPlan, size: number | undefined): CopyPlan[] {
-  const { source, destination, provider, runtime, allowWrite, signal } = bench;
-  const { sqInCmb = false, listsInCmb = false } = bench;
-  const shared = { source, destination, runtime, sqInCmb, listsInCmb, allowWrite, signal };
-  return bench.bs.flatMap((bs) =>
-    bench.iodepth.flatMap((iodepth) =>
-      (bench.jobs ?? [1]).flatMap((jobs) =>
-        bench.paths.map((path) => ({
-          ...shared,
-          ...(size === undefined ? {} : { size }),
-          path,
-          provider: needsProvider(path) ? provider : null,
-          bs,
-          iodepth,
-          jobs,
-        })),
-      ),
-    ),
-  );
-}
-
-async function runOne(
-  session: Session,
-  plan: CopyPlan,
-  slots: number,
-  seed: number | null,
-  limit: CopyLimit | null,
-  onRun: OnRun,
-): Promise<BenchResult> {
-  if (seed !== null) await stampSource(session, plan, seed);
-  const timed = (): Promise<CopyMeasurement> => runShown(session, plan, onRun);
-  const [measured, limitBandwidth] =
-    limit === null ? [await timed(), null] : await limit.around(plan.bs, slots, timed);
-  let verification: Verification | null = null;
-  if (seed !== null) verification = await checkStamps(session, plan, seed, measured.covered);
-  return {
-    ...copyResult(plan, measured, verification),
-    ...(limitBandwidth === null ? {} : { limit_bw_bytes: limitBandwidth }),
-  };
+/** What bench() measures, and where. */
+export interface BenchOptions extends RunOptions, LoadOptions {
+  /**
+   * Names of built-in jobs and of job files, or jobs as a job file has them, by their names; `quick`
+   * without it.
+   */
+  jobs?: string | readonly string[] | JobFile;
+  /** Parameters of each job, over what it says itself. */
+  overrides?: JobParameters;
+  /** The session to use, which stays open. Without it one is opened as `sessionOptions` say. */
+  session?: Session;
+  sessionOptions?: SessionOptions;
 }
 
 /**
- * One copy, with the limit beside it on the loopback machine. Errors: those of runCopy().
+ * Measures jobs, as `p2pmem bench` does. Look at `expectations` and at `verify` of the results: what
+ * they found is no error.
+ *
+ * Errors: BAD_JOB_FILE, BAD_ARGUMENT, BAD_EXPRESSION and TOO_MANY_POINTS of the jobs; those of
+ * Session.open(); what is wrong with a point, before the first runs; then a BenchError with what there
+ * was: by the signal INTERRUPTED, else those of runCopy(), runPerf() and runKernel().
  */
-export async function runCopyWithLimit(
-  session: Session,
-  plan: CopyPlan,
-  onRun: OnRun,
-): Promise<{ measured: CopyMeasurement; limit: { limit_bw_bytes?: number } }> {
-  const timed = (): Promise<CopyMeasurement> => runShown(session, plan, onRun);
-  if (session.platform.kind !== "loopback") return { measured: await timed(), limit: {} };
-  const { length, slots } = await checkPlan(session, plan);
-  const inFlight = slots.jobs * slots.count;
-  const limit = new CopyLimit(Math.min(length, DEFAULT_RANGE), plan.bs * inFlight);
-  try {
-    const [measured, bandwidth] = await limit.around(plan.bs, inFlight, timed);
-    return { measured, limit: { limit_bw_bytes: bandwidth } };
-  } finally {
-    limit.close();
-  }
-}
-
-function runShown(session: Session, plan: CopyPlan, onRun: OnRun): Promise<CopyMeasurement> {
-  const run = onRun(plan);
-  return runCopy(session, {
-    ...plan,
-    onProgress: (bytes, total) => {
-      run.update(bytes, total);
-    },
-  }).finally(() => {
-    run.end();
+export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
+  const jobs = await readJobs(options);
+  if (options.session !== undefined) return runJobs(options.session, jobs, options);
+  const { devices = [], ...rest } = options.sessionOptions ?? {};
+  await using session = await Session.open({
+    ...rest,
+    devices: [...new Set([...devices, ...namedDevices(jobs)])],
   });
+  return await runJobs(session, jobs, options);
 }
 
-/** Bytes to work on; undefined where checkPlan() will say what is wrong with the endpoints. */
-async function rangeOf(session: Session, bench: BenchPlan): Promise<number | undefined> {
-  const available = await Promise.all(
-    [bench.source, bench.destination].map(async ({ device, nsid, offset, length }) => {
-      const { namespaces } = await session.controller(device);
-      const namespace = namespaces.find((candidate) => candidate.nsid === nsid);
-      if (namespace === undefined) return { bytes: 0, blockSize: 1 };
-      return { bytes: length ?? namespace.size - offset, blockSize: namespace.blockSize };
-    }),
-  );
-  const named = bench.source.length !== undefined || bench.destination.length !== undefined;
-  const most = Math.min(...available.map(({ bytes }) => bytes), named ? Infinity : DEFAULT_RANGE);
-  const blockSize = Math.max(...available.map(({ blockSize }) => blockSize));
-  return most > 0 ? most - (named ? 0 : most % blockSize) : undefined;
+/** Jobs, and what they expect, read. No machine is asked. Errors: as of {@link bench}. */
+export async function readJobs(
+  { jobs = [], overrides = {}, ...options }: Pick<BenchOptions, "jobs" | "overrides" | "yes">,
+): Promise<ReadJobs> {
+  const isNames = typeof jobs === "string" || Array.isArray(jobs);
+  const read = isNames
+    ? await loadJobs(typeof jobs === "string" ? [jobs] : (jobs as readonly string[]), overrides, options)
+    : jobsFrom(jobs as JobFile, overrides, options);
+  return { jobs: read, expectations: readExpectations(read) };
+}
+
+/** The same with a session, of which nobody but this benchmark should make use meanwhile. */
+export async function runJobs(
+  session: Session,
+  { jobs, expectations }: ReadJobs,
+  options: RunOptions = {},
+): Promise<BenchReport> {
+  const { allowWrite = false, noise = new HostNoise(new Host()) } = options;
+  const { command = process.argv, signal = new AbortController().signal } = options;
+  const started = new Date();
+  const begin = performance.now();
+  const warnings = machineWarnings(noise);
+  const points: BenchPoint[] = [];
+  const resolve = resolver(session, allowWrite);
+  for (const job of jobs) points.push(...(await pointsOf(job, resolve)));
+  const machine = await describeMachine(session, points.map((point) => devicesOf(session, point)), noise);
+  options.onPoints?.(points);
+  const measured = await measure(points, {
+    open: runnerOpener(session, allowWrite),
+    openLimit: (range, buffers) => new CopyLimit(range, buffers),
+    noise,
+    clock: () => performance.now() - begin,
+    histograms: options.histograms ?? false,
+    signal,
+    onProgress: options.onProgress,
+  });
+  const { results, failure } = measured;
+  const report: BenchReport = {
+    format: REPORT_FORMAT,
+    version: packageVersion(),
+    platform: session.platform.kind,
+    started: started.toISOString(),
+    command: [...command],
+    incomplete: failure !== null,
+    machine,
+    results,
+    expectations: evaluateExpectations(expectations, results),
+    warnings: [...warnings, ...summary(results), ...endWarnings(points, measured)],
+  };
+  if (failure !== null) throw new BenchError(failure, report);
+  return report;
+}
+
+/** Why a report has less than was asked for. */
+function endWarnings(points: readonly BenchPoint[], { results, failure }: Measured): string[] {
+  if (failure === null) return [];
+  const whole = results.filter(({ incomplete }) => !incomplete).length;
+  const reason =
+    failure instanceof P2pError && failure.code === "INTERRUPTED" ? "interrupted" : failure.message;
+  return [`${reason}: ${whole} of ${points.length} results are complete`];
+}
+
+function devicesOf({ pci }: Session, { sources, destination, provider }: BenchPoint): PointDevices {
+  const known = (endpoint: BenchEndpoint | null): Bdf[] =>
+    endpoint !== null && "device" in endpoint ? [endpoint.device] : [];
+  const memory = provider === null ? null : parseProvider(provider).device;
+  return {
+    sources: sources.flatMap(known),
+    destination: known(destination)[0] ?? null,
+    provider: memory !== null && pci.has(memory) ? memory : null,
+  };
 }

@@ -13,7 +13,7 @@ import {
   bindLine,
   unbindLine,
 } from "./output/bindings.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 
 interface ChangeOptions extends GlobalOptions {
   dryRun?: boolean;

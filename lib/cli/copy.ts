@@ -1,5 +1,5 @@
 import { Argument, type Command, Option } from "commander";
-import { runCopyWithLimit } from "../bench/bench.js";
+import { runCopyWithLimit } from "../bench/limited-copy.js";
 import { chooseProvider } from "../bench/choose.js";
 import { formatEndpoint, parseEndpoint } from "../io/endpoint.js";
 import type { Endpoint } from "../io/endpoint.js";
@@ -126,11 +126,15 @@ async function copy(
     };
     const target = `to ${formatEndpoint(destination)}`;
     if (isNormal) output.write(`${formatEndpoint(source)} ${target}, ${describeWay(plan)}\n\n`);
-    const { measured, limit } = await runCopyWithLimit(
-      session,
-      plan,
-      () => new Progress(`copy ${target}`),
-    );
+    const progress = new Progress(`copy ${target}`);
+    const { measured, limit } = await runCopyWithLimit(session, {
+      ...plan,
+      onProgress: (bytes, total) => {
+        progress.update(bytes, total);
+      },
+    }).finally(() => {
+      progress.end();
+    });
     let verification: Verification | null = null;
     if (options.verify === true) verification = await verifyCopy(session, plan, measured.covered);
     writeCopyReport(job, options.outputFormat, [

@@ -11,7 +11,7 @@ import { runJob, type Job } from "./job.js";
 import { refuseTogether, type GlobalOptions } from "./options.js";
 import { identifyCsv, identifyJson } from "./output/identify-data.js";
 import { identifyText } from "./output/identify-text.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 import type { IdentifyReport, NamespaceReport } from "./report.js";
 
 interface IdentifyOptions extends GlobalOptions {

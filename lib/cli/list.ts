@@ -9,7 +9,7 @@ import type { GlobalOptions } from "./options.js";
 import { devicesCsv } from "./output/csv.js";
 import { devicesJson } from "./output/json.js";
 import { devicesTable } from "./output/normal.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 import type { ControllerReport, DeviceReport, ProviderReport } from "./report.js";
 
 export function addListCommand(program: Command): void {

@@ -10,7 +10,7 @@ import { addListCommand } from "./list.js";
 import { addPerfCommand } from "./perf.js";
 import { addProbeCommand } from "./probe.js";
 import { addGlobalOptions } from "./options.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 import { addTopologyCommand } from "./topology.js";
 
 const program = new Command("p2pmem")

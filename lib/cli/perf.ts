@@ -23,7 +23,7 @@ import {
 import type { GlobalOptions } from "./options.js";
 import { perfCsv, perfJson, perfText, workloadLine } from "./output/perf.js";
 import { Progress } from "./progress.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 
 interface PerfOptions extends GlobalOptions {
   ioDepth: number;

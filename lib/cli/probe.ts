@@ -8,7 +8,7 @@ import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { valueOption, type GlobalOptions } from "./options.js";
 import { probeCsv, probeJson, probeTable, type ProbeReport } from "./output/probe.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 
 interface ProbeOptions extends GlobalOptions {
   scratch?: Endpoint;

@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import type { BenchResult } from "../bench/bench.js";
+import type { LimitedCopyResult } from "../bench/limited-copy.js";
 import type {
   ControllerIdentity,
   NamespaceDescriptors,
@@ -13,7 +12,7 @@ import type { Platform } from "../platform.js";
 export interface CopyReport {
   version: string;
   platform: Platform["kind"];
-  results: BenchResult[];
+  results: LimitedCopyResult[];
 }
 
 /** What `list` writes. Unknown is null. */
@@ -68,12 +67,6 @@ export interface NamespaceReport {
 }
 
 /** What is to be said of the results, each note once. */
-export function notesOf(results: readonly BenchResult[]): string[] {
+export function notesOf(results: readonly LimitedCopyResult[]): string[] {
   return [...new Set(results.flatMap(({ notes }) => notes))];
-}
-
-/** This package's version. */
-export function packageVersion(): string {
-  const file = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(file) as { version: string }).version;
 }

@@ -20,7 +20,7 @@ import {
 import { OutputFile } from "./output-file.js";
 import { topologyJson } from "./output/topology-json.js";
 import { topologyCsv, topologyText, type TopologyView } from "./output/topology.js";
-import { packageVersion } from "./report.js";
+import { packageVersion } from "../version.js";
 
 interface TopologyOptions extends GlobalOptions {
   from?: string;

@@ -1,16 +1,17 @@
-import type { BenchResult } from "../bench/bench.js";
+import type { LimitedCopyResult } from "../bench/limited-copy.js";
 import type { Job } from "./job.js";
 import type { OutputFormat } from "./options.js";
 import { copyCsv } from "./output/csv.js";
 import { copyJson } from "./output/json.js";
 import { copyTable } from "./output/normal.js";
-import { notesOf, packageVersion, type CopyReport } from "./report.js";
+import { packageVersion } from "../version.js";
+import { notesOf, type CopyReport } from "./report.js";
 
 /** Writes results; a person has read above them which machine and memory they are of. */
 export function writeCopyReport(
   { session, output }: Job,
   format: OutputFormat,
-  results: BenchResult[],
+  results: LimitedCopyResult[],
 ): void {
   const report: CopyReport = {
     version: packageVersion(),

@@ -10,7 +10,7 @@ import { allProviders, chooseEndpoints, chooseProvider, firstNamespaces } from "
 import { writes } from "../job/check.js";
 import { isKernelEndpoint, isWildcard } from "../job/endpoints.js";
 import type { Answer, Question, Resolve } from "../job/points.js";
-import { parseKernelEndpoint } from "./kernel-endpoint.js";
+import { parseKernelEndpoint } from "../../kernel/endpoint.js";
 
 /** Endpoints of one combination. */
 interface Ends {

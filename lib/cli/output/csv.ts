@@ -1,4 +1,4 @@
-import type { BenchResult } from "../../bench/bench.js";
+import type { LimitedCopyResult } from "../../bench/limited-copy.js";
 import type { CopyReport, DeviceReport } from "../report.js";
 
 export type Cell = string | number | null | undefined;
@@ -6,7 +6,7 @@ export type Cell = string | number | null | undefined;
 const PERCENTILES = ["50", "90", "99", "99.9", "99.99"];
 
 /** The columns of a result: the JSON's names, joined where they are nested. */
-const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
+const COPY_COLUMNS: [string, (result: LimitedCopyResult) => Cell][] = [
   ["path", (r) => r.path],
   ["provider", (r) => r.provider],
   ["src", (r) => r.src],
@@ -21,7 +21,7 @@ const COPY_COLUMNS: [string, (result: BenchResult) => Cell][] = [
   ["lat_ns_min", (r) => r.lat_ns.min],
   ["lat_ns_mean", (r) => r.lat_ns.mean],
   ["lat_ns_max", (r) => r.lat_ns.max],
-  ...PERCENTILES.map((p): [string, (result: BenchResult) => Cell] => [
+  ...PERCENTILES.map((p): [string, (result: LimitedCopyResult) => Cell] => [
     `lat_ns_p${p}`,
     (r) => r.lat_ns.percentile[p],
   ]),

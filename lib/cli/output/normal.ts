@@ -1,4 +1,4 @@
-import type { BenchResult } from "../../bench/bench.js";
+import type { LimitedCopyResult } from "../../bench/limited-copy.js";
 import { formatSize, shortSize } from "../../units.js";
 import { notesOf } from "../report.js";
 import type { ControllerReport, CopyReport, DeviceReport, ProviderReport } from "../report.js";
@@ -12,9 +12,9 @@ export function copyTable({ results }: CopyReport): string {
   return lines([...table(columns, results), ...notesOf(results).map((note) => `note: ${note}`)]);
 }
 
-interface CopyColumn extends Column<BenchResult> {
+interface CopyColumn extends Column<LimitedCopyResult> {
   /** Where it exists, the column is there only if it holds for some result. */
-  shown?: (result: BenchResult) => boolean;
+  shown?: (result: LimitedCopyResult) => boolean;
 }
 
 const COPY_COLUMNS: CopyColumn[] = [

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import type { BenchResult } from "#lib/bench/bench.js";
+import type { LimitedCopyResult } from "#lib/bench/limited-copy.js";
 import { copyCsv, devicesCsv } from "#lib/cli/output/csv.js";
 import { copyJson, devicesJson } from "#lib/cli/output/json.js";
 import { copyTable, devicesTable } from "#lib/cli/output/normal.js";
 import type { CopyReport, DeviceReport } from "#lib/cli/report.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 
-function result(changes: Partial<BenchResult> = {}): BenchResult {
+function result(changes: Partial<LimitedCopyResult> = {}): LimitedCopyResult {
   return {
     path: "p2p",
     provider: "0000:05:00.0/bar2",
@@ -40,7 +40,7 @@ function result(changes: Partial<BenchResult> = {}): BenchResult {
   };
 }
 
-function report(...results: BenchResult[]): CopyReport {
+function report(...results: LimitedCopyResult[]): CopyReport {
   return { version: "1.2.3", platform: "loopback", results };
 }
 

@@ -1,0 +1,15 @@
+import { P2pError } from "../errors.js";
+import type { BenchReport } from "./report.js";
+
+/** A benchmark that ended early: by its signal (INTERRUPTED), or by what failed, whose code it has. */
+export class BenchError extends P2pError {
+  /** What there was until then, marked as incomplete. */
+  readonly report: BenchReport;
+
+  constructor(cause: Error, report: BenchReport) {
+    const { code, ...details } =
+      cause instanceof P2pError ? cause : { code: "INTERNAL", hint: "this is a bug in p2pmem" };
+    super(code, cause.message, { ...details, cause });
+    this.report = report;
+  }
+}

@@ -138,6 +138,16 @@ export class Host {
     }
   }
 
+  /** The device that a file is on; of some file systems (btrfs, overlay) one that nothing shows. */
+  deviceNumberBelow(path: string): DeviceNumber | null {
+    try {
+      const { dev } = statSync(this.#at(path), { bigint: true });
+      return `b${majorOf(dev)}:${minorOf(dev)}`;
+    } catch {
+      return null;
+    }
+  }
+
   ownerOf(path: string): number {
     return statSync(this.#at(path)).uid;
   }

@@ -22,6 +22,15 @@ export function devicesOf(host: Host, address: Bdf): KernelDevice[] {
   return [...below, ...controllers.flatMap(({ name }) => multipathHeads(host, name))];
 }
 
+/** A disk or a partition, and what is on it; none where sysfs does not show it. */
+export function diskDevices(host: Host, number: DeviceNumber): KernelDevice[] {
+  const path = host.realPath(`/sys/dev/block/${number.slice(1)}`);
+  if (path === null) return [];
+  return [kernelDevice(host, path, "block"), ...devicesBelow(host, path)].filter(
+    ({ subsystem }) => subsystem === "block",
+  );
+}
+
 function devicesBelow(host: Host, path: string): KernelDevice[] {
   return host.directories(path).flatMap((name) => {
     const below = `${path}/${name}`;

@@ -42,6 +42,16 @@ export function unusedConditions(
   ];
 }
 
+/** The same of a disk or a partition alone, and of what is on it. */
+export function diskConditions(host: Host, disks: readonly KernelDevice[]): Condition[] {
+  const opened = openDevices(host);
+  return [
+    ...disks.flatMap((disk) => blockConditions(host, disk)),
+    ...disks.flatMap((disk) => openCondition(disk, opened)),
+    ...disks.flatMap((disk) => exclusiveCondition(host, disk)),
+  ];
+}
+
 /** What the function's own attributes say. */
 function functionConditions(host: Host, address: Bdf): Condition[] {
   const attribute = (name: string, meaning: (value: number) => string): Condition[] => {

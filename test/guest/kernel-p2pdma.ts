@@ -3,13 +3,13 @@
  * kernel's driver, which publishes their CMBs, and prints what the kernel and p2pmem say of each pair.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { readTopology } from "#lib/platform/sysfs.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { peerPath } from "#lib/pci/peer-path.js";
 import { PciTree } from "#lib/pci/tree.js";
+import { giveToKernel } from "../support/kernel-driver.js";
 
 const DEVICES = "/sys/bus/pci/devices";
 const PYTHON = existsSync("/usr/bin/python3") ? "/usr/bin/python3" : "python3";
@@ -25,33 +25,12 @@ export interface Comparison {
   reason: string;
 }
 
-/** The block device of the first namespace, once the driver has found it. */
-async function blockDeviceOf(address: string): Promise<string> {
-  const folder = `${DEVICES}/${address}/nvme`;
-  for (;;) {
-    const [controller] = existsSync(folder) ? readdirSync(folder) : [];
-    const entries = controller === undefined ? [] : readdirSync(`${folder}/${controller}`);
-    const name = entries.find((entry) => /^nvme\d+n1$/.test(entry));
-    if (name !== undefined && existsSync(`/dev/${name}`)) return `/dev/${name}`;
-    await delay(10);
-  }
-}
-
-function giveToKernel(address: string): void {
-  const device = `${DEVICES}/${address}`;
-  writeFileSync(`${device}/driver_override`, "\n");
-  if (existsSync(`${device}/driver`)) writeFileSync(`${device}/driver/unbind`, address);
-  writeFileSync("/sys/bus/pci/drivers_probe", address);
-}
-
-spawnSync("modprobe", ["nvme"], { stdio: "inherit" });
 const controllers = new PciTree(readTopology()).functions.filter((fn) => fn.isNvme);
-for (const { address } of controllers) giveToKernel(address);
 
 const clients: Record<string, string> = {};
 const providers: Record<string, string> = {};
 for (const { address } of controllers) {
-  clients[address] = await blockDeviceOf(address);
+  clients[address] = await giveToKernel(address);
   const allocate = `${DEVICES}/${address}/p2pmem/allocate`;
   if (existsSync(allocate)) providers[address] = allocate;
 }

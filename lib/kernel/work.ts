@@ -1,0 +1,128 @@
+import { Random } from "../perf/random.js";
+import { Histogram } from "../reactor/histogram.js";
+import type { CopyWork, IoWork, KernelJob, Place } from "./job.js";
+import type { Requests } from "./requests.js";
+
+/** What an engine's slots do. For its loop: nothing allocates. */
+export interface Work {
+  /** Submits the first request of the next I/O in `slot`. */
+  begin(slot: number, seen: Float64Array): void;
+  /** The request of `slot` has succeeded. True where the I/O is over; else the next was submitted. */
+  end(slot: number, seen: Float64Array): boolean;
+  /** The ramp is over. */
+  forget(): void;
+}
+
+export function workOf(job: KernelJob, requests: Requests): Work {
+  return job.work.kind === "copy"
+    ? new Copying(job, job.work, requests)
+    : new Doing(job, job.work, requests);
+}
+
+/** Blocks: each is read into its slot, and written from there. */
+class Copying implements Work {
+  readonly #requests: Requests;
+  readonly #source: Place;
+  readonly #destination: Place;
+  readonly #blocks: number;
+  readonly #blockBytes: number;
+  readonly #lastBytes: number;
+  readonly #latency: Histogram;
+  readonly #begun: Float64Array;
+  readonly #block: Float64Array;
+  #next = 0;
+
+  constructor(job: KernelJob, work: CopyWork, requests: Requests) {
+    this.#requests = requests;
+    this.#source = work.source;
+    this.#destination = work.destination;
+    this.#blocks = work.blocks;
+    this.#blockBytes = job.ioBytes;
+    this.#lastBytes = work.lastBytes;
+    this.#latency = new Histogram(job.readLatency);
+    this.#begun = new Float64Array(job.slots);
+    this.#block = new Float64Array(job.slots);
+  }
+
+  begin(slot: number, seen: Float64Array): void {
+    const block = this.#next;
+    this.#next = block + 1 === this.#blocks ? 0 : block + 1;
+    const length = block === this.#blocks - 1 ? this.#lastBytes : this.#blockBytes;
+    this.#block[slot] = block;
+    this.#begun[slot] = seen[0]!;
+    const { file, offset } = this.#source;
+    this.#requests.submit(slot, false, file, offset + block * this.#blockBytes, length);
+  }
+
+  end(slot: number, seen: Float64Array): boolean {
+    if (this.#requests.isWrite(slot)) {
+      this.#latency.record(seen[0]! - this.#begun[slot]!);
+      return true;
+    }
+    const { file, offset } = this.#destination;
+    const at = offset + this.#block[slot]! * this.#blockBytes;
+    this.#requests.submit(slot, true, file, at, this.#requests.lengthOf(slot));
+    return false;
+  }
+
+  forget(): void {
+    this.#latency.clear();
+  }
+}
+
+/** Reads and writes, of as many places at once as there are targets. */
+class Doing implements Work {
+  readonly #requests: Requests;
+  readonly #targets: IoWork["targets"];
+  readonly #depth: number;
+  readonly #ioBytes: number;
+  readonly #isRandom: boolean;
+  /** An I/O is a read if 32 random bits are below this. */
+  readonly #readBelow: number;
+  readonly #random: Random;
+  readonly #reads: Histogram;
+  readonly #writes: Histogram;
+  readonly #begun: Float64Array;
+  /** By target: the next I/O of a sequential pattern. */
+  readonly #next: Float64Array;
+
+  constructor(job: KernelJob, work: IoWork, requests: Requests) {
+    this.#requests = requests;
+    this.#targets = work.targets;
+    this.#depth = job.slots / work.targets.length;
+    this.#ioBytes = job.ioBytes;
+    this.#isRandom = work.isRandom;
+    this.#readBelow = (work.readPercent / 100) * 2 ** 32;
+    this.#random = new Random(job.seed);
+    this.#reads = new Histogram(job.readLatency);
+    this.#writes = new Histogram(job.writeLatency);
+    this.#begun = new Float64Array(job.slots);
+    this.#next = new Float64Array(work.targets.length);
+  }
+
+  begin(slot: number, seen: Float64Array): void {
+    const index = Math.floor(slot / this.#depth);
+    const target = this.#targets[index]!;
+    const isWrite = this.#random.next() >>> 0 >= this.#readBelow;
+    let io: number;
+    if (this.#isRandom) io = this.#random.below(target.ios);
+    else {
+      io = this.#next[index]!;
+      this.#next[index] = io + 1 === target.ios ? 0 : io + 1;
+    }
+    this.#begun[slot] = seen[0]!;
+    const offset = target.offset + io * this.#ioBytes;
+    this.#requests.submit(slot, isWrite, target.file, offset, this.#ioBytes);
+  }
+
+  end(slot: number, seen: Float64Array): boolean {
+    const latency = this.#requests.isWrite(slot) ? this.#writes : this.#reads;
+    latency.record(seen[0]! - this.#begun[slot]!);
+    return true;
+  }
+
+  forget(): void {
+    this.#reads.clear();
+    this.#writes.clear();
+  }
+}

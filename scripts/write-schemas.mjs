@@ -2,10 +2,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import prettier from "prettier";
+import { jobSchema } from "../dist/bench/job/json-schema.js";
 import { reportJsonSchema } from "../dist/bench/report-schema.js";
 
 const directory = join(dirname(import.meta.dirname), "schema");
-const schemas = { "bench-report.schema.json": reportJsonSchema };
+const schemas = { "bench-report.schema.json": reportJsonSchema, "job.schema.json": jobSchema };
 
 mkdirSync(directory, { recursive: true });
 for (const [name, schema] of Object.entries(schemas)) {

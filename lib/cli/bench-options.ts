@@ -50,12 +50,23 @@ function optionsOf(name: ParameterName, spelling: string): Option[] {
   if (kind.form === "flag")
     return [new Option(`--${spelling}`, about), new Option(`--no-${spelling}`, about)];
   if (name === "verify") {
-    const option = valueOption(`--${spelling} [${kind.form}]`, about, (text) => parse(name, text));
+    const option = valueOption(`--${spelling} [${kind.form}]`, about, parseVerify);
     return [option.preset(DEFAULT_VERIFY)];
   }
   if (name === "expect") return [repeated(`--${spelling} <${kind.form}>`, about)];
   const form = PARAMETERS[name].sweep === "none" ? kind.form : `${kind.form},...`;
   return [valueOption(`--${spelling} <${form}>`, about, (text) => parse(name, text))];
+}
+
+/** Its value may be left out: what comes next may be another thing. */
+function parseVerify(text: string): unknown {
+  try {
+    return parse("verify", text);
+  } catch (error) {
+    if (!(error instanceof P2pError)) throw error;
+    const hint = `${error.hint ?? ""}; write --verify=${DEFAULT_VERIFY} before the name of a job`;
+    throw new P2pError(error.code, error.message, { hint });
+  }
 }
 
 /** As in a job file: a list where there are commas. Errors: those of the parameter's kind. */

@@ -34,6 +34,7 @@ export interface BenchResult {
   /** Null where nothing is written. */
   dst: string | null;
   bs: number;
+  /** As asked for; where fewer fit, a warning says so. */
   iodepth: number;
   numjobs: number;
   rwmixread: number | null;

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from "node:util";
-import type { Traffic } from "../copy/traffic.js";
+import type { Traffic } from "../io/traffic.js";
 import { P2pError } from "../errors.js";
 import type { Range } from "../extents/ranges.js";
 import { Host } from "../host/host.js";
@@ -7,7 +7,8 @@ import type { Bdf } from "../pci/bdf.js";
 import { peerPath } from "../pci/peer-path.js";
 import type { PciTree } from "../pci/tree.js";
 import { Histogram } from "../reactor/histogram.js";
-import { Reactor, type CpuTime, type RunnerUrl } from "../reactor/reactor.js";
+import type { CpuTime } from "../reactor/engine-job.js";
+import { Reactor, type RunnerUrl } from "../reactor/reactor.js";
 import { checkKernelPlan } from "./check.js";
 import { formatKernelEndpoint } from "./endpoint.js";
 import type { KernelFailure, KernelJob, KernelOutcome } from "./job.js";
@@ -131,7 +132,7 @@ async function runThreads(
     await Promise.all(
       threads.map(async ({ job }, index) => {
         try {
-          const { outcome } = await reactors.withReactor((reactor) => reactor.run(RUNNER, job));
+          const outcome = await reactors.withReactor((reactor) => reactor.run(RUNNER, job));
           outcomes[index] = outcome;
           if (outcome.failure !== null) stop();
         } catch (error) {

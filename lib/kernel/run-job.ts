@@ -6,17 +6,7 @@ import { IoRing } from "./io-ring.js";
 import type { KernelJob, KernelOutcome } from "./job.js";
 
 export function run(job: KernelJob): KernelOutcome {
-  return runEngine(job.gate, (open) => {
-    if (job.cpu !== null) {
-      // The thread is kept, for jobs that name no processor too.
-      const before = addon().threadAffinity();
-      open({
-        close: () => {
-          addon().setThreadAffinity(before);
-        },
-      });
-      addon().setThreadAffinity([job.cpu]);
-    }
+  return runEngine(job, (open) => {
     const memory = open(addon().openMemory(job.memoryId));
     const ring = open(IoRing.open(job.slots));
     const address = ring.hold(memory);

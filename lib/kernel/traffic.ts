@@ -1,5 +1,10 @@
-import type { Traffic } from "../copy/traffic.js";
-import { completionRoute, route, type Route } from "../pci/route.js";
+import {
+  derivedTraffic,
+  flowInto,
+  flowOutOf,
+  flowOverHost,
+  type Traffic,
+} from "../io/traffic.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type { PciTree } from "../pci/tree.js";
@@ -22,30 +27,26 @@ export function kernelTraffic(
   provider: Bdf | null,
   legs: readonly KernelLeg[],
 ): Traffic {
+  // Without a controller, or of several, nobody knows which way.
+  if (legs.every(({ clients }) => clients.length === 1)) {
+    const flows = legs.flatMap(({ clients, readBytes, writtenBytes }) => {
+      const client = clients[0]!.address;
+      if (provider === null) return [flowOverHost(tree, client, readBytes + writtenBytes)];
+      // The kernel gives the client the memory's bus address.
+      const peer = { device: provider, isIdentityMapped: true };
+      return [
+        flowInto(tree, client, peer, readBytes),
+        flowOutOf(tree, client, peer, writtenBytes),
+      ];
+    });
+    return derivedTraffic(tree, flows);
+  }
   const all = legs.reduce((sum, { readBytes, writtenBytes }) => sum + readBytes + writtenBytes, 0);
-  let root: number | null = provider === null ? all : 0;
-  if (provider !== null)
-    for (const { clients, readBytes, writtenBytes } of legs) {
-      const [client] = clients;
-      // Of several controllers nobody knows which one was used.
-      if (client === undefined || clients.length > 1) {
-        root = null;
-        break;
-      }
-      const target = tree.get(provider);
-      root = plus(root, readBytes, route(client, target));
-      root = plus(root, writtenBytes, completionRoute(client, target));
-    }
   return {
     source: "derived",
     host_memory_bytes: provider === null ? all : 0,
     host_control_bytes: null,
-    root_complex_bytes: root,
+    root_complex_bytes: provider === null ? all : null,
+    links: null,
   };
-}
-
-function plus(sum: number | null, bytes: number, way: Route): number | null {
-  if (bytes === 0 || sum === null) return sum;
-  if (way === "unknown" || way === "unstated") return null;
-  return way === "root" ? sum + bytes : sum;
 }

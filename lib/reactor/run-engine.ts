@@ -8,14 +8,14 @@ export type Open = <T extends { close(): void }>(resource: T) => T;
 
 /**
  * Has an engine made, waits at the gate for the other jobs, and runs it, on the processor of the job.
- * Whatever happens, the others do not wait for this one, and what was opened is closed.
+ * Jobs without a gate for the end of the ramp do not wait for each other there. Whatever happens, the others do not wait for this one, and what was opened is closed.
  */
 export function runEngine<Outcome>(
-  job: EngineJob,
+  job: Pick<EngineJob, "cpu" | "gate"> & Partial<Pick<EngineJob, "rampGate">>,
   make: (open: Open, thread: EngineThread) => { run(): Outcome },
 ): Outcome {
   const start = new StartGate(job.gate);
-  const ramp = new StartGate(job.rampGate);
+  const ramp = job.rampGate && new StartGate(job.rampGate);
   const opened: (() => void)[] = [];
   try {
     if (job.cpu !== null) opened.push(pin(job.cpu));
@@ -27,14 +27,14 @@ export function runEngine<Outcome>(
         return resource;
       },
       threadOf(() => {
-        ramp.pass();
+        ramp?.pass();
       }),
     );
     start.pass();
     return engine.run();
   } finally {
     start.open();
-    ramp.open();
+    ramp?.open();
     tryAll(opened.reverse());
   }
 }

@@ -31,7 +31,7 @@ export function benchSample(changes: Partial<Sample> = {}, latencies = [1000]): 
       ...{ source: "counted", host_memory_bytes: 0, host_control_bytes: 100 },
       ...{ root_complex_bytes: 0, links: [{ link: NVME0, bytes: 4096 * 1000 }] },
     },
-    ...{ jobs: 1, iodepth: 8, inCmb: [], notes: [] },
+    ...{ inCmb: [], notes: [] },
     ...changes,
   };
 }

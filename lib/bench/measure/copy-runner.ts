@@ -89,9 +89,9 @@ class CopySamples {
   async #run(signal: AbortSignal, onProgress: (bytes: number) => void): Promise<Sample> {
     const run = await runCopy(this.#session, { ...this.#plan, signal, onProgress });
     this.#covered = run.covered;
-    const { bytes, blocks, runtimeNs, latency, cpu, traffic, jobs, iodepth, inCmb, notes } = run;
+    const { bytes, blocks, runtimeNs, latency, cpu, traffic, inCmb, notes } = run;
     const io = { bytes, ios: blocks, runtimeNs, latency, reads: null, writes: null };
-    return { ...io, cpu, traffic, jobs, iodepth, inCmb, notes };
+    return { ...io, cpu, traffic, inCmb, notes };
   }
 
   #verifier(): Verifier | null {

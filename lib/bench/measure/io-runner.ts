@@ -57,7 +57,7 @@ async function planOf(session: Session, point: IoPoint, allowWrite: boolean): Pr
 }
 
 async function sampleOf(session: Session, plan: PerfPlan): Promise<Sample> {
-  const { total, threads, cpu, traffic, depth, notes } = await runPerf(session, plan);
+  const { total, cpu, traffic, notes } = await runPerf(session, plan);
   const ios = total.readIos + total.writeIos;
   const { runtimeNs, latency } = total;
   const isMix = isMixed(plan.pattern);
@@ -70,8 +70,6 @@ async function sampleOf(session: Session, plan: PerfPlan): Promise<Sample> {
     writes: isMix ? total.writes : null,
     cpu,
     traffic,
-    jobs: threads.length,
-    iodepth: depth,
     inCmb: [],
     notes,
   };

@@ -14,11 +14,9 @@ export interface Sample {
   writes: Histogram | null;
   cpu: SampleCpu;
   traffic: BenchResult["traffic"];
-  /** Threads, and I/Os in flight of each: may be fewer than the point asks for; `notes` says why. */
-  jobs: number;
-  iodepth: number;
   /** See BenchResult.in_cmb. */
   inCmb: readonly string[];
+  /** What is not as the point has it: fewer I/Os in flight, say. */
   notes: readonly string[];
 }
 

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
 import { isatty } from "node:tty";
-import pc from "picocolors";
 import type { Check } from "../host/doctor/check.js";
 import { examine } from "../host/doctor/doctor.js";
 import { Host } from "../host/host.js";
+import { wantsColors } from "./colors.js";
 import { EXIT } from "./failure.js";
 import { requireRealMachine, writeOutput } from "./host-command.js";
 import type { GlobalOptions } from "./options.js";
@@ -42,8 +42,6 @@ Examples:
 function format(checks: readonly Check[], options: DoctorOptions): string {
   if (options.json === true || options.outputFormat === "json") return checksJson(checks);
   if (options.outputFormat === "csv") return checksCsv(checks);
-  // process.stdout.isTTY is missing where there is none, and left to itself picocolors then asks the
-  // environment.
-  const isTerminal = options.output === undefined && isatty(process.stdout.fd);
-  return checksText(checks, isTerminal && pc.isColorSupported);
+  const colors = options.output === undefined && wantsColors(isatty(process.stdout.fd));
+  return checksText(checks, colors);
 }

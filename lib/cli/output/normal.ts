@@ -2,9 +2,8 @@ import type { LimitedCopyResult } from "../../bench/limited-copy.js";
 import { formatSize, shortSize } from "../../units.js";
 import { notesOf } from "../report.js";
 import type { ControllerReport, CopyReport, DeviceReport, ProviderReport } from "../report.js";
+import { fixed, microseconds, ratio, thousands, UNKNOWN } from "./numbers.js";
 import { table, type Column } from "./table.js";
-
-const UNKNOWN = "?";
 
 /** For a person: at most 100 columns wide. */
 export function copyTable({ results }: CopyReport): string {
@@ -40,7 +39,7 @@ const COPY_COLUMNS: CopyColumn[] = [
   {
     title: "p99\nus",
     align: "right",
-    value: ({ lat_ns }) => microseconds(lat_ns.percentile["99"] ?? NaN),
+    value: ({ lat_ns }) => microseconds(lat_ns.percentile["99"]),
   },
   {
     title: "CPU ns\n/block",
@@ -141,21 +140,4 @@ function section<Row>(title: string, columns: Column<Row>[], rows: readonly Row[
 
 export function lines(text: readonly string[]): string {
   return text.map((line) => `${line}\n`).join("");
-}
-
-function thousands(value: number): string {
-  if (value >= 1e6) return `${fixed(value / 1e6, 2)}M`;
-  return value < 10_000 ? fixed(value, 0) : `${fixed(value / 1000, 1)}k`;
-}
-
-function microseconds(ns: number): string {
-  return fixed(ns / 1000, ns < 1e6 ? 1 : 0);
-}
-
-function ratio(bytes: number | null, of: number): string {
-  return bytes === null ? UNKNOWN : fixed(bytes / of, 2);
-}
-
-function fixed(value: number, digits: number): string {
-  return Number.isFinite(value) ? value.toFixed(digits) : UNKNOWN;
 }

@@ -4,7 +4,9 @@ import { WIDTH } from "./text.js";
 export interface Column<Row> {
   title: string;
   align: "left" | "right";
-  value(row: Row): string;
+  value: (row: Row) => string;
+  /** Colours the cell; its width stays. */
+  paint?: (text: string, row: Row) => string;
 }
 
 /** Lines of a table, with two blanks between columns, or one where it would get too wide. */
@@ -18,11 +20,37 @@ export function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]
   const wide = widths.reduce((sum, width) => sum + width, 2 * (columns.length - 1)) > WIDTH;
   return Array.from({ length: height + rows.length }, (_, line) =>
     columns
-      .map(({ align }, index) => {
+      .map(({ align, paint }, index) => {
         const text = cells[index]![line]!;
-        return align === "left" ? text.padEnd(widths[index]!) : text.padStart(widths[index]!);
+        const row = rows[line - height];
+        const shown = row === undefined || paint === undefined ? text : paint(text, row);
+        const blanks = " ".repeat(widths[index]! - text.length);
+        return align === "left" ? shown + blanks : blanks + shown;
       })
       .join(wide ? " " : "  ")
       .trimEnd(),
   );
+}
+
+/** As many tables, each with the first column, as the others need to fit the width behind `indent`. */
+export function tablesWithin<Row>(
+  label: Column<Row>,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  indent: string,
+): string[][] {
+  const widthOf = ({ title, value }: Column<Row>): number =>
+    Math.max(title.length, ...rows.map((row) => value(row).length));
+  const found: Column<Row>[][] = [];
+  let room = 0;
+  for (const column of columns) {
+    const width = widthOf(column) + 2;
+    if (width > room || found.length === 0) {
+      found.push([label]);
+      room = WIDTH - indent.length - widthOf(label);
+    }
+    found.at(-1)!.push(column);
+    room -= width;
+  }
+  return found.map((some) => table(some, rows).map((line) => indent + line));
 }

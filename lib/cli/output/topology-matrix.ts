@@ -1,7 +1,7 @@
 import type { PciFunction } from "../../pci/function.js";
 import type { PeerPath, Verdict } from "../../pci/peer-path.js";
-import { table, type Column } from "./table.js";
-import { WIDTH, wrapWords } from "./text.js";
+import { tablesWithin, type Column } from "./table.js";
+import { wrapWords } from "./text.js";
 
 /** Providers and clients whose paths are looked at. */
 export interface Matrix {
@@ -51,31 +51,18 @@ interface Row {
   cells: string[];
 }
 
-/** As many tables as the providers need to fit the width. */
 function blocks(providers: readonly PciFunction[], rows: readonly Row[]): string[][] {
   const label: Column<Row> = {
     title: "client",
     align: "left",
     value: ({ client }) => client.address,
   };
-  const labelWidth = Math.max(...rows.map(({ client }) => client.address.length));
-  const found: Column<Row>[][] = [];
-  let room = 0;
-  for (const [index, provider] of providers.entries()) {
-    const column: Column<Row> = {
-      title: provider.address,
-      align: "left",
-      value: ({ cells }) => cells[index]!,
-    };
-    const width = Math.max(column.title.length, ...rows.map((row) => column.value(row).length)) + 2;
-    if (width > room || found.length === 0) {
-      found.push([label]);
-      room = WIDTH - INDENT.length - labelWidth;
-    }
-    found.at(-1)!.push(column);
-    room -= width;
-  }
-  return found.map((columns) => table(columns, rows).map((line) => INDENT + line));
+  const columns = providers.map(({ address }, index): Column<Row> => ({
+    title: address,
+    align: "left",
+    value: ({ cells }) => cells[index]!,
+  }));
+  return tablesWithin(label, columns, rows, INDENT);
 }
 
 /** `6 no/HOST? 7.9`: by the kernel and by VFIO, where they differ. */

@@ -2,7 +2,8 @@ import { constants } from "node:os";
 import type { BenchReport, BenchResult, Latency } from "../../../bench/report.js";
 import { stringify } from "../json.js";
 import { completionLatency, latencyShares, totalLatency } from "./fio-latency.js";
-import { byJob, pointName, varyingFields } from "./point-name.js";
+import { byJob } from "./group-by.js";
+import { pointName, varyingFields } from "./point-name.js";
 
 /** Whose layout it is; what compares versions reads this one. */
 const LAYOUT = "fio-3.33";

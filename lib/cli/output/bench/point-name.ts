@@ -21,14 +21,3 @@ export function pointName(result: BenchResult, fields: readonly IdentityField[])
     .map((field) => `${field}=${field === "bs" ? shortSize(result.bs) : String(result[field])}`)
     .join(" ");
 }
-
-/** The results of each job, in the order that the report has them. */
-export function byJob(results: readonly BenchResult[]): Map<string, BenchResult[]> {
-  const jobs = new Map<string, BenchResult[]>();
-  for (const result of results) {
-    const known = jobs.get(result.job);
-    if (known === undefined) jobs.set(result.job, [result]);
-    else known.push(result);
-  }
-  return jobs;
-}

@@ -1,0 +1,65 @@
+import type { BenchResult } from "../../../bench/report.js";
+import { shortSize } from "../../../units.js";
+import { fixed, isKnown, microseconds } from "../numbers.js";
+import { tablesWithin, type Column } from "../table.js";
+import { wrap } from "../text.js";
+import type { Grid } from "./grids.js";
+import type { ShortNames } from "./short-names.js";
+
+const INDENT = "  ";
+/** Of a pair that was not measured. */
+const NONE = "-";
+
+/** Bandwidth and mean latency of all pairs: a row for each source, a column for where its data go. */
+export function matrixLines(job: string, grid: Grid, names: ShortNames): string[] {
+  const figures: [string, (result: BenchResult) => string][] = [
+    ["GB/s", ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2)],
+  ];
+  const cells = grid.rows.flatMap((row) => grid.columns.map((column) => grid.cell(row, column)));
+  if (cells.some((result) => isKnown(result?.lat_ns?.mean)))
+    figures.push(["mean us", ({ lat_ns }) => microseconds(lat_ns?.mean)]);
+  return [
+    ...wrap(titleOf(grid, names), { first: `${job}: `, rest: INDENT, separator: ", " }),
+    ...figures.flatMap(([title, figure], index) => [
+      ...(index === 0 ? [] : [""]),
+      ...matrix(grid, title, figure, names),
+    ]),
+  ];
+}
+
+function titleOf({ example, provider }: Grid, names: ShortNames): string[] {
+  const { rw, path, bs, iodepth, numjobs, rwmixread, registration } = example;
+  return [
+    `${rw} from each row to each column`,
+    `path ${path}`,
+    ...(provider === null ? [] : [`provider ${names.of(provider)}`]),
+    `bs ${shortSize(bs)}`,
+    `depth ${iodepth}`,
+    ...(numjobs === 1 ? [] : [`jobs ${numjobs}`]),
+    ...(rwmixread === null ? [] : [`${rwmixread} % reads`]),
+    ...(registration === "once" ? [] : ["mapped for each I/O"]),
+  ];
+}
+
+function matrix(
+  { rows, columns, cell }: Grid,
+  title: string,
+  figure: (result: BenchResult) => string,
+  names: ShortNames,
+): string[] {
+  const label: Column<string> = { title, align: "left", value: (row) => names.of(row) };
+  const tables = tablesWithin(
+    label,
+    columns.map((column) => ({
+      title: names.of(column),
+      align: "right",
+      value: (row) => {
+        const result = cell(row, column);
+        return result === undefined ? NONE : figure(result);
+      },
+    })),
+    rows,
+    INDENT,
+  );
+  return tables.flatMap((lines, index) => (index === 0 ? lines : ["", ...lines]));
+}

@@ -1,0 +1,146 @@
+import pc from "picocolors";
+import type { BenchReport, BenchResult, MachineReport } from "../../../bench/report.js";
+import { counted } from "../../../units.js";
+import { lines } from "../normal.js";
+import { wrap, wrapWords } from "../text.js";
+import { gridsOf } from "./grids.js";
+import { byJob, groupBy } from "./group-by.js";
+import { matrixLines } from "./matrix.js";
+import { resultTable, type Colors } from "./result-table.js";
+import { ShortNames } from "./short-names.js";
+import { expectationLines, mismatchLines, warningLines } from "./verdicts.js";
+
+const INDENT = "  ";
+
+/**
+ * For a person: at most 100 columns wide, but for a single word that is longer. Tables of each job, or
+ * matrices where its points are pairs; what was expected, found wrong and is to be doubted; the machine.
+ */
+export function benchText(report: BenchReport, withColors: boolean): string {
+  const colors = pc.createColors(withColors);
+  const sections = [
+    ...[...byJob(report.results)].flatMap(([job, results]) => jobSections(job, results, colors)),
+    expectationLines(report.expectations, colors),
+    [
+      ...mismatchLines(report.results, colors),
+      ...warningLines(report, colors),
+      ...(report.incomplete
+        ? wrapWords("incomplete: interrupted; results are what there was until then", "", INDENT)
+        : []
+      ).map((line) => colors.yellow(line)),
+    ],
+    [
+      ...wrap(machineFacts(report.machine), { first: "machine  ", ...REST }),
+      ...wrap(report.command.map(shellWord), {
+        first: "repeat   ",
+        rest: " ".repeat(9),
+        separator: " ",
+      }),
+    ],
+  ];
+  return lines(
+    sections
+      .filter((section) => section.length > 0)
+      .flatMap((section, index) => (index === 0 ? section : ["", ...section])),
+  );
+}
+
+const REST = { rest: " ".repeat(9), separator: ", " };
+
+function jobSections(job: string, results: readonly BenchResult[], colors: Colors): string[][] {
+  const names = new ShortNames();
+  const { grids, rest } = gridsOf(results);
+  const sections = [
+    ...grids.map((grid) => matrixLines(job, grid, names)),
+    ...tableSections(job, rest, names, colors),
+  ];
+  const legend = names.legend().flatMap((line) => wrapWords(line, INDENT, INDENT));
+  return legend.length > 0 ? [...sections, legend] : sections;
+}
+
+/** One table with the endpoints as columns, or where that is too wide one for each two endpoints. */
+function tableSections(
+  job: string,
+  results: readonly BenchResult[],
+  names: ShortNames,
+  colors: Colors,
+): string[][] {
+  if (results.length === 0) return [];
+  const whole = resultTable(results, names, colors, true);
+  if (whole.lost.length === 0) return [section(job, results, whole, colors)];
+  const parts = groupBy(results, ({ rw, src, dst }) => JSON.stringify([rw, src, dst]));
+  return [...parts.values()].map((part) =>
+    section(job, part, resultTable(part, names, colors, false), colors),
+  );
+}
+
+function section(
+  job: string,
+  results: readonly BenchResult[],
+  { lines: rows, lost }: { lines: string[]; lost: string[] },
+  { bold }: Colors,
+): string[] {
+  const heading = wrap(headingOf(results), { first: `${job}: `, rest: INDENT, separator: ", " });
+  return [
+    ...heading.map((line) => line.replace(`${job}:`, (name) => bold(name))),
+    ...rows,
+    ...(lost.length === 0
+      ? []
+      : wrap([...lost, "see csv or json"], {
+          first: "no room for ",
+          rest: INDENT,
+          separator: "; ",
+        })),
+  ];
+}
+
+/** What all the rows have in common. */
+function headingOf(results: readonly BenchResult[]): string[] {
+  const same = <T>(of: (result: BenchResult) => T): T | undefined => {
+    const values = new Set(results.map(of));
+    return values.size === 1 ? [...values][0] : undefined;
+  };
+  const [rw, src, dst] = [same((r) => r.rw), same((r) => r.src), same((r) => r.dst)];
+  const count = same(({ samples }) => samples.bw_bytes.length);
+  const reads = same((r) => r.rwmixread);
+  const seconds = results[0]!.runtime_ns / 1e9 / (count ?? NaN);
+  const hasInterval = results.some(({ samples }) => samples.bw_bytes_ci !== null);
+  return [
+    ...(rw === undefined
+      ? []
+      : [rw === "copy" ? copyText(src, dst) : `${rw} ${placeText(src, dst)}`]),
+    ...(typeof reads === "number" ? [`${reads} % reads`] : []),
+    ...(count === undefined
+      ? []
+      : [`${counted(count, "sample")} of ${Number(seconds.toPrecision(2))} s`]),
+    ...(hasInterval ? [`±% at ${100 * results[0]!.samples.confidence} %`] : []),
+    ...(same(({ traffic }) => traffic.source) === "derived" ? ["traffic derived"] : []),
+  ];
+}
+
+type Name = string | null | undefined;
+
+function copyText(src: Name, dst: Name): string {
+  return `copy${typeof src === "string" ? ` ${src}` : ""}${typeof dst === "string" ? ` to ${dst}` : ""}`;
+}
+
+function placeText(src: Name, dst: Name): string {
+  return `of ${src ?? dst ?? "several"}`;
+}
+
+function machineFacts({ hostname, cpu, kernel, node, iommu }: MachineReport): string[] {
+  return [
+    hostname,
+    cpu.model,
+    counted(cpu.cores, "core"),
+    `kernel ${kernel}`,
+    `Node ${node}`,
+    ...(iommu === null ? [] : [`IOMMU ${iommu}`]),
+    ...(cpu.governor === null ? [] : [`governor ${cpu.governor}`]),
+  ];
+}
+
+/** As a shell reads it: quoted where it must be. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

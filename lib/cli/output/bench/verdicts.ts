@@ -1,0 +1,71 @@
+import type { BenchReport, BenchResult, ExpectationResult } from "../../../bench/report.js";
+import { counted } from "../../../units.js";
+import { wrapWords } from "../text.js";
+import { byJob } from "./group-by.js";
+import { pointName, varyingFields } from "./point-name.js";
+import type { Colors } from "./result-table.js";
+
+const OUTCOMES = ["pass", "fail", "error"] as const;
+
+/** How many held, then each: what was expected, and what its sides were. */
+export function expectationLines(
+  expectations: readonly ExpectationResult[],
+  colors: Colors,
+): string[] {
+  if (expectations.length === 0) return [];
+  const paint = { pass: colors.green, fail: colors.red, error: colors.red };
+  const counts = OUTCOMES.map((outcome) => ({
+    outcome,
+    count: expectations.filter((expectation) => expectation.outcome === outcome).length,
+  }));
+  return [
+    `expectations: ${counts.map(({ outcome, count }) => `${count} ${outcome}`).join(", ")}`,
+    ...expectations.flatMap(({ job, expression, point, outcome, detail }) => {
+      const where = point === "" ? job : `${job} ${point}`;
+      const text = `${outcome.padEnd(5)} ${where}: ${expression}: ${detail}`;
+      return painted(wrapWords(text, "  ", " ".repeat(8)), outcome, paint[outcome]);
+    }),
+  ];
+}
+
+/** What verifying found, and the first place where. */
+export function mismatchLines(results: readonly BenchResult[], { red }: Colors): string[] {
+  return [...byJob(results).values()].flatMap((ofJob) =>
+    ofJob.flatMap((result) => {
+      const { verify } = result;
+      if (verify === null || verify.mismatches === 0) return [];
+      const blocks = `${verify.mismatches} of ${counted(verify.blocks, "block")}`;
+      const first = verify.first === null ? "" : `; first: ${verify.first}`;
+      const text = `mismatch: ${nameOf(result, ofJob)}: ${blocks}${first}`;
+      return painted(wrapWords(text, "", "  "), "mismatch:", red);
+    }),
+  );
+}
+
+/** Those of the run, then those of results, each once with the results that have it. */
+export function warningLines({ warnings, results }: BenchReport, { yellow }: Colors): string[] {
+  const texts = [...warnings];
+  for (const ofJob of byJob(results).values()) {
+    const holders = new Map<string, BenchResult[]>();
+    for (const result of ofJob)
+      for (const text of result.warnings) holders.set(text, [...(holders.get(text) ?? []), result]);
+    for (const [text, some] of holders) texts.push(`${holdersOf(some, ofJob)}: ${text}`);
+  }
+  return texts.flatMap((text) =>
+    painted(wrapWords(`warning: ${text}`, "", "  "), "warning:", yellow),
+  );
+}
+
+function holdersOf(some: readonly BenchResult[], ofJob: readonly BenchResult[]): string {
+  const [first] = some;
+  return some.length === 1 ? nameOf(first!, ofJob) : `${first!.job}, ${some.length} of its results`;
+}
+
+function nameOf(result: BenchResult, ofJob: readonly BenchResult[]): string {
+  return `${result.job} ${pointName(result, varyingFields(ofJob))}`.trim();
+}
+
+function painted(lines: string[], word: string, paint: (word: string) => string): string[] {
+  const [first = "", ...rest] = lines;
+  return [first.replace(word, paint), ...rest];
+}

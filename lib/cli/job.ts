@@ -19,7 +19,7 @@ export interface Job {
  * happens, the session is closed before this ends, so that no device does DMA when the process goes.
  */
 export async function runJob<T>(
-  options: GlobalOptions & Pick<SessionOptions, "looksOnly" | "descriptors">,
+  options: Omit<GlobalOptions, "outputFormat"> & Pick<SessionOptions, "looksOnly" | "descriptors">,
   devices: readonly Bdf[],
   work: (job: Job) => Promise<T>,
 ): Promise<T> {

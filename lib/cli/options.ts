@@ -6,6 +6,9 @@ import { parseSize } from "../units.js";
 
 export const OUTPUT_FORMATS = ["normal", "json", "csv"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+/** Of a benchmark, as fio's json+ too. */
+const FIO_FORMAT = "json+";
+export type BenchFormat = OutputFormat | typeof FIO_FORMAT;
 
 /** What every command takes. */
 export interface GlobalOptions {
@@ -20,6 +23,13 @@ export interface GlobalOptions {
 
 export function addGlobalOptions(program: Command): void {
   program
+    .hook("preAction", (_program, command) => {
+      const { outputFormat } = command.optsWithGlobals<{ outputFormat: BenchFormat }>();
+      if (outputFormat === FIO_FORMAT && command.name() !== "bench")
+        throw new P2pError("BAD_ARGUMENT", `${command.name()} has no output format ${FIO_FORMAT}`, {
+          hint: `it has ${OUTPUT_FORMATS.join(", ")}`,
+        });
+    })
     .addOption(
       new Option("--platform <name>", "the machine to work on")
         .choices(["auto", "vfio", "loopback"])
@@ -33,8 +43,8 @@ export function addGlobalOptions(program: Command): void {
       ),
     )
     .addOption(
-      new Option("--output-format <format>", "how results are written")
-        .choices(OUTPUT_FORMATS)
+      new Option("--output-format <format>", "how results are written; json+: as fio's, of bench")
+        .choices([...OUTPUT_FORMATS, FIO_FORMAT])
         .default("normal"),
     )
     .addOption(

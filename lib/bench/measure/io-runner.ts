@@ -22,7 +22,6 @@ export async function openIoRunner(
   const names = plan.targets.map(formatEndpoint).join(",");
   const reads = readPercentOf(plan);
   return {
-    point,
     endpoints: { src: reads > 0 ? names : null, dst: reads < 100 ? names : null },
     footprint: null,
     verifier: null,

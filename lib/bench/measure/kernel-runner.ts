@@ -26,7 +26,6 @@ export function openKernelRunner(
   const sources = plan.sources.map(formatKernelEndpoint).join(",");
   const destination = plan.destination === null ? null : formatKernelEndpoint(plan.destination);
   return Promise.resolve({
-    point,
     endpoints: {
       src: readsSources(plan) ? sources : null,
       dst: destination ?? (writesSources(plan) ? sources : null),

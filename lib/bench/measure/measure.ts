@@ -75,10 +75,7 @@ export async function measure(
   let failure: Error | null = null;
   try {
     for (const group of groupsOf(points)) {
-      failure = await run.group(
-        group.map((point) => runners.get(point)!),
-        results,
-      );
+      failure = await run.group(group, runners, results);
       if (failure !== null) break;
     }
   } finally {
@@ -109,15 +106,16 @@ class Run {
 
   /** Adds what the group's points gave to `results`; gives what ended it early. */
   async group(
-    runners: readonly SampleRunner[],
+    group: readonly BenchPoint[],
+    runners: ReadonlyMap<BenchPoint, SampleRunner>,
     results: Map<BenchPoint, BenchResult>,
   ): Promise<Error | null> {
     const entries = new Map(
-      runners.map((runner): [BenchPoint, Entry] => [
-        runner.point,
+      group.map((point): [BenchPoint, Entry] => [
+        point,
         {
-          runner,
-          tally: new Tally(runner.point),
+          runner: runners.get(point)!,
+          tally: new Tally(point),
           noise: new NoiseMeter(this.#options.noise),
           verify: null,
         },
@@ -127,12 +125,12 @@ class Run {
     let failure: Error | null = null;
     try {
       let round = -1;
-      for (const turn of turnsOf([...entries.keys()])) {
-        if (turn.sample !== round) this.#sampleLimit(runners, limits);
+      for (const turn of turnsOf(group)) {
+        if (turn.sample !== round) this.#sampleLimit(entries, limits);
         round = turn.sample;
         await this.#turn(turn, entries.get(turn.point)!);
       }
-      this.#sampleLimit(runners, limits);
+      this.#sampleLimit(entries, limits);
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
     }
@@ -179,10 +177,11 @@ class Run {
   }
 
   /** The limit varies with what a shared machine gives, so it takes turns with the samples as well. */
-  #sampleLimit(runners: readonly SampleRunner[], limits: number[]): void {
-    const slots = runners.flatMap(({ footprint }) => footprint?.slots ?? []);
+  #sampleLimit(entries: ReadonlyMap<BenchPoint, Entry>, limits: number[]): void {
+    const all = [...entries.values()];
+    const slots = all.flatMap(({ runner }) => runner.footprint?.slots ?? []);
     if (this.#limit === null || slots.length === 0) return;
-    limits.push(this.#limit.sample(runners[0]!.point.bs, Math.max(...slots)));
+    limits.push(this.#limit.sample(all[0]!.tally.point.bs, Math.max(...slots)));
   }
 
   #teller(point: BenchPoint, phase: BenchProgress["phase"]): (bytes: number) => void {

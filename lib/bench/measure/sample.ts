@@ -31,7 +31,6 @@ export interface SampleCpu {
 
 /** What a point names, found, and its samples: of p2pmem's own drivers, or of the kernel's. */
 export interface SampleRunner {
-  readonly point: BenchPoint;
   /** `src` and `dst` of results; null where nothing is read, or written. */
   readonly endpoints: { src: string | null; dst: string | null };
   /** Of a copy on the loopback machine, for the limit: bytes of its range, and blocks in flight. */

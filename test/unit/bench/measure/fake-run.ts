@@ -63,7 +63,6 @@ export async function fakeRun(
   const measured = await measure(points, {
     open: (point) =>
       Promise.resolve({
-        point,
         endpoints: { src: "a", dst: "b" },
         footprint: limit ? { range: 1 << 20, slots: 8 } : null,
         verifier: point.verify === null ? null : (verifier?.(log, point) ?? null),

@@ -115,6 +115,8 @@ export interface NativeDmaFault {
 }
 
 export interface NativeAddressSpace {
+  /** Number by which another thread opens it: {@link NativeAddon.openRegistrar}. */
+  readonly id: number;
   openDevice(address: string): NativeDevice;
   /** Errors: NO_DEVICE before a first device is open. */
   info(): NativeAddressSpaceInfo;
@@ -134,6 +136,16 @@ export interface NativeAddressSpace {
   /** The faults since the last call; null where only the kernel's log has them. */
   takeFaults(): NativeDmaFault[] | null;
   /** Unmaps everything, then lets go. Devices must be closed before. Idempotent. */
+  close(): void;
+}
+
+/** Maps parts of one memory in an address space, for a thread that does so for each I/O. */
+export interface NativeRegistrar {
+  /** `offset`, `length`, `iova`: whole pages, in bytes. Errors: those of NativeAddressSpace.map(). */
+  map(offset: number, length: number, iova: number): void;
+  /** Undoes one map() exactly. */
+  unmap(iova: number, length: number): void;
+  /** Lets go, and unmaps nothing: what is still mapped is its owner's. Idempotent. */
   close(): void;
 }
 
@@ -297,6 +309,8 @@ export interface NativeAddon {
   createIoRing(entries: number): NativeIoRing;
   /** Opens memory of another environment by its id. Errors: GONE. */
   openMemory(id: number): NativeMemory;
+  /** Of an address space and memory of another environment, by their ids. Errors: GONE. */
+  openRegistrar(addressSpaceId: number, memoryId: number): NativeRegistrar;
   /**
    * A CPU copy, in aligned 64-bit accesses where one side is device memory. Errors: DEVICE_GONE, if
    * that side vanished before the end.

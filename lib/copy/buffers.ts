@@ -1,3 +1,4 @@
+import { addon, type NativeMemory } from "../addon.js";
 import type { Range } from "../extents/ranges.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { RevokeListener } from "../p2pmem/revocation.js";
@@ -12,15 +13,24 @@ import type { Slots } from "./slots.js";
 
 /** The memory that a run's blocks rest in, one job's after the other's, and how either device addresses it. */
 export interface SlotBuffers {
-  /** Where the source writes, mapped for it; where the destination reads, mapped for that. */
-  source: DmaVector;
-  destination: DmaVector;
+  /** Where the source writes, and where the destination reads. */
+  source: SideMemory;
+  destination: SideMemory;
   /** Of all slots; see handoffOf(). */
   handoff: HandoffJob;
   /** The part of the provider that it is, in bytes; null without one. */
   peer: Range | null;
   /** No DMA may be in flight. */
   close: () => void;
+}
+
+/** The memory of all slots, for one side. */
+export interface SideMemory {
+  memory: NativeMemory;
+  /** Bytes from its start to the first slot. */
+  offset: number;
+  /** Mapped for the side's device; null where that is done for each I/O. */
+  vector: DmaVector | null;
 }
 
 /** What the handoff is to a job that has `count` slots from `first` on. */
@@ -62,75 +72,96 @@ export function openBuffers(
 
 function openPath(
   session: Session,
-  { path, source, destination, provider }: CopyPlan,
+  { path, source, destination, provider, registration }: CopyPlan,
   { jobs, count: slots, stride }: Slots,
   onRevoke: RevokeListener,
   opened: (() => void)[],
 ): Omit<SlotBuffers, "close"> {
   const count = jobs * slots;
   const size = count * stride;
-  const map = (list: ScatterList, client: Bdf): DmaVector => {
-    const vector = list.map(client);
-    opened.push(() => {
-      vector.unmap();
-    });
-    return vector;
+  const isMapped = registration !== "each";
+  const side = ({ list, memory, offset }: Place, client: Bdf): SideMemory => {
+    const vector = list?.map(client) ?? null;
+    if (vector !== null)
+      opened.push(() => {
+        vector.unmap();
+      });
+    return { memory, offset, vector };
   };
   if (path === "host" || provider === null) {
-    const { list } = openHost(session, size, opened);
+    const host = openHost(session, size, isMapped, opened);
     return {
-      source: map(list, source.device),
-      destination: map(list, destination.device),
+      source: side(host, source.device),
+      destination: side(host, destination.device),
       handoff: { kind: "none" },
       peer: null,
     };
   }
-  const peer = openPeer(session, provider, size, onRevoke, opened);
+  const peer = openPeer(session, provider, size, isMapped, onRevoke, opened);
   const toId = provider.memory.id;
   if (path === "p2p")
     return {
-      source: map(peer.list, source.device),
-      destination: map(peer.list, destination.device),
+      source: side(peer, source.device),
+      destination: side(peer, destination.device),
       handoff: { kind: "flush", memoryId: toId, offset: peer.offset },
       peer: peer.range,
     };
-  const host = openHost(session, size, opened);
+  const host = openHost(session, size, isMapped, opened);
   const fromOffsets = Float64Array.from({ length: count }, (_, slot) => slot * stride);
   const toOffsets = fromOffsets.map((place) => peer.offset + place);
   return {
-    source: map(host.list, source.device),
-    destination: map(peer.list, destination.device),
-    handoff: { kind: "copy", fromId: host.memoryId, toId, fromOffsets, toOffsets },
+    source: side(host, source.device),
+    destination: side(peer, destination.device),
+    handoff: { kind: "copy", fromId: host.memory.id, toId, fromOffsets, toOffsets },
     peer: peer.range,
   };
 }
 
+/** Memory, and the list by which all of it is mapped; null where that is done for each I/O. */
+interface Place {
+  memory: NativeMemory;
+  offset: number;
+  list: ScatterList | null;
+}
+
 function openHost(
-  session: Session,
+  { addressSpace }: Session,
   size: number,
+  isMapped: boolean,
   opened: (() => void)[],
-): { list: ScatterList; memoryId: number } {
-  const buffer = session.addressSpace.allocate(size, { huge: true });
+): Place {
+  if (!isMapped) {
+    const memory = addon().allocatePinned(size, true);
+    opened.push(() => {
+      memory.close();
+    });
+    return { memory, offset: 0, list: null };
+  }
+  const buffer = addressSpace.allocate(size, { huge: true });
   opened.push(() => {
     buffer.close();
   });
-  const list = new ScatterList(session.addressSpace).addHost(buffer, 0, size);
-  return { list, memoryId: buffer.memory.id };
+  const list = new ScatterList(addressSpace).addHost(buffer, 0, size);
+  return { memory: buffer.memory, offset: 0, list };
 }
 
 function openPeer(
-  session: Session,
+  { addressSpace }: Session,
   provider: Provider,
   size: number,
+  isMapped: boolean,
   onRevoke: RevokeListener,
   opened: (() => void)[],
-): { list: ScatterList; offset: number; range: Range } {
+): Place & { range: Range } {
   const allocation = provider.pool.alloc(size);
   opened.push(() => {
     provider.pool.free(allocation);
   });
   allocation.onRevoke(onRevoke);
   const { offset } = allocation;
-  const list = new ScatterList(session.addressSpace).addPeer(provider, offset, size, allocation);
-  return { list, offset, range: { start: offset, end: offset + allocation.length } };
+  const list = isMapped
+    ? new ScatterList(addressSpace).addPeer(provider, offset, size, allocation)
+    : null;
+  const range = { start: offset, end: offset + allocation.length };
+  return { memory: provider.memory, offset, list, range };
 }

@@ -2,6 +2,7 @@ import { P2pError } from "../errors.js";
 import { checkRun } from "../io/check-run.js";
 import { formatEndpoint, type Endpoint } from "../io/endpoint.js";
 import { checkWritable, findNamespace } from "../io/namespaces.js";
+import { checkPeerRegistration } from "../io/registration.js";
 import { commandBytes } from "../io/room.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
@@ -77,7 +78,7 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
   checkRange(plan.source, source, length);
   checkRange(plan.destination, destination, length);
   checkOverlap(plan, length);
-  checkReach(plan);
+  checkReach(session, plan);
   for (const { controller } of [source, destination])
     controller.dataPointers.choose(plan.descriptors).assertSupported();
   return { source, destination, length };
@@ -92,6 +93,7 @@ function checkNumbers(plan: CopyPlan): void {
   if (!Number.isSafeInteger(plan.iodepth) || plan.iodepth < 1)
     throw new P2pError("BAD_ARGUMENT", `iodepth must be 1 or more, not ${plan.iodepth}`);
   checkRun(plan);
+  checkRegistration(plan);
   if (!Number.isSafeInteger(plan.bs) || plan.bs < 1)
     throw new P2pError("BAD_SIZE", `the block size must be 1 byte or more, not ${plan.bs}`);
   checkBytes("size", plan.size);
@@ -179,10 +181,27 @@ function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number
 }
 
 /** That the devices which address the peer's memory do reach it. */
-function checkReach({ path, source, destination, provider }: CopyPlan): void {
-  if (!needsProvider(path)) return;
-  if (path === "p2p") provider?.mapTypeFor(source.device);
-  provider?.mapTypeFor(destination.device);
+function checkReach(session: Session, plan: CopyPlan): void {
+  const { path, source, destination, provider, registration } = plan;
+  if (!needsProvider(path) || provider === null) return;
+  const clients = [...(path === "p2p" ? [source.device] : []), destination.device];
+  for (const client of clients) {
+    provider.mapTypeFor(client);
+    if (registration === "each") checkPeerRegistration(session, provider, client);
+  }
+}
+
+/** Whether there is memory to map for each I/O, and lists that can be built for it. */
+function checkRegistration({ path, registration, listsInCmb }: CopyPlan): void {
+  if (registration !== "each") return;
+  if (path === "nvme-copy")
+    throw new P2pError("BAD_ARGUMENT", "the path nvme-copy has no memory to map for each I/O", {
+      hint: "use the registration once",
+    });
+  if (listsInCmb === true)
+    throw new P2pError("BAD_ARGUMENT", "lists that are built for each I/O lie in host memory", {
+      hint: "leave the lists out of the CMB, or use the registration once",
+    });
 }
 
 function checkOverlap({ source, destination }: CopyPlan, length: number): void {

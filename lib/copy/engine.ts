@@ -1,3 +1,4 @@
+import type { Registrar } from "../io/registrar.js";
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import { tick } from "../reactor/clock.js";
 import { Engine } from "../reactor/engine.js";
@@ -31,14 +32,17 @@ export class CopyEngine extends Engine {
   /** The slots whose blocks have been read in this round. */
   readonly #ready: Int32Array;
 
+  /** `queues`, `registrars`: READ_QUEUE and WRITE_QUEUE; a registrar where the job has one. */
   constructor(
     job: CopyJob,
-    read: QueuePair,
-    write: QueuePair,
+    queues: readonly QueuePair[],
+    registrars: readonly (Registrar | null)[],
     handoff: Handoff,
     thread: EngineThread,
   ) {
-    const sides = [new Side(READ_QUEUE, job.read, read), new Side(WRITE_QUEUE, job.write, write)];
+    const sides = [job.read, job.write].map(
+      (side, index) => new Side(index, side, queues[index]!, registrars[index] ?? null),
+    );
     super(job, job.slots, sides, thread);
     [this.#read, this.#write] = sides as [Side, Side];
     this.#handoff = handoff;
@@ -75,7 +79,10 @@ export class CopyEngine extends Engine {
     do {
       if (queue.status !== 0) this.fail(READ_QUEUE, queue.status, cookie);
       const slot = cookie >>> side.commandShift;
-      if (flight.end(slot)) ready[count++] = slot;
+      if (flight.end(slot)) {
+        if (side.registrar !== null) this.#unregister(side.registrar, slot);
+        ready[count++] = slot;
+      }
       cookie = queue.next();
     } while (cookie >= 0);
     queue.acknowledge();
@@ -98,9 +105,12 @@ export class CopyEngine extends Engine {
     do {
       if (queue.status !== 0) this.fail(WRITE_QUEUE, queue.status, cookie);
       const slot = cookie >>> side.commandShift;
-      if (flight.end(slot) && !this.hasFailed) {
-        progress.finish(slot, this.#length[slot]!, this.seen);
-        if (this.isFlowing && this.begin(slot)) begun = true;
+      if (flight.end(slot)) {
+        if (side.registrar !== null) this.#unregister(side.registrar, slot);
+        if (!this.hasFailed) {
+          progress.finish(slot, this.#length[slot]!, this.seen);
+          if (this.isFlowing && this.begin(slot)) begun = true;
+        }
       }
       cookie = queue.next();
     } while (cookie >= 0);
@@ -123,8 +133,9 @@ export class CopyEngine extends Engine {
       return;
     }
     if (!this.#handOff(count)) return;
-    for (let i = 0; i < count; i++) this.#submit(this.#write, ready[i]!);
-    this.#write.queue.ring();
+    let begun = false;
+    for (let i = 0; i < count; i++) if (this.#submit(this.#write, ready[i]!)) begun = true;
+    if (begun) this.#write.queue.ring();
   }
 
   /** False where it has failed. What is in flight must be waited for all the same. */
@@ -147,16 +158,16 @@ export class CopyEngine extends Engine {
       return false;
     }
     this.#length[slot] = block === this.#lastBlock ? this.#lastBlockBytes : this.#blockBytes;
-    this.#submit(this.#read, slot);
-    return true;
+    return this.#submit(this.#read, slot);
   }
 
-  /** All commands of one half of the block that `slot` holds. */
-  #submit(side: Side, slot: number): void {
+  /** All commands of one half of the block that `slot` holds; false where that cannot be. */
+  #submit(side: Side, slot: number): boolean {
     const block = this.#progress.blockOf(slot);
     const shape = block === this.#lastBlock ? side.last : side.whole;
     const pointers = shape.pointers;
     const commands = shape.commands;
+    if (side.registrar !== null && !this.#register(side.registrar, slot, pointers)) return false;
     const end = (slot + 1) * commands * 4;
     let left = shape.blocks;
     let lba = side.lba + block * side.whole.blocks;
@@ -179,6 +190,26 @@ export class CopyEngine extends Engine {
       left -= blocks;
     }
     this.flight.begin(slot, side.index, commands, this.seen[0]!);
+    return true;
+  }
+
+  /** False where it has failed. What is in flight must be waited for all the same. */
+  #register(registrar: Registrar, slot: number, pointers: Int32Array): boolean {
+    try {
+      registrar.begin(slot, this.#length[slot]!, pointers);
+      return true;
+    } catch (error) {
+      this.failFor(error);
+      return false;
+    }
+  }
+
+  #unregister(registrar: Registrar, slot: number): void {
+    try {
+      registrar.end(slot);
+    } catch (error) {
+      this.failFor(error);
+    }
   }
 
   /** Goes on with the blocks that were read meanwhile, too. */

@@ -1,3 +1,4 @@
+import type { RegistrarJob } from "../io/registrar.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { EngineJob, EngineOutcome } from "../reactor/engine-job.js";
 
@@ -25,6 +26,8 @@ export interface SideJob {
   /** Logical blocks that one command moves, at most. */
   commandBlocks: number;
   whole: BlockShape;
+  /** Where memory is mapped for each I/O, which then builds its pointers. */
+  registrar: RegistrarJob | null;
   /** The part's last copy block, which may be shorter and then needs other data pointers. */
   last: BlockShape;
 }

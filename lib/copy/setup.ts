@@ -1,6 +1,7 @@
 import { EngineJobs } from "../io/engine-jobs.js";
 import type { JobQueue } from "../io/failure.js";
 import { buildPointers } from "../io/pointers.js";
+import { openRegistered } from "../io/registration.js";
 import { commandBytes } from "../io/room.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import type { P2pError } from "../errors.js";
@@ -18,7 +19,7 @@ import type { RunnerUrl } from "../reactor/reactor.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import { handoffOf, openBuffers, type SlotBuffers } from "./buffers.js";
+import { handoffOf, openBuffers, type SideMemory, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
 import type { SideInCmb } from "./cmb.js";
 import type { BlockShape, CopyJob, CopyOutcome, PartJob, SideJob } from "./job.js";
@@ -38,6 +39,9 @@ interface Half {
   /** What of it lies in its controller's CMB. */
   inCmb: SideInCmb;
 }
+
+/** How one side's commands name their memory. */
+type SidePointers = Pick<SideJob, "whole" | "last" | "registrar"> & { flags: number };
 
 /** One job of a run, ready for a reactor. */
 export interface OpenJob {
@@ -209,19 +213,13 @@ export class CopySetup {
   }
 
   /** `first`: the first of the part's slots. */
-  async #openSide(half: Half, vector: DmaVector, part: Part, first: number): Promise<SideJob> {
+  async #openSide(half: Half, memory: SideMemory, part: Part, first: number): Promise<SideJob> {
     const { bs } = this.#plan;
     const { controller, blockSize, nsid } = half.namespace;
-    vector.assertUsableBy(controller.address);
-    // One kind for all commands of a side: it is a part of the opcode.
-    const pointers = controller.dataPointers
-      .choose(this.#plan.descriptors)
-      .settle(vector, 0, Math.min(half.commandBytes, bs));
-    const shape = (bytes: number): BlockShape => ({
-      blocks: bytes / blockSize,
-      pointers: this.#buildPointers(pointers, vector, first, bytes, half),
-    });
-    const whole = shape(bs);
+    const { flags, whole, last, registrar } =
+      memory.vector === null
+        ? this.#openRegistered(half, memory, part, first)
+        : this.#openMapped(half, memory.vector, part, first);
     return {
       queue: await this.openQueue(
         controller,
@@ -229,12 +227,54 @@ export class CopySetup {
         half.inCmb,
       ),
       timeoutNs: controller.timeout * 1e6,
-      opcode: half.opcode | pointers.flags,
+      opcode: half.opcode | flags,
       nsid,
       lba: (half.offset + part.first * bs) / blockSize,
       commandBlocks: half.commandBytes / blockSize,
       whole,
-      last: part.lastBlockBytes === bs ? whole : shape(part.lastBlockBytes),
+      last,
+      registrar,
+    };
+  }
+
+  #openMapped(half: Half, vector: DmaVector, part: Part, first: number): SidePointers {
+    const { bs } = this.#plan;
+    const { controller, blockSize } = half.namespace;
+    vector.assertUsableBy(controller.address);
+    // One kind for all commands of a side: it is a part of the opcode.
+    const kind = controller.dataPointers
+      .choose(this.#plan.descriptors)
+      .settle(vector, 0, Math.min(half.commandBytes, bs));
+    const shape = (bytes: number): BlockShape => ({
+      blocks: bytes / blockSize,
+      pointers: this.#buildPointers(kind, vector, first, bytes, half),
+    });
+    const whole = shape(bs);
+    const last = part.lastBlockBytes === bs ? whole : shape(part.lastBlockBytes);
+    return { flags: kind.flags, whole, last, registrar: null };
+  }
+
+  #openRegistered(
+    { namespace: { controller, blockSize }, commandBytes }: Half,
+    { memory, offset }: SideMemory,
+    { lastBlockBytes }: Part,
+    first: number,
+  ): SidePointers {
+    const { bs: ioBytes, descriptors } = this.#plan;
+    const { count: slots, stride } = this.#ranges.slots;
+    const { addressSpace } = this.#session;
+    const { flags, pointers, registrar } = openRegistered(
+      { addressSpace, controller, descriptors, closes: this.#memory },
+      memory,
+      offset + first * stride,
+      { offset: 0, slots, stride, ioBytes, commandBytes },
+    );
+    const lastWords = slots * Math.ceil(lastBlockBytes / commandBytes) * 4;
+    return {
+      flags,
+      whole: { blocks: ioBytes / blockSize, pointers },
+      last: { blocks: lastBlockBytes / blockSize, pointers: new Int32Array(lastWords) },
+      registrar,
     };
   }
 

@@ -1,3 +1,4 @@
+import type { Registrar } from "../io/registrar.js";
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import type { EngineQueue } from "../reactor/engine.js";
 import type { BlockShape, SideJob } from "./job.js";
@@ -13,13 +14,16 @@ export class Side implements EngineQueue {
   readonly lba: number;
   readonly commandBlocks: number;
   readonly timeoutNs: number;
+  /** Null where memory stays mapped. */
+  readonly registrar: Registrar | null;
   readonly whole: Shape;
   readonly last: Shape;
   readonly commandShift: number;
 
-  constructor(index: number, job: SideJob, queue: QueuePair) {
+  constructor(index: number, job: SideJob, queue: QueuePair, registrar: Registrar | null) {
     this.index = index;
     this.queue = queue;
+    this.registrar = registrar;
     this.opcode = job.opcode;
     this.nsid = job.nsid;
     this.lba = job.lba;

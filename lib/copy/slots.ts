@@ -34,7 +34,7 @@ export function fitSlots(plan: CopyPlan, sides: readonly Side[], length: number)
   const slots = {
     jobs: plan.jobs ?? 1,
     count: plan.iodepth,
-    stride: slotStride(plan.bs),
+    stride: slotStride(plan.bs, plan.registration),
     notes: [],
   };
   fitJobs(slots, Math.ceil(length / plan.bs), "the range has no more blocks");

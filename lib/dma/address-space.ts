@@ -14,6 +14,7 @@ import { IovaAllocator, type IovaRange } from "./iova-allocator.js";
 import { KernelFaultLog } from "./kernel-fault-log.js";
 import { LiveMappings } from "./live-mappings.js";
 import { PeerMapping } from "./peer-mapping.js";
+import { ReservedIovas } from "./reserved-iovas.js";
 
 /** What a device may do with a mapping. */
 export interface DeviceAccess {
@@ -113,6 +114,20 @@ export class AddressSpace {
   }
 
   /**
+   * IOVAs for `count` pieces of `size` bytes (whole pages), next to each other, each of which whoever has
+   * the address space's number maps and unmaps by itself, at its place. Errors: NO_IOVA.
+   */
+  reserve(count: number, size: number): ReservedIovas {
+    const range = this.iovas.allocate(count * size, size >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE);
+    const { iova } = range;
+    return new ReservedIovas(this.#native.id, iova, () => {
+      if (this.#isClosed) return; // close() has unmapped everything
+      for (let i = 0; i < count; i++) this.#unmapLeft(iova + i * size, size);
+      this.iovas.release(range);
+    });
+  }
+
+  /**
    * The accesses that the IOMMU refused since the last call, oldest first; null where the kernel's
    * log, the only place for them under VFIO, cannot be read. The log may lag behind the fault.
    */
@@ -156,6 +171,14 @@ export class AddressSpace {
     } catch (error) {
       this.iovas.release(range);
       throw error;
+    }
+  }
+
+  #unmapLeft(iova: number, size: number): void {
+    try {
+      this.#native.unmap(BigInt(iova), size);
+    } catch (error) {
+      if (!(error instanceof P2pError && error.code === "NOT_MAPPED")) throw error;
     }
   }
 

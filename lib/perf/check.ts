@@ -3,13 +3,14 @@ import { formatEndpoint } from "../io/endpoint.js";
 import type { Endpoint } from "../io/endpoint.js";
 import { cmbRefusal } from "../cmb-memory.js";
 import { checkRun } from "../io/check-run.js";
-import { commandBytes, slotStride } from "../io/room.js";
+import { checkPeerRegistration } from "../io/registration.js";
+import { commandBytes, slotStride, wholePages } from "../io/room.js";
 import { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
-import { wholePages } from "./memory.js";
 import { isMixed, isRandom, PATTERNS, readPercentOf, type PerfPlan } from "./plan.js";
 
 /** What a run that has been checked goes by. */
@@ -49,8 +50,19 @@ export async function checkPerf(session: Session, plan: PerfPlan): Promise<Check
     for (const endpoint of plan.targets) checkWritable(session, plan, endpoint);
   const targets: CheckedTarget[] = [];
   for (const endpoint of plan.targets) targets.push(await checkTarget(session, plan, endpoint));
-  for (const { device } of plan.targets) plan.provider?.mapTypeFor(device);
+  for (const { device } of plan.targets) checkReach(session, plan, device);
   return { targets, jobs: jobsOf(plan), ...fitDepth(plan) };
+}
+
+/** That a target's device reaches the peer memory. */
+function checkReach(
+  session: Session,
+  { provider = null, registration }: PerfPlan,
+  device: Bdf,
+): void {
+  if (provider === null) return;
+  provider.mapTypeFor(device);
+  if (registration === "each") checkPeerRegistration(session, provider, device);
 }
 
 /** As many I/Os in flight as there is room for in the provider. Errors: NO_ROOM. */
@@ -75,7 +87,9 @@ function fitDepth(plan: PerfPlan): Pick<CheckedPerf, "depth" | "notes"> {
 export function peerBytes(plan: PerfPlan, depth: number): number {
   let bytes = 0;
   for (let i = 0; i < plan.queuePairs; i++)
-    bytes += wholePages(slotsOf(depth, plan.queuePairs, i) * slotStride(plan.ioSize));
+    bytes += wholePages(
+      slotsOf(depth, plan.queuePairs, i) * slotStride(plan.ioSize, plan.registration),
+    );
   return jobsOf(plan) * plan.targets.length * bytes;
 }
 

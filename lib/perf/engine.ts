@@ -1,10 +1,10 @@
-import type { QueuePair } from "../nvme/queues/queue-pair.js";
+import type { Registrar } from "../io/registrar.js";
 import { IoOpcode } from "../nvme/spec.js";
 import { tick } from "../reactor/clock.js";
 import { Engine } from "../reactor/engine.js";
 import type { EngineCommand, EngineThread } from "../reactor/engine-job.js";
 import type { PerfJob, PerfOutcome } from "./job.js";
-import { Lane, Target } from "./lane.js";
+import { Lane, Target, type LaneResources } from "./lane.js";
 
 /**
  * Keeps each lane's slots full of I/Os until the end, and counts what they took. It neither allocates
@@ -18,14 +18,14 @@ export class PerfEngine extends Engine {
   readonly #laneOf: Int32Array;
   readonly #ioBytes: number;
 
-  /** `queues`: by target and lane, as the job has them. */
-  constructor(job: PerfJob, queues: readonly QueuePair[][], thread: EngineThread) {
+  /** `resources`: by target and lane, as the job has them. */
+  constructor(job: PerfJob, resources: readonly LaneResources[][], thread: EngineThread) {
     const targets = job.targets.map((target) => new Target(target, job));
     const lanes: Lane[] = [];
     let slots = 0;
     for (const [index, target] of targets.entries())
       for (const [n, lane] of job.targets[index]!.lanes.entries()) {
-        lanes.push(new Lane(target, lanes.length, lane, queues[index]![n]!, slots, job.seed));
+        lanes.push(new Lane(target, lanes.length, lane, resources[index]![n]!, slots, job.seed));
         slots += lane.slots;
       }
     super(job, slots, lanes, thread);
@@ -71,6 +71,7 @@ export class PerfEngine extends Engine {
       const slot = cookie >>> shift;
       taken++;
       if (flight.end(slot)) {
+        if (lane.registrar !== null) this.#unregister(lane.registrar, slot - lane.firstSlot);
         lane.finish(slot, this.seen);
         if (this.isFlowing && !this.closing && this.#submit(lane, slot)) begun = true;
       }
@@ -99,6 +100,7 @@ export class PerfEngine extends Engine {
     const io = target.isRandom ? lane.random.below(target.ios) : target.nextIo();
     let lba = target.lba + io * target.ioBlocks;
     const own = slot - lane.firstSlot;
+    if (lane.registrar !== null && !this.#register(lane, lane.registrar, own)) return false;
     const command = opcode | lane.flags;
     lane.opcode[own] = opcode;
     lane.firstLba[own] = lba;
@@ -125,6 +127,25 @@ export class PerfEngine extends Engine {
     }
     this.flight.begin(slot, lane.index, commands, this.seen[0]!);
     return true;
+  }
+
+  /** False where it has failed. */
+  #register({ pointers }: Lane, registrar: Registrar, own: number): boolean {
+    try {
+      registrar.begin(own, this.#ioBytes, pointers);
+      return true;
+    } catch (error) {
+      this.failFor(error);
+      return false;
+    }
+  }
+
+  #unregister(registrar: Registrar, own: number): void {
+    try {
+      registrar.end(own);
+    } catch (error) {
+      this.failFor(error);
+    }
   }
 
   protected reset(): void {

@@ -1,3 +1,4 @@
+import type { RegistrarJob } from "../io/registrar.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { EngineJob, EngineOutcome } from "../reactor/engine-job.js";
 
@@ -14,6 +15,8 @@ export interface LaneJob {
   pointers: Int32Array;
   /** What the data pointers need in dword 0 beside the opcode. */
   flags: number;
+  /** Where memory is mapped for each I/O, which then builds its pointers. */
+  registrar: RegistrarJob | null;
   /** Completions to take before their entries are given back; the queue has room for so many more. */
   acknowledgeAfter: number;
 }

@@ -1,4 +1,5 @@
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
+import type { Registrar } from "../io/registrar.js";
 import { IoOpcode } from "../nvme/spec.js";
 import type { EngineQueue } from "../reactor/engine.js";
 import type { EngineJob } from "../reactor/engine-job.js";
@@ -90,6 +91,12 @@ export class Target {
   }
 }
 
+/** What a lane needs that its thread has opened. */
+export interface LaneResources {
+  queue: QueuePair;
+  registrar: Registrar | null;
+}
+
 /** A queue pair, and the I/Os that are in flight on it. */
 export class Lane implements EngineQueue {
   readonly target: Target;
@@ -98,6 +105,8 @@ export class Lane implements EngineQueue {
   readonly queue: QueuePair;
   isLost = false;
   readonly timeoutNs: number;
+  /** Null where memory stays mapped. */
+  readonly registrar: Registrar | null;
   /** Its slots are numbered from here on, as all of a thread's are. */
   readonly firstSlot: number;
   readonly slots: number;
@@ -116,13 +125,14 @@ export class Lane implements EngineQueue {
     target: Target,
     index: number,
     job: LaneJob,
-    queue: QueuePair,
+    { queue, registrar }: LaneResources,
     firstSlot: number,
     seed: number,
   ) {
     this.target = target;
     this.index = index;
     this.queue = queue;
+    this.registrar = registrar;
     this.timeoutNs = job.timeoutNs;
     this.firstSlot = firstSlot;
     this.slots = job.slots;

@@ -1,7 +1,7 @@
-import { addon } from "../addon.js";
+import { addon, type NativeMemory } from "../addon.js";
 import type { P2pError } from "../errors.js";
 import type { Range } from "../extents/ranges.js";
-import { PAGE } from "../nvme/spec.js";
+import { wholePages } from "../io/room.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { Allocation } from "../p2pmem/pool.js";
 import type { Provider } from "../p2pmem/provider.js";
@@ -69,26 +69,44 @@ export class PerfMemory {
     return vector;
   }
 
+  /** The same, mapped for nobody: for each I/O it will be. Errors: NO_MEMORY. */
+  place(size: number): { memory: NativeMemory; offset: number } {
+    if (this.#provider !== null)
+      return { memory: this.#provider.memory, offset: this.#takePeer(size) };
+    const memory = addon().allocatePinned(size, true);
+    this.#closes.push(() => {
+      memory.close();
+    });
+    this.#fillHost(memory.buffer);
+    return { memory, offset: 0 };
+  }
+
   #openHost(size: number): ScatterList {
     const { addressSpace } = this.#session;
     const buffer = addressSpace.allocate(size, { huge: true });
     this.#closes.push(() => {
       buffer.close();
     });
-    if (this.#seed !== null) fill(new Int32Array(buffer.buffer), new Random(this.#seed));
+    this.#fillHost(buffer.buffer);
     return new ScatterList(addressSpace).addHost(buffer, 0, size);
   }
 
-  #openPeer(size: number): ScatterList {
+  #fillHost(buffer: ArrayBuffer): void {
+    if (this.#seed !== null) fill(new Int32Array(buffer), new Random(this.#seed));
+  }
+
+  /** Bytes from the start of the provider to so many of its own. */
+  #takePeer(size: number): number {
     const offset = this.#allocation!.offset + this.#used;
     this.#used += wholePages(size);
+    return offset;
+  }
+
+  #openPeer(size: number): ScatterList {
+    const offset = this.#takePeer(size);
     const list = new ScatterList(this.#session.addressSpace);
     return list.addPeer(this.#provider!, offset, size, this.#allocation!);
   }
-}
-
-export function wholePages(size: number): number {
-  return Math.ceil(size / PAGE) * PAGE;
 }
 
 /** What is written should not be easier to store than other data. */

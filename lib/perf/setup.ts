@@ -2,6 +2,7 @@ import { openCmbMemory } from "../cmb-memory.js";
 import { EngineJobs } from "../io/engine-jobs.js";
 import type { JobQueue } from "../io/failure.js";
 import { buildPointers } from "../io/pointers.js";
+import { openRegistered } from "../io/registration.js";
 import { slotStride } from "../io/room.js";
 import type { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
@@ -152,7 +153,7 @@ export class PerfSetup {
     for (let i = 0; i < queuePairs; i++) {
       const slots = slotsOf(this.#checked.depth, queuePairs, i);
       const inFlight = slots * commands;
-      const { pointers, flags } = this.#openSlots(target, slots, memory);
+      const memoryOfSlots = this.#openSlots(target, slots, memory);
       const wanted = Math.min(Math.max(LEAST_DEPTH, 2 * inFlight + 1), controller.maxQueueDepth);
       const queue = await this.#openQueue(controller, wanted);
       // All that is in flight finds a place in the completion queue beside what was not given back.
@@ -161,8 +162,7 @@ export class PerfSetup {
         queue,
         timeoutNs: controller.timeout * 1e6,
         slots,
-        pointers,
-        flags,
+        ...memoryOfSlots,
         // A controller may interrupt again only once what it told of was given back.
         acknowledgeAfter: this.#plan.interrupts === true ? 1 : Math.max(1, room),
       });
@@ -197,16 +197,26 @@ export class PerfSetup {
     target: CheckedTarget,
     slots: number,
     memory: PerfMemory,
-  ): Pick<LaneJob, "pointers" | "flags"> {
-    const { ioSize, descriptors } = this.#plan;
+  ): Pick<LaneJob, "pointers" | "flags" | "registrar"> {
+    const { ioSize, descriptors, registration } = this.#plan;
     const { commandBytes, namespace } = target;
-    const stride = slotStride(ioSize);
-    const vector = memory.open(slots * stride, namespace.controller);
-    // One kind for all commands of a lane: it is a part of the opcode.
-    const kind = namespace.controller.dataPointers
-      .choose(descriptors)
-      .settle(vector, 0, commandBytes);
+    const { controller } = namespace;
+    const stride = slotStride(ioSize, registration);
     const layout = { offset: 0, slots, stride, ioBytes: ioSize, commandBytes };
+    if (registration === "each") {
+      const { memory: native, offset } = memory.place(slots * stride);
+      const { addressSpace } = this.#session;
+      const closes = this.#memory;
+      return openRegistered(
+        { addressSpace, controller, descriptors, closes },
+        native,
+        offset,
+        layout,
+      );
+    }
+    const vector = memory.open(slots * stride, controller);
+    // One kind for all commands of a lane: it is a part of the opcode.
+    const kind = controller.dataPointers.choose(descriptors).settle(vector, 0, commandBytes);
     const pointers = buildPointers(kind, vector, layout, (size) => {
       const lists = this.#session.addressSpace.allocate(size);
       this.#memory.push(() => {
@@ -214,6 +224,6 @@ export class PerfSetup {
       });
       return lists;
     });
-    return { pointers, flags: kind.flags };
+    return { pointers, flags: kind.flags, registrar: null };
   }
 }

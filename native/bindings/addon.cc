@@ -13,6 +13,7 @@
 #include "bindings/loopback_machine.h"
 #include "bindings/memory_object.h"
 #include "bindings/region_object.h"
+#include "bindings/registrar_object.h"
 #include "core/cpu_copy.h"
 #include "core/crc32c.h"
 #include "kernel/p2pmem_memory.h"
@@ -117,6 +118,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   AddressSpaceObject::define(env);
   LoopbackMachineObject::define(env);
   IoRingObject::define(env);
+  RegistrarObject::define(env);
   exports["setErrorClass"] = Napi::Function::New<setErrorClass>(env);
   exports["openVfioAddressSpace"] = Napi::Function::New<openVfioAddressSpace>(env);
   exports["createLoopbackMachine"] = Napi::Function::New<LoopbackMachineObject::create>(env);
@@ -124,6 +126,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["allocateKernelP2pmem"] = Napi::Function::New<allocateKernelP2pmem>(env);
   exports["createIoRing"] = Napi::Function::New<createIoRing>(env);
   exports["openMemory"] = Napi::Function::New<openMemory>(env);
+  exports["openRegistrar"] = Napi::Function::New<RegistrarObject::open>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["crc32c"] = Napi::Function::New<crc32c>(env);

@@ -13,6 +13,7 @@ struct AddonData {
   Napi::FunctionReference addressSpace;
   Napi::FunctionReference loopbackMachine;
   Napi::FunctionReference ioRing;
+  Napi::FunctionReference registrar;
 
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };

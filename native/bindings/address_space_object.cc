@@ -11,7 +11,8 @@ namespace p2pmem {
 void AddressSpaceObject::define(Napi::Env env) {
   AddonData::of(env).addressSpace =
       Napi::Persistent(DefineClass(env, "NativeAddressSpace",
-                                   {InstanceMethod<&AddressSpaceObject::openDevice>("openDevice"),
+                                   {InstanceAccessor<&AddressSpaceObject::id>("id"),
+                                    InstanceMethod<&AddressSpaceObject::openDevice>("openDevice"),
                                     InstanceMethod<&AddressSpaceObject::describe>("info"),
                                     InstanceMethod<&AddressSpaceObject::map>("map"),
                                     InstanceMethod<&AddressSpaceObject::unmap>("unmap"),
@@ -29,6 +30,11 @@ AddressSpaceObject::AddressSpaceObject(const Napi::CallbackInfo& info)
 AddressSpace& AddressSpaceObject::space(Napi::Env env) const {
   if (!space_) throwClosed(env, "the address space");
   return *space_;
+}
+
+Napi::Value AddressSpaceObject::id(const Napi::CallbackInfo& info) {
+  space(info.Env());
+  return Napi::Number::New(info.Env(), AddressSpaceTable::instance().idOf(space_));
 }
 
 Napi::Value AddressSpaceObject::openDevice(const Napi::CallbackInfo& info) {

@@ -19,6 +19,7 @@ class AddressSpaceObject final : public Napi::ObjectWrap<AddressSpaceObject> {
  private:
   AddressSpace& space(Napi::Env env) const;
 
+  Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value openDevice(const Napi::CallbackInfo& info);
   Napi::Value describe(const Napi::CallbackInfo& info);
   void map(const Napi::CallbackInfo& info);

@@ -14,6 +14,7 @@
 #include "core/memory.h"
 #include "core/region.h"
 #include "core/status.h"
+#include "core/weak_table.h"
 
 namespace p2pmem {
 
@@ -86,5 +87,7 @@ class AddressSpace {
   std::mutex mutex_;
   std::map<uint64_t, Mapping> mappings_;  // by IOVA
 };
+
+using AddressSpaceTable = WeakTable<AddressSpace>;
 
 }  // namespace p2pmem

@@ -72,27 +72,4 @@ Result<std::shared_ptr<PinnedMemory>> PinnedMemory::allocate(size_t size, bool h
   return std::shared_ptr<PinnedMemory>(new PinnedMemory(data, size, pageSize));
 }
 
-MemoryTable& MemoryTable::instance() {
-  static MemoryTable table;
-  return table;
-}
-
-uint32_t MemoryTable::idOf(const std::shared_ptr<Memory>& memory) {
-  const std::lock_guard lock(mutex_);
-  uint32_t found = 0;
-  for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const auto held = entry->second.lock();
-    if (held == memory) found = entry->first;
-    entry = held ? std::next(entry) : entries_.erase(entry);
-  }
-  if (found == 0) entries_.emplace(found = ++last_, memory);
-  return found;
-}
-
-std::shared_ptr<Memory> MemoryTable::find(uint32_t id) {
-  const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(id);
-  return entry == entries_.end() ? nullptr : entry->second.lock();
-}
-
 }  // namespace p2pmem

@@ -7,11 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
 
 #include "core/status.h"
+#include "core/weak_table.h"
 
 namespace p2pmem {
 
@@ -89,22 +88,6 @@ class PinnedMemory final : public MappedMemory {
   size_t pageSize_;
 };
 
-/// Memory objects that other threads' environments may open by number. The one table that the
-/// process shares: an address cannot be sent by postMessage, a number can. It holds weak
-/// references only, so it keeps nothing alive.
-class MemoryTable {
- public:
-  static MemoryTable& instance();
-
-  /// The number of `memory`; the same one each time, and never used again for another.
-  uint32_t idOf(const std::shared_ptr<Memory>& memory);
-  /// Empty if it is gone.
-  std::shared_ptr<Memory> find(uint32_t id);
-
- private:
-  std::mutex mutex_;
-  uint32_t last_ = 0;
-  std::unordered_map<uint32_t, std::weak_ptr<Memory>> entries_;
-};
+using MemoryTable = WeakTable<Memory>;
 
 }  // namespace p2pmem

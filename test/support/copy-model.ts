@@ -167,6 +167,7 @@ function sideOf(shape: Shape, opcode: number, firstUnit: number): SideJob {
     nsid: 7,
     lba: firstUnit / blockUnits,
     commandBlocks: commandUnits / blockUnits,
+    registrar: null,
     whole: of(shape.blockUnits),
     last: of(shape.lastUnits),
   };
@@ -225,8 +226,8 @@ export class Model {
     const queue = (model: ModelQueue): QueuePair => model as unknown as QueuePair;
     return new CopyEngine(
       this.job,
-      queue(this.read),
-      queue(this.write),
+      [queue(this.read), queue(this.write)],
+      [null, null],
       this.handoff,
       engineThread(this.#onIdle, this.rampEnded),
     ).run();

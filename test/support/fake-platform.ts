@@ -25,6 +25,7 @@ export class FakePlatform implements Platform {
 
   openAddressSpace(): NativeAddressSpace {
     return {
+      id: 1,
       openDevice: (address) => {
         this.devices.add(address);
         const close = (): void => {

@@ -130,13 +130,14 @@ function assertNamed(
 
 async function providersOf(
   session: Session,
-  { path, provider, bs }: Question,
+  { provider, bs }: Question,
   { sources, destination }: Ends,
   seed: number,
 ): Promise<(string | null)[]> {
   if (provider === null) return [null];
-  const ends = [...(path === "cpu" ? [] : sources), ...(destination === null ? [] : [destination])];
-  const clients: Bdf[] = [...new Set((ends.length > 0 ? ends : sources).map(({ device }) => device))];
+  // Of the path cpu too, whose source needs not reach it: what is compared has the same provider.
+  const ends = [...sources, ...(destination === null ? [] : [destination])];
+  const clients: Bdf[] = [...new Set(ends.map(({ device }) => device))];
   if (provider === "closest")
     return [(await chooseProvider(session, clients, bs, { seed })).provider.name];
   if (provider === "all")

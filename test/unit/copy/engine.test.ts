@@ -132,6 +132,79 @@ describe("the copy engine", () => {
     assert.equal(model.read.log.length, 0);
   });
 
+  it("goes through the range as often as it is told, from its start, after a ramp too", () => {
+    for (const rampNs of [0, 2e6]) {
+      const shape = { ...plain, blocks: 5, lastUnits: 8 };
+      const model = new Model(shape, randomFrom(19));
+      Object.assign(model.job, { loops: 3, rampNs });
+      let ramped = 0;
+      model.rampEnded = () => {
+        model.assertDrained();
+        ramped = model.write.taken;
+      };
+      const outcome = model.run();
+      assert.equal(outcome.blocks, 15);
+      assert.equal(outcome.bytes, 3 * (4 * 32 + 8) * UNIT);
+      assert.equal(model.latency.count, 15);
+      assert.equal(model.control.bytes, outcome.bytes);
+      assert.equal(model.write.taken - ramped, 15);
+      assert.equal(ramped > 0, rampNs > 0);
+      assert.equal(outcome.rampBytes > 0, rampNs > 0);
+    }
+  });
+
+  it("goes no further than its ramp where a command fails in it", () => {
+    const model = new Model(plain, randomFrom(9));
+    Object.assign(model.job, { rampNs: 1e12 });
+    model.rampEnded = () => assert.fail("what counts does not begin");
+    model.statusOf.set(FIRST_SOURCE_UNIT + 32, 0x281);
+    const { failure, blocks, bytes } = model.run();
+    assert.equal(failure?.kind, "status");
+    assert.deepEqual([blocks, bytes], [0, 0]);
+  });
+
+  it("spaces the begins of its blocks as it is told, by the clock", () => {
+    const real = process.hrtime.bigint;
+    let time = real();
+    const model = new Model({ ...plain, blocks: 50 }, randomFrom(23));
+    Object.assign(model.job, { spacingNs: 1e6 });
+    const begins: bigint[] = [];
+    const submit = model.read.submit.bind(model.read);
+    model.read.submit = (...words) => {
+      submit(...words);
+      if (words[2]! % plain.blockUnits === FIRST_SOURCE_UNIT % plain.blockUnits) begins.push(time);
+    };
+    // Each look at the clock takes 10 us, and once the thread is kept from running for 20 ms.
+    let isLate = false;
+    process.hrtime.bigint = () => {
+      time += 10_000n;
+      if (begins.length === 20 && !isLate) {
+        isLate = true;
+        time += 20_000_000n;
+      }
+      return time;
+    };
+    try {
+      const outcome = model.run();
+      assert.equal(outcome.blocks, 50);
+    } finally {
+      process.hrtime.bigint = real;
+    }
+    const gaps = begins.slice(1).map((begin, n) => Number(begin - begins[n]!));
+    assert.equal(gaps.length, 49);
+    // Less only by what the one before was late.
+    assert.ok(Math.min(...gaps) > 0.9e6, `${Math.min(...gaps)} ns`);
+    assert.equal(gaps.filter((gap) => gap > 1.1e6).length, 1, "what was missed is not made up for");
+    model.assertDrained();
+  });
+
+  it("records no latency where none is wanted", () => {
+    const model = new Model(plain, randomFrom(9));
+    Object.assign(model.job, { recordsLatency: false });
+    assert.equal(model.run().blocks, plain.blocks);
+    assert.equal(model.latency.count, 0);
+  });
+
   it("goes through the range again and again until the time is over", () => {
     const shape = { ...plain, blocks: 5, lastUnits: 8 };
     const model = new Model(shape, randomFrom(13), 5e6);

@@ -170,6 +170,7 @@ class Model {
           Array.from({ length: slots * commands }, (_, n) => [n, 11, 12, 13]).flat(),
         ),
         flags: 0,
+        registrar: null,
         acknowledgeAfter: 10,
       })),
       readLatency: this.reads.buffer as SharedArrayBuffer,
@@ -186,7 +187,9 @@ class Model {
       assert.equal(this.outstanding, 0, "nothing is in flight");
       this.ramped = this.log.length;
     });
-    this.engine = new PerfEngine(job, [this.queues as unknown as QueuePair[]], thread);
+    const queues = this.queues as unknown as QueuePair[];
+    const lanes = queues.map((queue) => ({ queue, registrar: null }));
+    this.engine = new PerfEngine(job, [lanes], thread);
   }
 
   run(): PerfOutcome {

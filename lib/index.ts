@@ -16,18 +16,26 @@ export { parseProvider } from "./p2pmem/provider-name.js";
 export type { ProviderSpec } from "./p2pmem/provider-name.js";
 export { copyResult } from "./copy/result.js";
 export type { CopyMeasurement, CopyResult } from "./copy/result.js";
-export type { Traffic } from "./io/traffic.js";
+export type { LinkBytes, Traffic } from "./io/traffic.js";
 export { runPerf } from "./perf/perf.js";
 export type { Pattern, PerfPlan } from "./perf/plan.js";
 export { perfResult } from "./perf/result.js";
 export type { PerfMeasurement, PerfResult } from "./perf/result.js";
 export { Histogram } from "./reactor/histogram.js";
-export { checkStamps, stampSource, verifyCopy } from "./copy/verify.js";
+export {
+  checkStamps,
+  prepareSource,
+  stampSource,
+  verifyCopy,
+  verifyDestination,
+} from "./copy/verify.js";
 export { provePath } from "./proof/path.js";
 export type { PathProof, PathProofRequest, PathVerdict } from "./proof/path.js";
 export type { LegOutcome, LegProof } from "./proof/leg.js";
 export type { NativeDmaFault as DmaFault } from "./addon.js";
-export type { Verification } from "./copy/verify.js";
+export type { Mismatch, Verification } from "./verify/inspect.js";
+export type { Defect } from "./verify/diagnosis.js";
+export type { VerifyMode } from "./verify/mode.js";
 
 export { NvmeController } from "./nvme/controller.js";
 export type { NvmeControllerOptions } from "./nvme/controller.js";

@@ -3,6 +3,9 @@ import type { CopyPath } from "../copy/plan.js";
 import type { KernelEndpoint } from "../kernel/endpoint.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Pattern } from "../perf/plan.js";
+import type { VerifyMode } from "../verify/mode.js";
+
+export { VERIFY_MODES, type VerifyMode } from "../verify/mode.js";
 
 /** `copy`: blocks from a source to a destination; else I/Os of namespaces alone, as fio's `rw` has them. */
 export type Workload = "copy" | Pattern;
@@ -23,9 +26,6 @@ export const BENCH_PATHS: readonly BenchPath[] = [
 export type BenchEndpoint = Endpoint | KernelEndpoint;
 
 export type { KernelEndpoint };
-
-export const VERIFY_MODES = ["crc32c", "pattern", "memcmp"] as const;
-export type VerifyMode = (typeof VERIFY_MODES)[number];
 
 /** One combination of what a job sweeps: all that a sample of it needs. Sizes in bytes, times in seconds. */
 export interface BenchPoint {

@@ -7,9 +7,10 @@ import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider
 import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { COPY_PATHS, needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
-import { verifyCopy, type Verification } from "../copy/verify.js";
+import { prepareToVerify } from "../copy/verified.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
+import { VERIFY_MODES, type VerifyMode } from "../verify/mode.js";
 import { EXIT } from "./failure.js";
 import { runJob, type Job } from "./job.js";
 import {
@@ -35,7 +36,7 @@ interface CopyOptions extends GlobalOptions {
   sqInCmb?: boolean;
   listsInCmb?: boolean;
   jobs: number;
-  verify?: boolean;
+  verify?: VerifyMode;
 }
 
 export function addCopyCommand(program: Command): void {
@@ -76,7 +77,11 @@ export function addCopyCommand(program: Command): void {
     .addOption(descriptorsOption())
     .option("--sq-in-cmb", SQ_IN_CMB)
     .option("--lists-in-cmb", LISTS_IN_CMB)
-    .option("--verify", "compare the destination with the source, which is read again")
+    .addOption(
+      new Option("--verify [mode]", "look whether all arrived; by memcmp: compare with the source")
+        .choices(VERIFY_MODES)
+        .preset("memcmp"),
+    )
     .addHelpText(
       "after",
       `
@@ -85,6 +90,10 @@ Sizes are bytes, or take k, m, g, t (1024-based).
 --jobs splits the range among so many threads, each with its own queues and --iodepth blocks in
 flight. --via nvme-copy has the controller copy by itself, within a namespace or between two of its
 own: it needs the NVMe Copy command, and no provider.
+
+--verify reads source and destination again and compares them. --verify=crc32c and --verify=pattern
+overwrite the source first, with blocks that tell stale, swapped and shifted data: on the loopback
+machine only.
 
 Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify
@@ -126,6 +135,8 @@ async function copy(
     };
     const target = `to ${formatEndpoint(destination)}`;
     if (isNormal) output.write(`${formatEndpoint(source)} ${target}, ${describeWay(plan)}\n\n`);
+    const verify =
+      options.verify === undefined ? null : await prepareToVerify(session, plan, options.verify);
     const progress = new Progress(`copy ${target}`);
     const { measured, limit } = await runCopyWithLimit(session, {
       ...plan,
@@ -135,12 +146,13 @@ async function copy(
     }).finally(() => {
       progress.end();
     });
-    let verification: Verification | null = null;
-    if (options.verify === true) verification = await verifyCopy(session, plan, measured.covered);
+    const verification = verify && (await verify(measured.covered));
     writeCopyReport(job, options.outputFormat, [
       { ...copyResult(plan, measured, verification), ...limit },
     ]);
-    return (verification?.mismatches ?? 0) > 0 ? EXIT.mismatch : EXIT.ok;
+    if (verification === null || verification.first === null) return EXIT.ok;
+    process.stderr.write(`p2pmem: first mismatch: ${verification.first.message}\n`);
+    return EXIT.mismatch;
   });
 }
 

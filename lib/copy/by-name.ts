@@ -2,12 +2,13 @@ import { P2pError } from "../errors.js";
 import type { Session } from "../session.js";
 import { parseSize } from "../units.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
+import type { VerifyMode } from "../verify/mode.js";
 import { runCopy } from "./copy.js";
 import { parseEndpoint } from "../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
 import { copyResult } from "./result.js";
 import type { CopyResult } from "./result.js";
-import { verifyCopy } from "./verify.js";
+import { prepareToVerify } from "./verified.js";
 
 /** What {@link copy} copies, in the words of the command line. */
 export interface CopyOptions {
@@ -34,8 +35,11 @@ export interface CopyOptions {
   size?: string | number;
   /** Seconds to go over the range again and again, in place of once. */
   runtime?: number;
-  /** Afterwards compare the destination with the source, which is read again. */
-  verify?: boolean;
+  /**
+   * Afterwards look whether all arrived. `true` is `memcmp`: the destination is compared with the
+   * source, which is read again. The other modes overwrite the source before, so on the loopback machine only.
+   */
+  verify?: boolean | VerifyMode;
   /** Needed to write to a real device. */
   allowWrite?: boolean;
   signal?: AbortSignal;
@@ -44,7 +48,8 @@ export interface CopyOptions {
 
 /**
  * Copies, and says what it took. Look at `verify.mismatches` of the result if you asked for it.
- * Errors: BAD_ENDPOINT, BAD_SIZE, those of Session.provider(), runCopy() and verifyCopy().
+ * Errors: BAD_ENDPOINT, BAD_SIZE, those of Session.provider(), prepareToVerify(), runCopy() and
+ * verifyDestination().
  */
 export async function copy(session: Session, options: CopyOptions): Promise<CopyResult> {
   const { provider, via = "p2p" } = options;
@@ -66,10 +71,11 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
   };
+  const mode = options.verify === true ? "memcmp" : options.verify;
+  const verify =
+    mode === undefined || mode === false ? null : await prepareToVerify(session, plan, mode);
   const run = await runCopy(session, plan);
-  const verification =
-    options.verify === true ? await verifyCopy(session, plan, run.covered) : null;
-  return copyResult(plan, run, verification);
+  return copyResult(plan, run, verify && (await verify(run.covered)));
 }
 
 function bytesOf(size: string | number): number {

@@ -3,7 +3,7 @@ import type { Histogram } from "../reactor/histogram.js";
 import { formatEndpoint } from "../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "./plan.js";
 import type { Traffic } from "../io/traffic.js";
-import type { Verification } from "./verify.js";
+import type { Verification } from "../verify/inspect.js";
 
 /** What one run of a plan gave. */
 export interface CopyMeasurement {
@@ -55,7 +55,8 @@ export interface CopyResult {
     device_ns_per_block: number | null;
   };
   traffic: Traffic;
-  verify: { blocks: number; mismatches: number } | null;
+  /** `first`: the first mismatch in words; null where there is none. */
+  verify: { blocks: number; mismatches: number; first: string | null } | null;
   /** Which submission queues and lists lay in a CMB: `src sq`, `src lists`, `dst sq`, `dst lists`. */
   in_cmb: string[];
   notes: string[];
@@ -98,7 +99,11 @@ export function copyResult(
     verify:
       verification === null
         ? null
-        : { blocks: verification.blocks, mismatches: verification.mismatches },
+        : {
+            blocks: verification.blocks,
+            mismatches: verification.mismatches,
+            first: verification.first?.message ?? null,
+          },
     in_cmb: run.inCmb,
     notes: run.notes,
   };

@@ -60,7 +60,7 @@ describe("p2pmem copy", () => {
       const [result] = copyReport.parse(JSON.parse(stdout)).results;
       assert.equal(result!.jobs, 2);
       assert.equal(result!.bytes, 1 << 20);
-      assert.deepEqual(result!.verify, { blocks: 8, mismatches: 0 });
+      assert.deepEqual(result!.verify, { blocks: 8, mismatches: 0, first: null });
       assert.equal(result!.provider === null, args.includes("nvme-copy"));
     }
     const between = await copy(first!, second!, "--via", "nvme-copy");
@@ -103,7 +103,7 @@ describe("p2pmem copy", () => {
       assert.equal(results.length, 1);
       assert.equal(result!.bytes, 8 << 20);
       assert.equal(result!.provider === null, via === "host");
-      assert.deepEqual(result!.verify, { blocks: 128, mismatches: 0 });
+      assert.deepEqual(result!.verify, { blocks: 128, mismatches: 0, first: null });
       assert.equal(result!.traffic.source, "counted");
       assert.ok(result!.limit_bw_bytes! > 0);
       if (via === "p2p") {
@@ -177,7 +177,24 @@ describe("p2pmem copy", () => {
     assert.equal(code, 3, stderr);
     const { results } = copyReport.parse(JSON.parse(stdout));
     assert.equal(results[0]!.verify!.blocks, 8);
-    assert.ok(results[0]!.verify!.mismatches > 0);
+    const { mismatches, first } = results[0]!.verify!;
+    assert.ok(mismatches > 0);
+    assert.match(first!, new RegExp(`^${controllers[1]!.address}/1, LBA \\d+ .byte \\d+.: `));
+    assert.ok(stderr.includes(`p2pmem: first mismatch: ${first!}\n`), stderr);
+  });
+
+  it("verifies by each of the modes, and knows no other", async () => {
+    const [source, destination] = facts.nvme as [string, string];
+    const ends = [source, destination, "--via", "host", "--size", "1m", "--output-format", "json"];
+    for (const mode of ["crc32c", "pattern", "memcmp"]) {
+      const { code, stdout, stderr } = await copy(...ends, `--verify=${mode}`);
+      assert.equal(code, 0, stderr);
+      const [result] = copyReport.parse(JSON.parse(stdout)).results;
+      assert.deepEqual(result!.verify, { blocks: 8, mismatches: 0, first: null });
+    }
+    const { code, stderr } = await copy(...ends, "--verify=md5");
+    assert.equal(code, 2);
+    assert.match(stderr, /Allowed choices are crc32c, pattern, memcmp/);
   });
 
   it("uses less in flight where the provider is too small, and says so", async () => {
@@ -202,7 +219,7 @@ describe("p2pmem copy", () => {
     assert.equal(code, 0, stderr);
     const [result] = copyReport.parse(JSON.parse(stdout)).results;
     assert.deepEqual([result!.provider, result!.iodepth], [provider, 4]);
-    assert.deepEqual(result!.verify, { blocks: 64, mismatches: 0 });
+    assert.deepEqual(result!.verify, { blocks: 64, mismatches: 0, first: null });
   });
 
   it("writes results to --output, and nothing to standard output", async () => {

@@ -215,37 +215,6 @@ describe("copy", () => {
     );
   });
 
-  it("tells swapped, stale and torn blocks apart", async () => {
-    const { nvme1, nvme2 } = devices;
-    const plan = planOf(nvme1, nvme2, { bs: 4 * KIB, size: 64 * KIB });
-    await copyAndCheck(plan);
-    const current = seed;
-    const target = await namespaceOf(session, nvme2);
-    const good = await load(session, target, 0, 64 * KIB);
-
-    await store(session, target, 8 * KIB, good.subarray(12 * KIB, 16 * KIB));
-    const swapped = await checkStamps(session, plan, current);
-    assert.deepEqual(swapped, {
-      blocks: 16,
-      mismatches: 1,
-      first: { offset: 8 * KIB, defect: "swapped" },
-    });
-    const compared = await verifyCopy(session, plan);
-    assert.equal(compared.mismatches, 1);
-    assert.ok(compared.first!.offset >= 8 * KIB && compared.first!.offset < 12 * KIB);
-
-    await store(session, target, 8 * KIB, new Uint8Array(4 * KIB));
-    assert.equal((await checkStamps(session, plan, current)).first?.defect, "stale");
-
-    const torn = good.slice(8 * KIB, 12 * KIB);
-    torn.fill(0xff, 700, 720);
-    await store(session, target, 8 * KIB, torn);
-    assert.deepEqual((await checkStamps(session, plan, current)).first, {
-      offset: 8 * KIB + 512,
-      defect: "torn",
-    });
-  });
-
   it("reports where the bytes went", async () => {
     const { nvmeCmb, nvme1, nvme2, card } = devices;
     const size = 2 * MIB;
@@ -264,6 +233,7 @@ describe("copy", () => {
       const run = await runCopy(session, plan);
       assert.equal(run.traffic.source, isLab ? "derived" : "counted");
       assert.equal(run.traffic.host_control_bytes === null, isLab);
+      assert.ok(run.traffic.links!.some(({ link }) => link === src));
       for (const { link, bytes } of run.traffic.links!)
         if (link === card) assert.equal(bytes, path === "host" ? 0 : 2 * size);
         else if (link === src || link === dst) assert.equal(bytes, size);

@@ -41,7 +41,9 @@ const result = z.strictObject({
     root_complex_bytes: count.nullable(),
     links: z.array(z.strictObject({ link: z.string(), bytes: count.positive() })).nullable(),
   }),
-  verify: z.strictObject({ blocks: count.positive(), mismatches: count }).nullable(),
+  verify: z
+    .strictObject({ blocks: count.positive(), mismatches: count, first: z.string().nullable() })
+    .nullable(),
   in_cmb: z.array(z.enum(["src sq", "src lists", "dst sq", "dst lists"])),
   limit_bw_bytes: positive.optional(),
 });

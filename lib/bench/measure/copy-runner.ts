@@ -4,7 +4,7 @@ import { runCopy } from "../../copy/copy.js";
 import { formatEndpoint } from "../../io/endpoint.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "../../copy/plan.js";
-import { checkStamps, stampSource } from "../../copy/verify.js";
+import { prepareSource, verifyDestination } from "../../copy/verify.js";
 import type { Range } from "../../extents/ranges.js";
 import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
@@ -99,12 +99,12 @@ class CopySamples {
     // Another one for each run of each benchmark: what an earlier one left must not pass.
     const seed = randomInt(2 ** 32);
     return {
-      prepare: (signal) => stampSource(this.#session, { ...this.#plan, signal }, seed),
+      prepare: (signal) => prepareSource(this.#session, { ...this.#plan, signal }, mode, seed),
       check: async (signal) => {
         const plan = { ...this.#plan, signal };
-        const found = await checkStamps(this.#session, plan, seed, this.#covered);
+        const found = await verifyDestination(this.#session, plan, mode, seed, this.#covered);
         const { blocks, mismatches, first } = found;
-        return { mode, blocks, mismatches, first: first?.defect ?? null };
+        return { mode, blocks, mismatches, first: first?.message ?? null };
       },
     };
   }

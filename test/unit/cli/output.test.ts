@@ -175,7 +175,7 @@ describe("results for a person", () => {
       iops: 99_999_900,
       lat_ns: { min: 1, mean: 123_456_789, max: 1e9, percentile: { "99": 987_654_321 } },
       cpu: { usr_pct: 99, sys_pct: 1, busy_ns_per_block: 123_456, device_ns_per_block: null },
-      verify: { blocks: 99_999, mismatches: 99_999 },
+      verify: { blocks: 99_999, mismatches: 99_999, first: null },
       limit_bw_bytes: 100e9,
     });
     for (const line of copyTable(report(wide)).split("\n"))
@@ -184,7 +184,7 @@ describe("results for a person", () => {
 
   it("put every figure below its title", () => {
     const verified = result({
-      verify: { blocks: 1000, mismatches: 0 },
+      verify: { blocks: 1000, mismatches: 0, first: null },
       limit_bw_bytes: 1310720000,
     });
     const lines = copyTable(report(verified)).split("\n");
@@ -204,7 +204,7 @@ describe("results for a person", () => {
 
   it("show mismatches and notes", () => {
     const bad = result({
-      verify: { blocks: 10, mismatches: 3 },
+      verify: { blocks: 10, mismatches: 3, first: "LBA 8: torn" },
       notes: ["8 blocks in flight, not 32: 0000:05:00.0/bar2 has room for no more"],
     });
     const text = copyTable(report(bad, bad));

@@ -97,7 +97,7 @@ export class KernelEngine {
       ios: this.#ios,
       bytes: this.#bytes,
       allBytes: this.#allBytes,
-      runtimeNs: this.#isWarm ? this.#lastSeen[0]! - this.#began : 0,
+      runtimeNs: this.#isWarm ? this.#lastSeen[0] - this.#began : 0,
       cpu: {
         userNs: cpu.user - this.#cpuBefore.user,
         systemNs: cpu.system - this.#cpuBefore.system,

@@ -47,4 +47,4 @@ const comparisons = (JSON.parse(stdout) as [string, string, string][]).map(
     return { provider, client, outcome, mapType: kernel.mapType, reason: kernel.reason };
   },
 );
-process.stdout.write(JSON.stringify(comparisons));
+process.stdout.write(`${JSON.stringify(comparisons)}\n`);

@@ -27,7 +27,7 @@ describe("the kernel's path where data is lost in silence", () => {
       const plan = kernelPlan({ path: "kernel-p2p", provider: NVME_CMB!, rw, sources });
       await assert.rejects(runKernel(plan), {
         code: "PATH_LOSES_DATA",
-        message: /the kernel says that 16384 bytes were .* p2pmem, and .* holds? /,
+        message: /the kernel says that 4096 bytes were .* p2pmem, and .* holds? /,
         hint: /iommu=pt/,
       });
     });

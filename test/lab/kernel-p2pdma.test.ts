@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Comparison } from "../guest/kernel-p2pdma.js";
-import { runInLab } from "../support/lab.js";
+import { assertPassed, runInLab, testsIn } from "../support/lab.js";
 
 /**
  * By the machine's layout: a CMB below each of two ports of a switch that do not redirect (A, B), two in
@@ -13,6 +13,7 @@ const MACHINES = [
     title: "where the third port redirects",
     // Each its own, A and B each other's.
     pairs: { BUS_ADDR: 7, NOT_SUPPORTED: 18 },
+    hasPathTests: true,
   },
   {
     name: "p2pdma-direct",
@@ -31,13 +32,19 @@ const MACHINES = [
 const REFUSALS = ["EREMOTEIO", "EINVAL"];
 
 describe("the kernel's p2pdma does what p2pmem says of it", () => {
-  for (const { name, title, pairs } of MACHINES)
+  for (const { name, title, pairs, hasPathTests = false } of MACHINES)
     describe(title, () => {
       let comparisons: Comparison[];
+      let pathTests: string | undefined;
 
       before(() => {
-        const printed = runInLab(name, process.execPath, "dist-test/guest/kernel-p2pdma.js");
-        comparisons = JSON.parse(printed) as Comparison[];
+        const compare = `"${process.execPath}" dist-test/guest/kernel-p2pdma.js`;
+        // In the same server: a boot is dear. Failures are told of in what it prints.
+        const test = `"${process.execPath}" ${testsIn("dist-test/guest/kernel-path.js").join(" ")}`;
+        const script = hasPathTests ? `${compare} && ${test} || true` : compare;
+        const [compared = "", ...rest] = runInLab(name, "sh", "-c", script).split("\n");
+        comparisons = JSON.parse(compared) as Comparison[];
+        pathTests = rest.join("\n");
       });
 
       it("has the pairs of its layout", () => {
@@ -51,6 +58,11 @@ describe("the kernel's p2pdma does what p2pmem says of it", () => {
           if (mapType === "NOT_SUPPORTED")
             assert.ok(REFUSALS.includes(outcome), `${provider} ${client}: ${outcome}; ${reason}`);
       });
+
+      if (hasPathTests)
+        it("does what the kernel's path is for (test/guest/kernel-path.ts)", () => {
+          assertPassed(pathTests!);
+        });
 
       it("moves the right data wherever else", () => {
         for (const { provider, client, outcome, mapType, reason } of comparisons)

@@ -18,10 +18,23 @@ export function runInLab(machine: string, ...command: string[]): string {
 
 /** Runs one file of tests, all of which have to pass, and none may be left out. */
 export function passInLab(machine: string, file: string): void {
-  const mocha = ["node_modules/mocha/bin/mocha.js", "--timeout", "120000", "--reporter", "json"];
-  const { stats } = JSON.parse(runInLab(machine, process.execPath, ...mocha, file)) as {
+  assertPassed(runInLab(machine, process.execPath, ...testsIn(file)));
+}
+
+/** Node's arguments that run one file of tests and print what assertPassed() reads. */
+export function testsIn(file: string): string[] {
+  return ["node_modules/mocha/bin/mocha.js", "--timeout", "120000", "--reporter", "json", file];
+}
+
+export function assertPassed(printed: string): void {
+  const { stats, failures } = JSON.parse(printed) as {
     stats: { passes: number; pending: number };
+    failures: { fullTitle: string; err: { message?: string } }[];
   };
+  assert.deepEqual(
+    failures.map(({ fullTitle, err }) => `${fullTitle}: ${err.message}`),
+    [],
+  );
   assert.ok(stats.passes > 0);
   assert.equal(stats.pending, 0);
 }

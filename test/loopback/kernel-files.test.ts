@@ -1,0 +1,169 @@
+/** The kernel's path on files of the checkout's file system, by a real io_uring, without a device. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { addon } from "#lib/addon.js";
+import { P2pError } from "#lib/errors.js";
+import { runKernel, type KernelMeasurement } from "#lib/kernel/kernel.js";
+import type { KernelPlan } from "#lib/kernel/plan.js";
+import { KeptReactors, kernelPlan } from "../support/kernel-plan.js";
+
+const BLOCK = 4096;
+const SIZE = 64 * BLOCK;
+/** Not $TMPDIR, which may be a tmpfs: that had no O_DIRECT before Linux 6.6. */
+const BUILD = fileURLToPath(new URL("../../build", import.meta.url));
+
+describe("the kernel's path on files", () => {
+  const folder = mkdtempSync(join(BUILD, "kernel-files-"));
+  const from = join(folder, "from");
+  const to = join(folder, "to");
+  const reactors = new KeptReactors();
+  const run = (rest: Partial<KernelPlan>): Promise<KernelMeasurement> =>
+    runKernel(kernelPlan({ sources: [{ file: from, offset: 0 }], ...rest }), reactors);
+
+  before(function () {
+    try {
+      addon().createIoRing(1).close();
+    } catch (error) {
+      // Docker's seccomp profile, sysctl kernel.io_uring_disabled: the reason is the test's name.
+      if (!(error instanceof P2pError && error.code === "NO_IO_URING")) throw error;
+      this.test!.title = `${error.message}: ${error.hint}`;
+      this.skip();
+    }
+  });
+  beforeEach(() => {
+    writeFileSync(from, randomBytes(SIZE));
+    writeFileSync(to, randomBytes(SIZE));
+  });
+  after(async () => {
+    await reactors.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  it("copies, all threads together, at an offset, with a short last block", async () => {
+    const before = readFileSync(to);
+    const size = SIZE - 5 * BLOCK;
+    const measured = await run({
+      ...{ rw: "copy", bs: 3 * BLOCK, iodepth: 4, numjobs: 3, offset: BLOCK, size },
+      destination: { file: to, offset: 2 * BLOCK },
+    });
+    const expected = Buffer.concat([
+      before.subarray(0, 3 * BLOCK),
+      readFileSync(from).subarray(BLOCK, BLOCK + size),
+      before.subarray(3 * BLOCK + size),
+    ]);
+    assert.ok(readFileSync(to).equals(expected));
+    assert.equal(measured.bytes, size);
+    assert.equal(measured.ios, Math.ceil(size / (3 * BLOCK)));
+    assert.equal(measured.latency.count, measured.ios);
+    assert.equal(measured.reads, null);
+    assert.equal(
+      measured.covered!.reduce((sum, { start, end }) => sum + end - start, 0),
+      size,
+    );
+    assert.deepEqual(measured.traffic, {
+      ...{ source: "derived", host_memory_bytes: 2 * size },
+      ...{ host_control_bytes: null, root_complex_bytes: 2 * size },
+    });
+  });
+
+  it("writes each block of the range in order, and only those", async () => {
+    const before = readFileSync(from);
+    const sources = [{ file: from, offset: BLOCK, length: 32 * BLOCK }];
+    const { writes, reads, ios } = await run({ rw: "write", sources, iodepth: 8, numjobs: 2 });
+    const after = readFileSync(from);
+    for (let block = 0; block < 64; block++) {
+      const part = (bytes: Buffer): Buffer => bytes.subarray(block * BLOCK, (block + 1) * BLOCK);
+      const isOutside = block < 1 || block >= 33;
+      assert.equal(part(before).equals(part(after)), isOutside, `block ${block}`);
+    }
+    assert.deepEqual([ios, writes!.count, reads!.count], [32, 32, 0]);
+  });
+
+  it("mixes reads and writes by the share that was asked for, over several files", async () => {
+    const sources = [from, to].map((file) => ({ file, offset: 0 }));
+    const { ios, reads, writes, latency } = await run({
+      ...{ rw: "randrw", rwmixread: 80, sources, iodepth: 4, loops: 16 },
+    });
+    assert.equal(ios, 2 * 64 * 16);
+    assert.equal(latency.count, ios);
+    assert.ok(reads!.count > 0.75 * ios && reads!.count < 0.85 * ios, `${reads!.count} reads`);
+    assert.equal(reads!.count + writes!.count, ios);
+  });
+
+  it("lasts as long as it should, and its ramp is not counted", async () => {
+    const started = process.hrtime.bigint();
+    const { runtimeNs, ios, latency } = await run({ runtime: 0.3, rampTime: 0.3, iodepth: 2 });
+    const all = Number(process.hrtime.bigint() - started);
+    assert.ok(all >= 0.6e9, `${all} ns in all`);
+    assert.ok(runtimeNs >= 0.29e9 && runtimeNs < all - 0.29e9, `${runtimeNs} ns`);
+    assert.equal(latency.count, ios);
+  });
+
+  it("keeps to the rate, of each thread", async () => {
+    const { ios, runtimeNs } = await run({
+      ...{ rw: "randread", rateIops: 200, runtime: 0.5, iodepth: 4, numjobs: 2 },
+    });
+    const rate = ios / (runtimeNs / 1e9);
+    assert.ok(rate > 280 && rate < 440, `${rate} I/Os a second`);
+  });
+
+  it("stops when it is told to", async () => {
+    const stop = new AbortController();
+    const onProgress = (bytes: number): void => {
+      if (bytes > 0) stop.abort();
+    };
+    await assert.rejects(run({ runtime: 60, signal: stop.signal, onProgress }), {
+      code: "INTERRUPTED",
+    });
+  });
+
+  it("says which I/O failed, and ends", async () => {
+    // Past the end of a file O_DIRECT reads nothing.
+    const shrink = (): void => {
+      truncateSync(from, BLOCK);
+    };
+    await assert.rejects(run({ runtime: 60, onProgress: shrink }), {
+      code: "IO",
+      message: /^a read of file:.*from@\d+k\+4k failed: 0 bytes only$/,
+    });
+  });
+
+  it("neither creates files nor lets them grow, and takes no directory", async () => {
+    const missing = [{ file: join(folder, "missing"), offset: 0 }];
+    await assert.rejects(run({ rw: "write", sources: missing }), { code: "BAD_ENDPOINT" });
+    await assert.rejects(run({ rw: "write", size: SIZE + BLOCK }), { code: "BAD_RANGE" });
+    await assert.rejects(run({ sources: [{ file: folder, offset: 0 }] }), { code: "BAD_ENDPOINT" });
+    assert.equal(readFileSync(from).length, SIZE);
+  });
+
+  it("refuses what O_DIRECT does not take, and overlapping copies", async () => {
+    await assert.rejects(run({ bs: 100 }), { code: "UNALIGNED", message: /block size 100/ });
+    const destination = { file: from, offset: BLOCK };
+    await assert.rejects(run({ rw: "copy", size: 2 * BLOCK, destination }), { code: "OVERLAP" });
+    const allowWrite = false;
+    await assert.rejects(run({ rw: "copy", destination, allowWrite }), {
+      code: "WRITE_NOT_ALLOWED",
+    });
+  });
+
+  it("says of a file with holes that reads of them reach no device", async () => {
+    truncateSync(from, 0);
+    truncateSync(from, SIZE);
+    const { notes } = await run({ size: BLOCK });
+    assert.match(notes.join(), /has holes/);
+  });
+
+  it("says what is missing where a device has no p2pmem", async () => {
+    await assert.rejects(run({ path: "kernel-p2p", provider: null }), {
+      code: "KERNEL_P2PMEM",
+      message: "no kernel driver has published p2pmem",
+    });
+    await assert.rejects(run({ path: "kernel-p2p", provider: "0000:03:00.0/pmr" }), {
+      code: "KERNEL_P2PMEM",
+      message: /no pmr/,
+    });
+  });
+});

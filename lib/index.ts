@@ -21,6 +21,22 @@ export { runPerf } from "./perf/perf.js";
 export type { Pattern, PerfPlan } from "./perf/plan.js";
 export { perfResult } from "./perf/result.js";
 export type { PerfMeasurement, PerfResult } from "./perf/result.js";
+export { bench } from "./bench/bench.js";
+export type { BenchOptions, RunOptions as BenchRunOptions } from "./bench/bench.js";
+export { BenchError } from "./bench/error.js";
+export type { JobFile } from "./bench/job/load.js";
+export type { JobParameters } from "./bench/job/parameters.js";
+export type { BenchProgress } from "./bench/measure/measure.js";
+export type { BenchPath, BenchPoint, Workload } from "./bench/point.js";
+export type {
+  BenchReport,
+  BenchResult,
+  ExpectationResult,
+  Latency,
+  MachineReport,
+  Samples,
+  VerifyResult,
+} from "./bench/report.js";
 export { Histogram } from "./reactor/histogram.js";
 export {
   checkStamps,

@@ -16,7 +16,7 @@ import { measure, type BenchProgress, type Measured } from "./measure/measure.js
 import { HostNoise, type NoiseSource } from "./measure/noise.js";
 import { runnerOpener } from "./measure/open.js";
 import { resolver } from "./measure/resolve.js";
-import { machineWarnings, summary } from "./measure/warnings.js";
+import { machineWarnings } from "./measure/warnings.js";
 import type { BenchEndpoint, BenchPoint } from "./point.js";
 import { REPORT_FORMAT, type BenchReport } from "./report.js";
 
@@ -117,7 +117,7 @@ export async function runJobs(
     machine,
     results,
     expectations: evaluateExpectations(expectations, results),
-    warnings: [...warnings, ...summary(results), ...endWarnings(points, measured)],
+    warnings: [...warnings, ...endWarnings(points, measured)],
   };
   if (failure !== null) throw new BenchError(failure, report);
   return report;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runBench } from "#lib/bench/bench.js";
+import { bench } from "#lib/bench/bench.js";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
 import { parseEndpoint } from "#lib/io/endpoint.js";
@@ -159,16 +159,16 @@ describe("copy on a machine of its own", () => {
         ["BAD_SIZE", 64 * MIB],
       ] as const)
         await assert.rejects(
-          runBench(
+          bench({
             session,
-            {
-              ...planOf(SMALL, LARGE, { provider }),
-              jobs: [1],
-              ...{ paths: ["p2p"], bs: [4096, bs], iodepth: [1], runtime: 0.01, verify: true },
-              signal: new AbortController().signal,
+            jobs: {
+              it: {
+                ...{ src: SMALL, dst: LARGE, provider: provider.name, path: "p2p" },
+                ...{ bs: [4096, bs], iodepth: 1, runtime: 0.01, verify: "pattern" },
+              },
             },
-            () => assert.fail("a run began"),
-          ),
+            onProgress: () => assert.fail("a run began"),
+          }),
           { code },
         );
       for (const namespace of [source, target])

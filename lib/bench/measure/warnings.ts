@@ -1,6 +1,6 @@
 import { median } from "../../stats/median.js";
 import { trendProbability } from "../../stats/trend.js";
-import type { BenchResult, Samples } from "../report.js";
+import type { Samples } from "../report.js";
 import type { NoiseMeter, NoiseSource } from "./noise.js";
 
 /** From here on something is worth a warning: parts of the CPU time, and of the median. */
@@ -62,13 +62,6 @@ export function sampleWarnings(samples: Samples): string[] {
         ]
       : []),
   ];
-}
-
-/** Those of results once for the whole run, for who looks at no single one. */
-export function summary(results: readonly BenchResult[]): string[] {
-  const doubtful = results.filter(({ warnings }) => warnings.length > 0).length;
-  if (doubtful === 0) return [];
-  return [`${doubtful} of ${results.length} results have warnings of their own`];
 }
 
 function percent(part: number): string {

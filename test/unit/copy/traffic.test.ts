@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { CopyPath } from "#lib/copy/plan.js";
-import { deriveTraffic, type Legs, type Traffic } from "#lib/copy/traffic.js";
+import { deriveTraffic, type Legs } from "#lib/copy/traffic.js";
+import type { Traffic } from "#lib/io/traffic.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { fixture } from "../../support/topology-fixtures.js";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { HostNoise } from "#lib/bench/measure/noise.js";
-import { machineWarnings, summary } from "#lib/bench/measure/warnings.js";
+import { machineWarnings } from "#lib/bench/measure/warnings.js";
 import { Host } from "#lib/host/host.js";
 import { benchPoint } from "../../../support/bench-point.js";
 import { FakeNoise, fakeRun } from "./fake-run.js";
@@ -84,14 +84,6 @@ describe("warnings of a noisy machine", () => {
     assert.deepEqual(await warningsOf(wild), [
       "bandwidth varies: from 0.800 to 1.40 GB/s, the median known to ±30 % (98 % sure)",
     ]);
-  });
-
-  it("are summed up for the run", async () => {
-    const machine = new FakeNoise();
-    machine.steal = GB;
-    const { results } = await fakeRun([benchPoint()], { machine });
-    assert.deepEqual(summary(results), ["1 of 1 results have warnings of their own"]);
-    assert.deepEqual(summary([]), []);
   });
 });
 

@@ -1,0 +1,151 @@
+import assert from "node:assert/strict";
+import { bench } from "#lib/bench/bench.js";
+import { BenchError } from "#lib/bench/error.js";
+import type { BenchReport } from "#lib/bench/report.js";
+import type { JobParameters } from "#lib/bench/job/parameters.js";
+import { P2pError } from "#lib/errors.js";
+import type { Session } from "#lib/session.js";
+import { devicesOf, isLab, openSession, type Devices } from "./machine.js";
+
+const MIB = 2 ** 20;
+
+describe("a benchmark", () => {
+  let session: Session;
+  let devices: Devices;
+  before(async () => {
+    session = await openSession();
+    devices = devicesOf(session);
+  });
+  after(() => session.close());
+
+  /** One job between two controllers, through the card. */
+  function run(parameters: JobParameters, signal?: AbortSignal): Promise<BenchReport> {
+    const { nvme1, nvme2, card } = devices;
+    return bench({
+      session,
+      allowWrite: true,
+      jobs: {
+        it: {
+          ...{ src: `${nvme1}@0+4m`, dst: `${nvme2}@0+4m`, provider: `${card}/bar2` },
+          ...{ bs: "64k", iodepth: 4, runtime: "50ms", samples: 3 },
+          ...parameters,
+        },
+      },
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  it("sweeps paths and depths, and says what each took of host memory", async () => {
+    const { results, machine, incomplete, platform } = await run({
+      path: ["p2p", "host"],
+      iodepth: [1, 4],
+    });
+    assert.equal(platform, isLab ? "vfio" : "loopback");
+    assert.ok(!incomplete);
+    assert.deepEqual(
+      results.map(({ path, iodepth }) => `${path} ${iodepth}`),
+      ["p2p 1", "host 1", "p2p 4", "host 4"],
+    );
+    for (const { path, bytes, traffic, samples, lat_ns: latency, iops, bw_bytes } of results) {
+      assert.equal(traffic.host_memory_bytes, path === "p2p" ? 0 : 2 * bytes);
+      assert.equal(samples.bw_bytes.length, 3);
+      assert.ok(latency!.min <= latency!.mean && latency!.mean <= latency!.max);
+      assert.ok(latency!.percentile["50"]! <= latency!.percentile["99.9"]!);
+      assert.ok(Math.abs(iops * 64 * 1024 - bw_bytes) < bw_bytes / 100);
+    }
+    const [first, second, third, fourth] = results.map(({ samples }) => samples.at_s);
+    const order = [0, 1, 2].flatMap((index) => [first![index]!, second![index]!]);
+    assert.deepEqual(order, [...order].sort((a, b) => a - b), "p2p and host take turns");
+    assert.ok(Math.max(...order) < Math.min(...third!, ...fourth!));
+    const roles = new Map(machine.devices.map(({ address, role }) => [address, role]));
+    assert.deepEqual(
+      [devices.nvme1, devices.nvme2, devices.card].map((address) => roles.get(address)),
+      ["source", "destination", "provider"],
+    );
+    assert.equal(machine.paths.length, 2);
+  });
+
+  it("verifies the last sample of each path, apart from its timing", async () => {
+    for (const verify of ["crc32c", "pattern", "memcmp"] as const) {
+      const { results } = await run({ path: ["p2p", "host"], verify, samples: 2 });
+      for (const { verify: found } of results) {
+        assert.deepEqual([found!.mode, found!.mismatches, found!.first], [verify, 0, null]);
+        assert.ok(found!.blocks > 0 && found!.runtime_ns > 0);
+      }
+    }
+  });
+
+  it("reads into peer memory, and mixes reads with writes", async () => {
+    const { results } = await run({
+      ...{ rw: ["randread", "randrw"], path: ["p2p", "host"], rwmixread: 70 },
+      ...{ src: `${devices.nvme1}@0+4m`, dst: "auto" },
+    });
+    assert.equal(results.length, 4);
+    for (const { rw, path, read, write, src, dst, traffic, bytes, ios } of results) {
+      assert.equal(traffic.host_memory_bytes, path === "p2p" ? 0 : bytes);
+      assert.ok(src!.startsWith(devices.nvme1));
+      assert.equal(dst, rw === "randrw" ? src : null);
+      if (rw === "randread") assert.deepEqual([read, write], [null, null]);
+      else assert.equal(read!.ios + write!.ios, ios);
+    }
+  });
+
+  it("ends by its size, however long that takes, where a job says so", async () => {
+    const report = await bench({ session, allowWrite: true, jobs: { it: sized() } });
+    assert.equal(report.results[0]!.bytes, 3 * 2 * MIB);
+  });
+
+  function sized(): JobParameters {
+    const { nvme1, nvme2, card } = devices;
+    return {
+      ...{ src: nvme1, dst: nvme2, provider: `${card}/bar2`, path: "p2p", bs: "64k" },
+      ...{ size: MIB, loops: 2, samples: 3 },
+    };
+  }
+
+  it("judges what its job expects", async () => {
+    const { expectations } = await run({
+      path: ["p2p", "host"],
+      expect: [
+        "p2p.traffic.host_memory_bytes == 0",
+        "host.traffic.host_memory_bytes == 0",
+        "cpu.bw_bytes > 0",
+      ],
+    });
+    assert.deepEqual(
+      expectations.map(({ outcome }) => outcome),
+      ["pass", "fail", "error"],
+    );
+  });
+
+  it("gives what it has when it is interrupted", async () => {
+    const abort = new AbortController();
+    const running = bench({
+      session,
+      allowWrite: true,
+      jobs: { it: { ...sized(), samples: 50 } },
+      signal: abort.signal,
+      onProgress: ({ sample }) => {
+        if (sample === 3) abort.abort();
+      },
+    });
+    await assert.rejects(running, (error) => {
+      assert.ok(error instanceof BenchError);
+      assert.equal(error.code, "INTERRUPTED");
+      const { incomplete, results } = error.report;
+      assert.ok(incomplete);
+      assert.deepEqual(
+        results.map((result) => [result.samples.bw_bytes.length, result.incomplete]),
+        [[2, true]],
+      );
+      return true;
+    });
+  });
+
+  it("refuses a point that cannot run before the first of them does", async () => {
+    await assert.rejects(
+      run({ path: "p2p", bs: ["64k", "1000"] }),
+      (error) => error instanceof P2pError && !(error instanceof BenchError) && error.code === "UNALIGNED",
+    );
+  });
+});

@@ -56,6 +56,8 @@ function gridOf(results: readonly BenchResult[], order: readonly string[]): Grid
     providers.add(result.provider);
   }
   if (froms.size < 2 || tos.size < 2) return null;
+  // Pairs that share nothing are no grid: as a table they say more.
+  if (cells.size <= Math.max(froms.size, tos.size)) return null;
   const example = results[0]!;
   return {
     rows: order.filter((name) => froms.has(name)),

@@ -2,16 +2,17 @@ import type { BenchResult } from "../../../bench/report.js";
 import { shortSize } from "../../../units.js";
 import { fixed, isKnown, microseconds } from "../numbers.js";
 import { tablesWithin, type Column } from "../table.js";
-import { wrap } from "../text.js";
+import { wrapWords } from "../text.js";
 import type { Grid } from "./grids.js";
-import type { ShortNames } from "./short-names.js";
+import { ShortNames } from "./short-names.js";
 
 const INDENT = "  ";
 /** Of a pair that was not measured. */
 const NONE = "-";
 
 /** Bandwidth and mean latency of all pairs: a row for each source, a column for where its data go. */
-export function matrixLines(job: string, grid: Grid, names: ShortNames): string[] {
+export function matrixLines(job: string, grid: Grid): string[] {
+  const names = new ShortNames();
   const figures: [string, (result: BenchResult) => string][] = [
     ["GB/s", ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2)],
   ];
@@ -19,11 +20,12 @@ export function matrixLines(job: string, grid: Grid, names: ShortNames): string[
   if (cells.some((result) => isKnown(result?.lat_ns?.mean)))
     figures.push(["mean us", ({ lat_ns }) => microseconds(lat_ns?.mean)]);
   return [
-    ...wrap(titleOf(grid, names), { first: `${job}: `, rest: INDENT, separator: ", " }),
+    ...wrapWords(`${job}: ${titleOf(grid, names).join(", ")}`, "", INDENT),
     ...figures.flatMap(([title, figure], index) => [
       ...(index === 0 ? [] : [""]),
       ...matrix(grid, title, figure, names),
     ]),
+    ...names.legend(INDENT),
   ];
 }
 

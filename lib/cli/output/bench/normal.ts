@@ -7,7 +7,6 @@ import { gridsOf } from "./grids.js";
 import { byJob, groupBy } from "./group-by.js";
 import { matrixLines } from "./matrix.js";
 import { resultTable, type Colors } from "./result-table.js";
-import { ShortNames } from "./short-names.js";
 import { expectationLines, mismatchLines, warningLines } from "./verdicts.js";
 
 const INDENT = "  ";
@@ -48,29 +47,20 @@ export function benchText(report: BenchReport, withColors: boolean): string {
 const REST = { rest: " ".repeat(9), separator: ", " };
 
 function jobSections(job: string, results: readonly BenchResult[], colors: Colors): string[][] {
-  const names = new ShortNames();
   const { grids, rest } = gridsOf(results);
-  const sections = [
-    ...grids.map((grid) => matrixLines(job, grid, names)),
-    ...tableSections(job, rest, names, colors),
+  return [
+    ...grids.map((grid) => matrixLines(job, grid)),
+    ...(rest.length === 0 ? [] : tableSections(job, rest, colors)),
   ];
-  const legend = names.legend().flatMap((line) => wrapWords(line, INDENT, INDENT));
-  return legend.length > 0 ? [...sections, legend] : sections;
 }
 
 /** One table with the endpoints as columns, or where that is too wide one for each two endpoints. */
-function tableSections(
-  job: string,
-  results: readonly BenchResult[],
-  names: ShortNames,
-  colors: Colors,
-): string[][] {
-  if (results.length === 0) return [];
-  const whole = resultTable(results, names, colors, true);
+function tableSections(job: string, results: readonly BenchResult[], colors: Colors): string[][] {
+  const whole = resultTable(results, colors, true);
   if (whole.lost.length === 0) return [section(job, results, whole, colors)];
   const parts = groupBy(results, ({ rw, src, dst }) => JSON.stringify([rw, src, dst]));
   return [...parts.values()].map((part) =>
-    section(job, part, resultTable(part, names, colors, false), colors),
+    section(job, part, resultTable(part, colors, false), colors),
   );
 }
 
@@ -80,7 +70,7 @@ function section(
   { lines: rows, lost }: { lines: string[]; lost: string[] },
   { bold }: Colors,
 ): string[] {
-  const heading = wrap(headingOf(results), { first: `${job}: `, rest: INDENT, separator: ", " });
+  const heading = wrapWords(`${job}: ${headingOf(results).join(", ")}`, "", INDENT);
   return [
     ...heading.map((line) => line.replace(`${job}:`, (name) => bold(name))),
     ...rows,
@@ -113,9 +103,14 @@ function headingOf(results: readonly BenchResult[]): string[] {
     ...(count === undefined
       ? []
       : [`${counted(count, "sample")} of ${Number(seconds.toPrecision(2))} s`]),
-    ...(hasInterval ? [`±% at ${100 * results[0]!.samples.confidence} %`] : []),
+    ...(hasInterval ? [`±% at ${percent(results[0]!.samples.confidence)} %`] : []),
     ...(same(({ traffic }) => traffic.source) === "derived" ? ["traffic derived"] : []),
   ];
+}
+
+/** Without the digits that a fraction of two has in binary. */
+function percent(part: number): number {
+  return Number((100 * part).toPrecision(4));
 }
 
 type Name = string | null | undefined;

@@ -4,7 +4,7 @@ import { shortSize } from "../../../units.js";
 import { fixed, isKnown, microseconds, ratio, thousands, UNKNOWN } from "../numbers.js";
 import { table, type Column } from "../table.js";
 import { WIDTH } from "../text.js";
-import type { ShortNames } from "./short-names.js";
+import { ShortNames } from "./short-names.js";
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -16,15 +16,15 @@ interface ResultColumn extends Column<BenchResult> {
 }
 
 /**
- * Lines of a table of no more than 100 columns, a row for each result. Columns that say nothing are
- * left out; `lost` names those which found no room.
+ * Lines of a table of no more than 100 columns, a row for each result, and below what its short names
+ * stand for. Columns that say nothing are left out; `lost` names those which found no room.
  */
 export function resultTable(
   results: readonly BenchResult[],
-  names: ShortNames,
   colors: Colors,
   withEndpoints: boolean,
 ): { lines: string[]; lost: string[] } {
+  const names = new ShortNames();
   const columns = columnsOf(results, names, colors).filter(
     ({ name }) => withEndpoints || (name !== "src" && name !== "dst"),
   );
@@ -35,7 +35,7 @@ export function resultTable(
     const plain = columns.map(({ title, align, value }) => ({ title, align, value }));
     if (table(plain, results).every(({ length }) => length <= WIDTH)) break;
   }
-  return { lines: table(columns, results), lost };
+  return { lines: [...table(columns, results), ...names.legend("")], lost };
 }
 
 function columnsOf(

@@ -1,3 +1,5 @@
+import { wrapWords } from "../text.js";
+
 /** The longest name that a table shows: a provider that is a part of a BAR. */
 const LONGEST = 24;
 
@@ -14,8 +16,10 @@ export class ShortNames {
     return number;
   }
 
-  /** What the numbers that were given stand for. */
-  legend(): string[] {
-    return [...this.#numbers].map(([name, number]) => `${number} is ${name}`);
+  /** Lines that say what the numbers stand for. */
+  legend(indent: string): string[] {
+    return [...this.#numbers].flatMap(([name, number]) =>
+      wrapWords(`${number} is ${name}`, indent, indent),
+    );
   }
 }

@@ -1,60 +1,77 @@
-import type { BenchProgress } from "../bench/measure/measure.js";
+import type { BenchPoint } from "../bench/point.js";
 import { shortSize } from "../units.js";
+import { StatusLine } from "./status-line.js";
 
-/** How often the line changes, at most. */
-const INTERVAL_MS = 100;
+/** How far a benchmark is. */
+interface BenchProgress {
+  point: BenchPoint;
+  /** Samples of all points, and which of them this is, from 1. */
+  samples: number;
+  sample: number;
+  /** `measure`: bytes of this sample so far; else what is done for its verification. */
+  phase: "measure" | "prepare" | "verify";
+  bytes: number;
+}
 
 /** One line on standard error that shows how far a benchmark is; nothing where that is no terminal. */
 export class BenchProgressLine {
-  readonly #stream: NodeJS.WriteStream;
+  readonly #line: StatusLine;
   readonly #now: () => number;
   readonly #start: number;
   #sample = 0;
   #sampleStart = 0;
-  #shown = -Infinity;
+  /** When the phase of this sample began. */
+  #phaseStart = 0;
+  #phase: BenchProgress["phase"] = "measure";
 
   constructor(
     stream: NodeJS.WriteStream = process.stderr,
     now: () => number = () => performance.now(),
   ) {
-    this.#stream = stream;
+    this.#line = new StatusLine(stream, now);
     this.#now = now;
     this.#start = now();
   }
 
-  update({ point, sample, samples, phase, bytes }: BenchProgress): void {
+  update(progress: BenchProgress): void {
+    const { sample, phase } = progress;
     const now = this.#now();
-    if (sample !== this.#sample || bytes === 0) {
-      this.#sample = sample;
-      this.#sampleStart = now;
-    }
-    if (!this.#stream.isTTY || now - this.#shown < INTERVAL_MS) return;
-    this.#shown = now;
-    const seconds = (now - this.#sampleStart) / 1000;
-    const doing =
-      phase === "measure" && bytes > 0 && seconds > 0
-        ? `${(bytes / seconds / 1e9).toFixed(2)} GB/s`
-        : phase === "verify"
-          ? "verifying"
-          : "preparing";
-    const { job, path, bs, iodepth } = point;
-    const what = `${job}: ${path}, bs ${shortSize(bs)}, depth ${iodepth}`;
-    const line = `${what}, sample ${sample} of ${samples}, ${doing}${this.#left(now, sample, samples)}`;
-    this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns || 100) - 1)}`);
+    if (sample !== this.#sample) this.#sampleStart = now;
+    if (sample !== this.#sample || phase !== this.#phase) this.#phaseStart = now;
+    this.#sample = sample;
+    this.#phase = phase;
+    this.#line.update(() => this.#text(progress, now));
   }
 
   /** Takes the line away. */
   end(): void {
-    if (this.#shown > -Infinity) this.#stream.write("\r\x1b[K");
+    this.#line.end();
   }
 
-  /** Samples take as long as those before them did, about. */
-  #left(now: number, sample: number, samples: number): string {
-    if (sample < 2) return "";
-    const seconds = ((now - this.#start) / 1000 / (sample - 1)) * (samples - sample + 1);
-    const minutes = Math.floor(seconds / 60);
-    return minutes > 0
-      ? `, ${minutes} min ${Math.round(seconds % 60)} s left`
-      : `, ${Math.ceil(seconds)} s left`;
+  #text(progress: BenchProgress, now: number): string {
+    const { point, sample, samples } = progress;
+    const what = `${point.job}: ${point.rw === "copy" ? "" : `${point.rw} `}${point.path}`;
+    return [
+      `${what} bs ${shortSize(point.bs)} depth ${point.iodepth}`,
+      `sample ${sample}/${samples}`,
+      this.#doing(progress, now),
+      ...this.#left(progress, now),
+    ].join(", ");
+  }
+
+  #doing({ phase, bytes }: BenchProgress, now: number): string {
+    if (phase !== "measure") return phase === "verify" ? "verifying" : "preparing";
+    const seconds = (now - this.#phaseStart) / 1000;
+    return bytes > 0 && seconds > 0 ? `${(bytes / seconds / 1e9).toFixed(2)} GB/s` : "starting";
+  }
+
+  /** Samples take as long as those before them did, about; before there is one, nobody knows. */
+  #left({ sample, samples }: BenchProgress, now: number): string[] {
+    if (sample < 2) return [];
+    const each = (this.#sampleStart - this.#start) / 1000 / (sample - 1);
+    const running = (now - this.#sampleStart) / 1000;
+    const seconds = Math.ceil(Math.max(each - running, 0) + each * (samples - sample));
+    const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
+    return [`ETA ${minutes}:${String(rest).padStart(2, "0")}`];
   }
 }

@@ -58,6 +58,10 @@ export class CopyEngine extends Engine {
   /** See Engine. */
   run(): CopyOutcome {
     this.runAll();
+    return this.outcome();
+  }
+
+  outcome(): CopyOutcome {
     return this.#progress.outcome(this.outcomeSoFar(), this.isRamping);
   }
 

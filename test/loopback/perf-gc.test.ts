@@ -52,8 +52,18 @@ describe("garbage collection in the poll loop", function () {
     assert.deepEqual(collections, []);
   });
 
+  for (const mode of ["copy", "nvme-copy"])
+    it(`is not there in the loop of ${mode} either: none in a million copies of blocks`, () => {
+      const { ios, collections, grown } = run(1_000_000, mode);
+      assert.ok(ios >= 1_000_000);
+      assert.deepEqual(collections, []);
+      assert.ok(grown < 2 ** 20, `${grown} bytes`);
+    });
+
   it("would be seen: a loop that allocates has many", () => {
     const { collections } = run(500_000, "allocate");
     assert.ok(collections.length > 3, `${collections.length} collections`);
+    const copies = run(200_000, "copy-allocate");
+    assert.ok(copies.collections.length > 3, `${copies.collections.length} collections`);
   });
 });

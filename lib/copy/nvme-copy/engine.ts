@@ -68,6 +68,10 @@ export class NvmeCopyEngine extends Engine {
   /** See Engine. */
   run(): CopyOutcome {
     this.runAll();
+    return this.outcome();
+  }
+
+  outcome(): CopyOutcome {
     return this.#progress.outcome(this.outcomeSoFar(), this.isRamping);
   }
 

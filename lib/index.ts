@@ -37,6 +37,11 @@ export type {
   Samples,
   VerifyResult,
 } from "./bench/report.js";
+export { runKernel } from "./kernel/kernel.js";
+export type { KernelMeasurement, ReactorLender } from "./kernel/kernel.js";
+export type { KernelMemory, KernelPlan } from "./kernel/plan.js";
+export { parseKernelEndpoint } from "./kernel/endpoint.js";
+export type { KernelEndpoint } from "./kernel/endpoint.js";
 export { Histogram } from "./reactor/histogram.js";
 export {
   checkStamps,

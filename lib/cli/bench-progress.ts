@@ -1,17 +1,6 @@
-import type { BenchPoint } from "../bench/point.js";
+import type { BenchProgress } from "../bench/measure/measure.js";
 import { shortSize } from "../units.js";
 import { StatusLine } from "./status-line.js";
-
-/** How far a benchmark is. */
-interface BenchProgress {
-  point: BenchPoint;
-  /** Samples of all points, and which of them this is, from 1. */
-  samples: number;
-  sample: number;
-  /** `measure`: bytes of this sample so far; else what is done for its verification. */
-  phase: "measure" | "prepare" | "verify";
-  bytes: number;
-}
 
 /** One line on standard error that shows how far a benchmark is; nothing where that is no terminal. */
 export class BenchProgressLine {

@@ -8,6 +8,7 @@ import { junitXml } from "../bench/tests/junit.js";
 import { tapText } from "../bench/tests/tap.js";
 import { BenchProgressLine } from "./bench-progress.js";
 import { addJobOptions, overridesOf } from "./bench-options.js";
+import { wantsColors } from "./colors.js";
 import { EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { parseFileName, valueOption, type BenchFormat, type GlobalOptions } from "./options.js";
@@ -124,16 +125,8 @@ function textOf(report: BenchReport, format: BenchFormat | "tap", output: Output
     case "csv":
       return benchCsv(report);
     default:
-      return benchText(report, wantsColors(output));
+      return benchText(report, wantsColors(output.isTerminal));
   }
-}
-
-/** As no-color.org and its counterpart have it. */
-function wantsColors({ isTerminal }: OutputFile): boolean {
-  const { NO_COLOR, FORCE_COLOR } = process.env;
-  if (NO_COLOR !== undefined && NO_COLOR !== "") return false;
-  if (FORCE_COLOR !== undefined && FORCE_COLOR !== "") return FORCE_COLOR !== "0";
-  return isTerminal;
 }
 
 function exitCodeOf({ expectations, results }: BenchReport): number {

@@ -13,6 +13,7 @@ export function benchPoint(changes: Partial<BenchPoint> = {}): BenchPoint {
     sources: [parseEndpoint(NVME0)],
     destination: parseEndpoint(NVME1),
     ...{ bs: 4096, iodepth: 8, numjobs: 1, rwmixread: 50, offset: 0, size: null, runtime: 1 },
+    timeBased: true,
     ...{ loops: 1, rampTime: 0, samples: 3, rateIops: null, cpusAllowed: [] },
     ...{ registration: "once", verify: null, randseed: 1, percentiles: [50, 99] },
     ...{ descriptors: "auto", sqInCmb: false, listsInCmb: false },

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addBenchCommand } from "./bench.js";
 import { addBindCommands } from "./bind.js";
+import { addCompareCommand } from "./compare.js";
 import { addCopyCommand } from "./copy.js";
 import { addDoctorCommand } from "./doctor.js";
 import { describeFailure } from "./failure.js";
@@ -40,6 +41,7 @@ addIdentifyCommand(program);
 addTopologyCommand(program);
 addCopyCommand(program);
 addBenchCommand(program);
+addCompareCommand(program);
 addPerfCommand(program);
 addProbeCommand(program);
 addBindCommands(program);

@@ -42,14 +42,18 @@ export function unusedConditions(
   ];
 }
 
-/** The same of a disk or a partition alone, and of what is on it. */
+/** The same of disks and partitions alone, but for who has them open. */
 export function diskConditions(host: Host, disks: readonly KernelDevice[]): Condition[] {
-  const opened = openDevices(host);
   return [
     ...disks.flatMap((disk) => blockConditions(host, disk)),
-    ...disks.flatMap((disk) => openCondition(disk, opened)),
     ...disks.flatMap((disk) => exclusiveCondition(host, disk)),
   ];
+}
+
+/** That no program has these disks and partitions open, if only for reading. */
+export function diskOpenConditions(host: Host, disks: readonly KernelDevice[]): Condition[] {
+  const opened = openDevices(host);
+  return disks.flatMap((disk) => openCondition(disk, opened));
 }
 
 /** What the function's own attributes say. */

@@ -85,7 +85,7 @@ export async function runKernel(
   const tree = host.pci();
   const setup = new KernelSetup(host, tree, plan);
   try {
-    const threads = setup.openThreads();
+    const threads = await setup.openThreads();
     const outcomes = await runThreads(plan, setup, threads, reactors);
     const failure = outcomes.find((outcome) => outcome.failure !== null)?.failure;
     if (failure) throw ioError(setup, failure);

@@ -1,8 +1,7 @@
 import { randomFillSync } from "node:crypto";
 import { addon, type NativeMemory } from "../addon.js";
-import { splitRange, type Part } from "../copy/parts.js";
+import { covered, splitRange, type Part } from "../copy/parts.js";
 import type { Range } from "../extents/ranges.js";
-import { covered } from "../copy/parts.js";
 import type { Host } from "../host/host.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
@@ -17,7 +16,7 @@ import type { CopyWork, IoWork, KernelJob } from "./job.js";
 import { readPercent, readsSources, writesSources, type KernelPlan } from "./plan.js";
 import { proveKernelPath } from "./proof.js";
 import { allocateFromKernel, findKernelProvider, parseKernelProvider } from "./provider.js";
-import { openTarget } from "./target.js";
+import { openTarget, type KernelTarget } from "./target.js";
 
 const PAGE = 4096;
 
@@ -62,9 +61,9 @@ export class KernelSetup {
    * Opens the targets, gets the memory, and proves it. Errors: those of openTarget(), checkRanges(),
    * allocateFromKernel() and proveKernelPath().
    */
-  openThreads(): KernelThread[] {
+  async openThreads(): Promise<KernelThread[]> {
     const plan = this.#plan;
-    this.#openTargets();
+    await this.#openTargets();
     const memories = Array.from({ length: plan.numjobs }, () => this.#openMemory());
     if (this.#provider !== null) this.#prove(this.#provider, memories[0]!);
     if (plan.rw === "copy")
@@ -83,22 +82,22 @@ export class KernelSetup {
     tryAll(this.#closers.splice(0).reverse());
   }
 
-  #openTargets(): void {
+  async #openTargets(): Promise<void> {
     const { sources, destination } = this.#plan;
     const claimed = new Set<string>();
-    const isWritten = writesSources(this.#plan);
     const endpoints = [
-      ...sources.map((endpoint) => ({ endpoint, isWritten })),
+      ...sources.map((endpoint) => ({ endpoint, isWritten: writesSources(this.#plan) })),
       ...(destination === null ? [] : [{ endpoint: destination, isWritten: true }]),
     ];
-    const targets = endpoints.map((each) => {
-      const target = openTarget(this.#host, this.#tree, each.endpoint, each.isWritten, claimed);
+    const targets: KernelTarget[] = [];
+    for (const { endpoint, isWritten } of endpoints) {
+      const target = await openTarget(this.#host, this.#tree, endpoint, isWritten, claimed);
       this.#closers.push(() => {
         target.close();
       });
       this.notes.push(...target.notes);
-      return target;
-    });
+      targets.push(target);
+    }
     this.#ranges = checkRanges(this.#plan, targets);
   }
 

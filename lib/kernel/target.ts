@@ -1,13 +1,13 @@
 /** A block device or a file, open with O_DIRECT for the kernel's own driver. */
 import { closeSync, constants, openSync, statSync, type BigIntStats } from "node:fs";
 import { P2pError } from "../errors.js";
-import { devicesOf, diskDevices } from "../host/kernel-devices.js";
+import { devicesOf } from "../host/kernel-devices.js";
 import type { DeviceNumber, Host } from "../host/host.js";
-import { diskConditions } from "../host/uses.js";
 import type { PciFunction } from "../pci/function.js";
 import type { PciTree } from "../pci/tree.js";
 import { tryAll } from "../try-all.js";
 import type { KernelEndpoint } from "./endpoint.js";
+import { assertUnused } from "./unused.js";
 
 /** Bytes of a sector in sysfs, whatever the device's blocks (Documentation/ABI/stable/sysfs-block). */
 const SECTOR = 512;
@@ -37,13 +37,13 @@ export interface KernelTarget {
  *
  * Errors: BAD_ENDPOINT, PERMISSION, IN_USE, UNSUPPORTED, IO.
  */
-export function openTarget(
+export async function openTarget(
   host: Host,
   tree: PciTree,
   endpoint: KernelEndpoint,
   isWritten: boolean,
   claimed: Set<string>,
-): KernelTarget {
+): Promise<KernelTarget> {
   const { file } = endpoint;
   const stats = statOf(file);
   const ownNumber = host.deviceNumber(file);
@@ -64,7 +64,7 @@ export function openTarget(
   };
   try {
     if (isDisk && isWritten && !claimed.has(identity)) {
-      assertUnused(host, file, number);
+      await assertUnused(host, file, number);
       // A descriptor of its own, which no ring ever has: the claim ends when it is closed.
       opened.push(openFile(file, constants.O_RDONLY | constants.O_EXCL));
       claimed.add(identity);
@@ -95,15 +95,6 @@ function statOf(file: string): BigIntStats {
       hint: "lsblk lists the block devices; files are not created: make one of the wanted size",
     });
   }
-}
-
-function assertUnused(host: Host, file: string, number: DeviceNumber | null): void {
-  const disks = number === null ? [] : diskDevices(host, number);
-  const uses = diskConditions(host, disks).flatMap(({ violation }) => violation ?? []);
-  if (uses.length > 0)
-    throw new P2pError("IN_USE", `${file} is not written: ${uses[0]}`, {
-      hint: "unmount it, and end what uses it",
-    });
 }
 
 function openFile(file: string, flags: number): number {

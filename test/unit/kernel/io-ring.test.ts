@@ -49,7 +49,7 @@ class ModelRing {
       const at = 16 + (this.rings[3]! & (2 * ENTRIES - 1)) * 4;
       this.rings[at] = word(8);
       this.rings[at + 2] = word(6);
-      this.rings[3]! = (this.rings[3]! + 1) | 0;
+      this.rings[3] = (this.rings[3]! + 1) | 0;
     }
     return count;
   }

@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { diskDevices } from "#lib/host/kernel-devices.js";
-import { diskConditions } from "#lib/host/uses.js";
 import {
   allocateFromKernel,
   findKernelProvider,
@@ -74,20 +72,5 @@ describe("p2pmem of the kernel", () => {
       code: "KERNEL_P2PMEM",
       message: /of 0000:03:00.0 is not reached by all/,
     });
-  });
-
-  it("is not for disks that somebody uses, nor for a disk whose partition is used", () => {
-    const disk = `${path}/nvme/nvme0/nvme0n1`;
-    host.disk(disk, "259:0");
-    host.disk(`${disk}/nvme0n1p1`, "259:1");
-    host.link("/sys/dev/block/259:0", disk);
-    host.link("/sys/dev/block/259:1", `${disk}/nvme0n1p1`);
-    const uses = (number: "b259:0" | "b259:1"): string[] =>
-      diskConditions(host, diskDevices(host, number)).flatMap(({ violation }) => violation ?? []);
-    assert.deepEqual(uses("b259:0"), []);
-    host.file("/proc/self/mountinfo", "36 22 259:1 / /mnt rw - ext4 /dev/nvme0n1p1 rw\n");
-    assert.deepEqual(uses("b259:0"), ["/dev/nvme0n1p1 is mounted on /mnt"]);
-    assert.deepEqual(uses("b259:1"), ["/dev/nvme0n1p1 is mounted on /mnt"]);
-    assert.deepEqual(diskDevices(host, "b9:9"), []);
   });
 });

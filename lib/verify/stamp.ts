@@ -63,6 +63,20 @@ export function readStamp(words: Uint32Array, start: number): Origin | null {
   return isWhole ? { offset, seed } : null;
 }
 
+/**
+ * The place that some head of the run among `bytes` says, at any byte: bytes from the start of the range
+ * to the stamp; null where there is none.
+ */
+export function findHead(bytes: Uint8Array, seed: number): number | null {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (const magic of [MAGIC, SEALED_MAGIC]) {
+    const found = text.indexOf(Buffer.from(Uint32Array.of(magic, seed).buffer));
+    if (found >= 0 && found + HEAD_WORDS * 4 <= bytes.length)
+      return text.readUInt32LE(found + 8) + text.readUInt32LE(found + 12) * 2 ** 32;
+  }
+  return null;
+}
+
 /** Whether the head at `start`, whichever magic it has, is of this place and run. */
 export function isOf(words: Uint32Array, start: number, offset: number, seed: number): boolean {
   return (

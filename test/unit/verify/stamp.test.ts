@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { STAMP_BYTES, areStamps, fillStamps, readStamp } from "#lib/verify/stamp.js";
+import { STAMP_BYTES, areStamps, fillStamps, findHead, readStamp } from "#lib/verify/stamp.js";
 
 const WORDS = STAMP_BYTES / 4;
 
@@ -55,6 +55,15 @@ describe("stamps", () => {
         assert.equal(readStamp(words, 0), null);
       }),
     );
+  });
+
+  it("are found by their heads at any byte, those of their run alone", () => {
+    const bytes = new Uint8Array(4096);
+    assert.equal(findHead(bytes, 9), null);
+    bytes.set(new Uint8Array(stamped(1, 2 ** 35 + 1024, 9).buffer), 333);
+    assert.equal(findHead(bytes, 9), 2 ** 35 + 1024);
+    assert.equal(findHead(bytes, 8), null);
+    assert.equal(findHead(bytes.subarray(0, 333 + 12), 9), null, "half a head");
   });
 
   it("of neighbouring blocks and seeds have nothing in common past their heads", () => {

@@ -22,7 +22,9 @@ export class Progress {
     this.#latency = new Histogram(job.latency);
     this.#recordsLatency = job.recordsLatency;
     this.#rangeBlocks = job.rangeBlocks;
-    this.#work = job.runtimeNs === null ? job.loops * job.rangeBlocks : Infinity;
+    this.#work = job.runtimeNs === null || job.endsWithWork === true
+        ? job.loops * job.rangeBlocks
+        : Infinity;
     this.#block = new Float64Array(job.slots);
     this.#begun = new Float64Array(job.slots);
   }

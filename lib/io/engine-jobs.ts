@@ -25,6 +25,7 @@ export class EngineJobs {
     return {
       rampNs: rampTime * 1e9,
       runtimeNs: this.#runtimeNs,
+      endsWithWork: this.#runtimeNs === null || this.#plan.timeBased === false,
       spacingNs: rateIops === null ? 0 : 1e9 / rateIops,
       recordsLatency: recordLatency,
       cpu: cpus.length === 0 ? null : cpus[index % cpus.length]!,

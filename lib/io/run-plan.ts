@@ -24,6 +24,11 @@ export interface RunPlan {
   /** Where no time ends the run: how often it goes through the range; 1 by default. */
   loops?: number;
   /**
+   * Where a time ends the run: false: so does its work (`loops` times the range), if it is done before.
+   * Default: true.
+   */
+  timeBased?: boolean;
+  /**
    * I/Os (or blocks) a second that each job begins, at most: evenly spaced, and what was missed is not
    * made up for by a burst. Null, the default: as fast as it goes. Latency counts from submission.
    */

@@ -31,6 +31,8 @@ export interface KernelPlan {
   /** How long it takes; null: until `loops` times the size has been moved. */
   runtime: number | null;
   loops: number;
+  /** False: the loops end it before its runtime, if they are done. Default: true. */
+  timeBased?: boolean;
   /** The same I/Os before those that count. */
   rampTime: number;
   /** I/Os (or blocks) a second of each thread, at most; null: as fast as it goes. */

@@ -140,7 +140,8 @@ export class KernelSetup {
   }
 
   #thread(memory: NativeMemory, index: number): KernelThread {
-    const { bs, runtime, rampTime, rateIops, randseed, cpusAllowed, path } = this.#plan;
+    const { bs, runtime, loops, timeBased, rampTime, rateIops } = this.#plan;
+    const { randseed, cpusAllowed, path } = this.#plan;
     const reads = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
     const writes = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
     const control = ControlBlock.create(0);
@@ -155,7 +156,7 @@ export class KernelSetup {
       ioBytes: bs,
       rampNs: rampTime * 1e9,
       runtimeNs: runtime === null ? null : runtime * 1e9,
-      ios: runtime === null ? ios * this.#plan.loops : null,
+      ios: runtime === null || timeBased === false ? ios * loops : null,
       intervalNs: rateIops === null ? 0 : 1e9 / rateIops,
       seed: new Random(randseed + index).next(),
       cpu: cpusAllowed[index % Math.max(1, cpusAllowed.length)] ?? null,

@@ -29,7 +29,7 @@ export class Target {
   readonly #left = new Float64Array(1);
   #next = 0;
 
-  constructor(job: TargetJob, { runtimeNs, recordsLatency }: EngineJob) {
+  constructor(job: TargetJob, { runtimeNs, endsWithWork, recordsLatency }: EngineJob) {
     this.nsid = job.nsid;
     this.lba = job.lba;
     this.ios = job.ios;
@@ -41,7 +41,7 @@ export class Target {
     this.#readLatency = new Histogram(job.readLatency);
     this.#writeLatency = new Histogram(job.writeLatency);
     this.#recordsLatency = recordsLatency;
-    this.#work = runtimeNs === null ? job.work : Infinity;
+    this.#work = runtimeNs === null || endsWithWork === true ? job.work : Infinity;
   }
 
   /** Takes one of the I/Os that are to be done; false where there is none left. */

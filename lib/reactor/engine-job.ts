@@ -4,6 +4,8 @@ export interface EngineJob {
   rampNs: number;
   /** After that nothing new is begun; null: the job has an end of its own. */
   runtimeNs: number | null;
+  /** It ends when its work is done, too; without a runtime it always does. */
+  endsWithWork?: boolean;
   /** From the begin of one I/O to that of the next, at least; 0: as fast as it goes. */
   spacingNs: number;
   recordsLatency: boolean;

@@ -93,6 +93,14 @@ describe("a benchmark", () => {
   it("ends by its size, however long that takes, where a job says so", async () => {
     const report = await bench({ session, allowWrite: true, jobs: { it: sized() } });
     assert.equal(report.results[0]!.bytes, 3 * 2 * MIB);
+    // A runtime that is not time_based only bounds it.
+    for (const rw of ["copy", "read"] as const) {
+      const { dst, ...rest } = sized();
+      const ends = rw === "copy" ? { dst: dst! } : {};
+      const jobs = { it: { ...rest, ...ends, rw, samples: 1, runtime: "600s" } };
+      const bounded = await bench({ session, allowWrite: true, jobs });
+      assert.equal(bounded.results[0]!.bytes, 2 * MIB);
+    }
   });
 
   function sized(): JobParameters {

@@ -55,6 +55,7 @@ async function planOf(session: Session, point: CopyPoint, allowWrite: boolean): 
     ...(size === undefined ? {} : { size }),
     ...(point.runtime === null ? {} : { runtime: point.runtime }),
     loops: point.loops,
+    timeBased: point.timeBased,
     rampTime: point.rampTime,
     rateIops: point.rateIops,
     registration: point.registration,

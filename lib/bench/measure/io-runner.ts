@@ -1,3 +1,4 @@
+import { P2pError } from "../../errors.js";
 import { formatEndpoint } from "../../io/endpoint.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import { checkPerf } from "../../perf/check.js";
@@ -17,6 +18,10 @@ export async function openIoRunner(
   point: IoPoint,
   allowWrite: boolean,
 ): Promise<SampleRunner> {
+  if (point.verify !== null)
+    throw new P2pError("UNSUPPORTED", `${point.rw} is not verified by a benchmark`, {
+      hint: "verify copies (rw: copy), or leave out verify",
+    });
   const plan = await planOf(session, point, allowWrite);
   await checkPerf(session, plan);
   const names = plan.targets.map(formatEndpoint).join(",");
@@ -45,6 +50,7 @@ async function planOf(session: Session, point: IoPoint, allowWrite: boolean): Pr
     ...(size === undefined ? {} : { size }),
     runtime: point.runtime,
     loops: point.loops,
+    timeBased: point.timeBased,
     rampTime: point.rampTime,
     rateIops: point.rateIops,
     registration: point.registration,

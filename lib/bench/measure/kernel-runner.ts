@@ -20,7 +20,7 @@ export function openKernelRunner(
 ): Promise<SampleRunner> {
   if (point.verify !== null)
     throw new P2pError("UNSUPPORTED", `the path ${point.path} is not verified`, {
-      hint: "its canaries are; leave out verify, or give the kernel's paths a job of their own",
+      hint: "canaries prove its memory first; give it a job of its own, without verify",
     });
   const plan = planOf(point, allowWrite);
   const sources = plan.sources.map(formatKernelEndpoint).join(",");
@@ -38,10 +38,10 @@ export function openKernelRunner(
 
 function planOf(point: BenchPoint, allowWrite: boolean): KernelPlan {
   const { provider, rw, bs, iodepth, numjobs, rwmixread, offset, size, runtime, loops } = point;
-  const { rampTime, rateIops, cpusAllowed, randseed, path } = point;
+  const { rampTime, rateIops, cpusAllowed, randseed, path, timeBased } = point;
   return {
     ...{ provider, rw, bs, iodepth, numjobs, rwmixread, offset, size, runtime, loops },
-    ...{ rampTime, rateIops, cpusAllowed, randseed, allowWrite },
+    ...{ rampTime, rateIops, cpusAllowed, randseed, timeBased, allowWrite },
     path: path as KernelMemory,
     sources: point.sources.map(ofKernel),
     destination: point.destination === null ? null : ofKernel(point.destination),

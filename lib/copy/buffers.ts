@@ -1,5 +1,6 @@
 import { addon, type NativeMemory } from "../addon.js";
 import type { Range } from "../extents/ranges.js";
+import { keepsAddress, type RegisteredMemory } from "../io/registration.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { RevokeListener } from "../p2pmem/revocation.js";
 import type { Bdf } from "../pci/bdf.js";
@@ -25,10 +26,7 @@ export interface SlotBuffers {
 }
 
 /** The memory of all slots, for one side. */
-export interface SideMemory {
-  memory: NativeMemory;
-  /** Bytes from its start to the first slot. */
-  offset: number;
+export interface SideMemory extends RegisteredMemory {
   /** Mapped for the side's device; null where that is done for each I/O. */
   vector: DmaVector | null;
 }
@@ -80,13 +78,14 @@ function openPath(
   const count = jobs * slots;
   const size = count * stride;
   const isMapped = registration !== "each";
-  const side = ({ list, memory, offset }: Place, client: Bdf): SideMemory => {
+  const side = ({ list, memory, offset, peer }: Place, client: Bdf): SideMemory => {
+    const iova = peer !== null && keepsAddress(peer, client) ? peer.iova + offset : null;
     const vector = list?.map(client) ?? null;
     if (vector !== null)
       opened.push(() => {
         vector.unmap();
       });
-    return { memory, offset, vector };
+    return { memory, offset, iova, vector };
   };
   if (path === "host" || provider === null) {
     const host = openHost(session, size, isMapped, opened);
@@ -122,6 +121,8 @@ interface Place {
   memory: NativeMemory;
   offset: number;
   list: ScatterList | null;
+  /** Whose it is; null: the host's. */
+  peer: Provider | null;
 }
 
 function openHost(
@@ -135,14 +136,14 @@ function openHost(
     opened.push(() => {
       memory.close();
     });
-    return { memory, offset: 0, list: null };
+    return { memory, offset: 0, list: null, peer: null };
   }
   const buffer = addressSpace.allocate(size, { huge: true });
   opened.push(() => {
     buffer.close();
   });
   const list = new ScatterList(addressSpace).addHost(buffer, 0, size);
-  return { memory: buffer.memory, offset: 0, list };
+  return { memory: buffer.memory, offset: 0, list, peer: null };
 }
 
 function openPeer(
@@ -163,5 +164,5 @@ function openPeer(
     ? new ScatterList(addressSpace).addPeer(provider, offset, size, allocation)
     : null;
   const range = { start: offset, end: offset + allocation.length };
-  return { memory: provider.memory, offset, list, range };
+  return { memory: provider.memory, offset, list, range, peer: provider };
 }

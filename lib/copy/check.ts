@@ -2,9 +2,10 @@ import { P2pError } from "../errors.js";
 import { checkRun } from "../io/check-run.js";
 import { formatEndpoint, type Endpoint } from "../io/endpoint.js";
 import { checkWritable, findNamespace } from "../io/namespaces.js";
-import { checkPeerRegistration } from "../io/registration.js";
+import { keptNotes } from "../io/registration.js";
 import { commandBytes } from "../io/room.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Bdf } from "../pci/bdf.js";
 import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
@@ -39,6 +40,7 @@ export async function checkPlan(session: Session, plan: CopyPlan): Promise<Check
   const { source, destination, length } = ranges;
   const inCmb = await openInCmb(session, plan, source, destination);
   const slots = fitSlots(plan, sidesOf(plan, source, destination), length);
+  if (plan.registration === "each") slots.notes.push(...keptNotes(plan.provider, clientsOf(plan)));
   fitCmbs(slots, plan, ranges, inCmb);
   return { ...ranges, slots, inCmb };
 }
@@ -78,7 +80,7 @@ export async function checkRanges(session: Session, plan: CopyPlan): Promise<Che
   checkRange(plan.source, source, length);
   checkRange(plan.destination, destination, length);
   checkOverlap(plan, length);
-  checkReach(session, plan);
+  checkReach(plan);
   for (const { controller } of [source, destination])
     controller.dataPointers.choose(plan.descriptors).assertSupported();
   return { source, destination, length };
@@ -181,14 +183,16 @@ function checkRange(endpoint: Endpoint, namespace: NvmeNamespace, length: number
 }
 
 /** That the devices which address the peer's memory do reach it. */
-function checkReach(session: Session, plan: CopyPlan): void {
-  const { path, source, destination, provider, registration } = plan;
+function checkReach(plan: CopyPlan): void {
+  const { path, provider } = plan;
   if (!needsProvider(path) || provider === null) return;
-  const clients = [...(path === "p2p" ? [source.device] : []), destination.device];
-  for (const client of clients) {
-    provider.mapTypeFor(client);
-    if (registration === "each") checkPeerRegistration(session, provider, client);
-  }
+  for (const client of clientsOf(plan)) provider.mapTypeFor(client);
+}
+
+/** The devices that address the peer's memory. */
+function clientsOf({ path, source, destination }: CopyPlan): Bdf[] {
+  if (!needsProvider(path)) return [];
+  return [...(path === "p2p" ? [source.device] : []), destination.device];
 }
 
 /** Whether there is memory to map for each I/O, and lists that can be built for it. */

@@ -15,7 +15,7 @@ import type { CopyMeasurement } from "./result.js";
 import { CopySetup, type OpenJob } from "./setup.js";
 import type { RunMeter } from "../io/run-meter.js";
 import type { SupervisedRun } from "../io/supervise.js";
-import { targetOf, type Traffic } from "../io/traffic.js";
+import type { Traffic } from "../io/traffic.js";
 import type { CopyOutcome } from "./job.js";
 import { deriveTraffic, type Legs } from "./traffic.js";
 
@@ -170,11 +170,14 @@ function measure(
 }
 
 function legsOf(plan: CopyPlan): Legs {
-  const { path, source, destination, provider, registration = "once" } = plan;
+  const { path, source, destination, provider } = plan;
   return {
     path,
     source: source.device,
     destination: destination.device,
-    provider: provider !== null && needsProvider(path) ? targetOf(provider, registration) : null,
+    provider:
+      provider !== null && needsProvider(path)
+        ? { device: provider.fn.address, isIdentityMapped: provider.isIdentityMapped }
+        : null,
   };
 }

@@ -256,7 +256,7 @@ export class CopySetup {
 
   #openRegistered(
     { namespace: { controller, blockSize }, commandBytes }: Half,
-    { memory, offset }: SideMemory,
+    memory: SideMemory,
     { lastBlockBytes }: Part,
     first: number,
   ): SidePointers {
@@ -265,8 +265,11 @@ export class CopySetup {
     const { addressSpace } = this.#session;
     const { flags, pointers, registrar } = openRegistered(
       { addressSpace, controller, descriptors, closes: this.#memory },
-      memory,
-      offset + first * stride,
+      {
+        memory: memory.memory,
+        offset: memory.offset + first * stride,
+        iova: memory.iova === null ? null : memory.iova + first * stride,
+      },
       { offset: 0, slots, stride, ioBytes, commandBytes },
     );
     const lastWords = slots * Math.ceil(lastBlockBytes / commandBytes) * 4;

@@ -10,7 +10,8 @@ import { NO_LISTS, type SlotLayout } from "./pointers.js";
 /** The memory of a queue's slots that is mapped for each I/O: see Registrar. */
 export interface RegistrarJob {
   device: Bdf;
-  addressSpaceId: number;
+  /** Null where the memory keeps its addresses, so that nothing is mapped. */
+  addressSpaceId: number | null;
   memoryId: number;
   /** Bytes from the start of the memory to the first slot, and its IOVA. */
   memoryOffset: number;
@@ -29,7 +30,7 @@ export interface RegistrarJob {
  * its queue has been deleted.
  */
 export class Registrar {
-  readonly #native: NativeRegistrar;
+  readonly #native: NativeRegistrar | null;
   readonly #listMemory: NativeMemory | null;
   readonly #builder: DataPointerBuilder;
   readonly #vector: DmaVector;
@@ -42,7 +43,8 @@ export class Registrar {
   constructor(job: RegistrarJob) {
     const { lists, layout } = job;
     this.#job = job;
-    this.#native = addon().openRegistrar(job.addressSpaceId, job.memoryId);
+    this.#native =
+      job.addressSpaceId === null ? null : addon().openRegistrar(job.addressSpaceId, job.memoryId);
     this.#listMemory = lists === null ? null : addon().openMemory(lists.memoryId);
     const memory: ListMemory =
       lists === null || this.#listMemory === null
@@ -61,7 +63,7 @@ export class Registrar {
   begin(slot: number, ioBytes: number, pointers: Int32Array): void {
     const { stride, commandBytes } = this.#job.layout;
     const start = slot * stride;
-    this.#native.map(this.#job.memoryOffset + start, stride, this.#job.iova + start);
+    this.#native?.map(this.#job.memoryOffset + start, stride, this.#job.iova + start);
     const commands = Math.ceil(ioBytes / commandBytes);
     const builder = this.#builder;
     let word = slot * commands * 4;
@@ -81,11 +83,11 @@ export class Registrar {
   /** All commands of the I/O of `slot` have completed. Errors: those of NativeAddressSpace.unmap(). */
   end(slot: number): void {
     const { stride } = this.#job.layout;
-    this.#native.unmap(this.#job.iova + slot * stride, stride);
+    this.#native?.unmap(this.#job.iova + slot * stride, stride);
   }
 
   close(): void {
-    this.#native.close();
+    this.#native?.close();
     this.#listMemory?.close();
   }
 }

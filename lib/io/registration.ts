@@ -2,10 +2,8 @@ import type { NativeMemory } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
-import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
-import type { Session } from "../session.js";
 import { listStride, type SlotLayout } from "./pointers.js";
 import { slotVector, type RegistrarJob } from "./registrar.js";
 
@@ -28,25 +26,35 @@ export interface RegistrationContext {
   closes: (() => void)[];
 }
 
+/** The memory of slots. */
+export interface RegisteredMemory {
+  memory: NativeMemory;
+  /** Bytes from its start to the first slot. */
+  offset: number;
+  /** Where the device finds the first slot, if it always does: see keepsAddress(). */
+  iova: number | null;
+}
+
 /**
- * Reserves IOVAs for the slots of one queue, in `memory` from `memoryOffset` on, and room for their lists.
+ * Reserves IOVAs for the slots of one queue, unless they keep theirs, and room for their lists.
  * Errors: NO_IOVA, NO_MEMORY, MEMLOCK, UNSUPPORTED.
  */
 export function openRegistered(
   { addressSpace, controller, descriptors, closes }: RegistrationContext,
-  memory: NativeMemory,
-  memoryOffset: number,
+  { memory, offset, iova }: RegisteredMemory,
   layout: SlotLayout,
 ): RegisteredSlots {
   const { slots, stride, commandBytes, ioBytes } = layout;
   const device = controller.address;
-  const reserved = addressSpace.reserve(slots, stride);
+  const reserved = iova === null ? addressSpace.reserve(slots, stride) : null;
   closes.push(() => {
-    reserved.close();
+    reserved?.close();
   });
-  const vector = slotVector(device, reserved.iova, layout);
-  const first = Math.min(commandBytes, ioBytes);
-  const kind = controller.dataPointers.choose(descriptors).settle(vector, 0, first);
+  const first = iova ?? reserved!.iova;
+  const vector = slotVector(device, first, layout);
+  const kind = controller.dataPointers
+    .choose(descriptors)
+    .settle(vector, 0, Math.min(commandBytes, ioBytes));
   const commands = slots * Math.ceil(ioBytes / commandBytes);
   const bytes = listStride(kind, vector, layout);
   let lists: RegistrarJob["lists"] = null;
@@ -59,8 +67,8 @@ export function openRegistered(
   }
   return {
     registrar: {
-      ...{ device, addressSpaceId: reserved.addressSpaceId, iova: reserved.iova },
-      ...{ memoryId: memory.id, memoryOffset, layout, lists },
+      ...{ device, addressSpaceId: reserved?.addressSpaceId ?? null, iova: first },
+      ...{ memoryId: memory.id, memoryOffset: offset, layout, lists },
       descriptors: kind.flags === 0 ? "prp" : "sgl",
     },
     pointers: new Int32Array(commands * 4),
@@ -69,24 +77,23 @@ export function openRegistered(
 }
 
 /**
- * That a client may be given the provider's memory at other addresses than the provider's own. Its own
- * memory a controller knows by its address. Below a switch that hands requests over, others would take
- * another way than the one that is proved: to the root complex, of which nobody knows whether it
- * forwards them. Errors: UNSUPPORTED.
+ * Whether the provider's memory keeps its own addresses for a client, so that descriptors alone are made
+ * for each I/O, as the kernel's p2pdma does it: its own memory a controller knows by its address, and a
+ * switch hands requests over by the bus address. At others they would take another way than the one that
+ * is proved, to the root complex, of which nobody knows whether it forwards them.
  */
-export function checkPeerRegistration(session: Session, provider: Provider, client: Bdf): void {
-  const refuse = (why: string): P2pError =>
-    new P2pError(
-      "UNSUPPORTED",
-      `the memory of ${provider.name} cannot be mapped for each I/O: ${why}`,
-      {
-        device: client,
-        hint: "use the registration once, or host memory",
-      },
+export function keepsAddress(provider: Provider, client: Bdf): boolean {
+  if (provider.fn.address === client) return true;
+  return provider.isIdentityMapped && provider.pathTo(client).route !== "root";
+}
+
+/** For results: who maps nothing for each I/O although that was asked for. */
+export function keptNotes(provider: Provider | null, clients: readonly Bdf[]): string[] {
+  if (provider === null) return [];
+  return [...new Set(clients)]
+    .filter((client) => keepsAddress(provider, client))
+    .map(
+      (client) =>
+        `no IOMMU mapping for each I/O of ${client}: it reaches ${provider.name} by its bus address`,
     );
-  if (provider.fn.address === client) throw refuse("it is the client's own");
-  const { route } = provider.pathTo(client);
-  const isDirect = provider.isIdentityMapped && route !== "root";
-  if (session.platform.kind === "vfio" && isDirect)
-    throw refuse(`${client} reaches it below a switch, by its bus address alone`);
 }

@@ -1,5 +1,4 @@
 import type { NativeTraffic } from "../addon.js";
-import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import { meeting } from "../pci/distance.js";
 import type { PciFunction } from "../pci/function.js";
@@ -7,7 +6,6 @@ import { linksUp } from "../pci/link.js";
 import { completionRoute, route, type Route } from "../pci/route.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
-import type { Registration } from "./run-plan.js";
 
 /** Where a run's bytes went. Payload, but for the control bytes; unknown is null, never 0. */
 export interface Traffic {
@@ -94,14 +92,6 @@ function linkBytes(start: NativeTraffic, end: NativeTraffic): LinkBytes[] {
 export interface PeerTarget {
   device: Bdf;
   isIdentityMapped: boolean;
-}
-
-/** What is mapped for each I/O has other addresses than its own. */
-export function targetOf(
-  { fn, isIdentityMapped }: Provider,
-  registration: Registration,
-): PeerTarget {
-  return { device: fn.address, isIdentityMapped: isIdentityMapped && registration === "once" };
 }
 
 /** Data on their way between a device and another, or host memory (null), in either direction. */

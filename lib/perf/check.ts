@@ -3,12 +3,11 @@ import { formatEndpoint } from "../io/endpoint.js";
 import type { Endpoint } from "../io/endpoint.js";
 import { cmbRefusal } from "../cmb-memory.js";
 import { checkRun } from "../io/check-run.js";
-import { checkPeerRegistration } from "../io/registration.js";
+import { keptNotes } from "../io/registration.js";
 import { commandBytes, slotStride, wholePages } from "../io/room.js";
 import { P2pError } from "../errors.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
-import type { Bdf } from "../pci/bdf.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import { isMixed, isRandom, PATTERNS, readPercentOf, type PerfPlan } from "./plan.js";
@@ -50,19 +49,12 @@ export async function checkPerf(session: Session, plan: PerfPlan): Promise<Check
     for (const endpoint of plan.targets) checkWritable(session, plan, endpoint);
   const targets: CheckedTarget[] = [];
   for (const endpoint of plan.targets) targets.push(await checkTarget(session, plan, endpoint));
-  for (const { device } of plan.targets) checkReach(session, plan, device);
-  return { targets, jobs: jobsOf(plan), ...fitDepth(plan) };
-}
-
-/** That a target's device reaches the peer memory. */
-function checkReach(
-  session: Session,
-  { provider = null, registration }: PerfPlan,
-  device: Bdf,
-): void {
-  if (provider === null) return;
-  provider.mapTypeFor(device);
-  if (registration === "each") checkPeerRegistration(session, provider, device);
+  const { provider = null, registration } = plan;
+  const clients = plan.targets.map(({ device }) => device);
+  for (const client of clients) provider?.mapTypeFor(client);
+  const { depth, notes } = fitDepth(plan);
+  if (registration === "each") notes.push(...keptNotes(provider, clients));
+  return { targets, jobs: jobsOf(plan), depth, notes };
 }
 
 /** As many I/Os in flight as there is room for in the provider. Errors: NO_ROOM. */

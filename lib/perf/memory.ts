@@ -1,6 +1,7 @@
-import { addon, type NativeMemory } from "../addon.js";
+import { addon } from "../addon.js";
 import type { P2pError } from "../errors.js";
 import type { Range } from "../extents/ranges.js";
+import { keepsAddress, type RegisteredMemory } from "../io/registration.js";
 import { wholePages } from "../io/room.js";
 import type { NvmeController } from "../nvme/controller.js";
 import type { Allocation } from "../p2pmem/pool.js";
@@ -49,7 +50,12 @@ export class PerfMemory {
     });
     allocation.onRevoke(onRevoke);
     this.#allocation = allocation;
-    if (seed !== null) fillPeer(provider, allocation, seed);
+  }
+
+  /** Fills peer memory that is to be written from, once its path has been proved: that overwrites it. */
+  fillPeer(): void {
+    if (this.#provider === null || this.#allocation === null || this.#seed === null) return;
+    fillPeer(this.#provider, this.#allocation, this.#seed);
   }
 
   /** The run's part of the provider, bytes; null without one. */
@@ -70,15 +76,19 @@ export class PerfMemory {
   }
 
   /** The same, mapped for nobody: for each I/O it will be. Errors: NO_MEMORY. */
-  place(size: number): { memory: NativeMemory; offset: number } {
-    if (this.#provider !== null)
-      return { memory: this.#provider.memory, offset: this.#takePeer(size) };
+  place(size: number, { address }: NvmeController): RegisteredMemory {
+    const provider = this.#provider;
+    if (provider !== null) {
+      const offset = this.#takePeer(size);
+      const iova = keepsAddress(provider, address) ? provider.iova + offset : null;
+      return { memory: provider.memory, offset, iova };
+    }
     const memory = addon().allocatePinned(size, true);
     this.#closes.push(() => {
       memory.close();
     });
     this.#fillHost(memory.buffer);
-    return { memory, offset: 0 };
+    return { memory, offset: 0, iova: null };
   }
 
   #openHost(size: number): ScatterList {

@@ -39,6 +39,7 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       const memory = setup.openMemory();
       // The loopback machine is what its description says; p2pmem probe works there all the same.
       if (session.platform.kind === "vfio") await prove(session, plan, checked, memory, signal);
+      memory.fillPeer();
       const threads = await setup.openThreads(memory);
       signal.throwIfAborted();
       const runnable = threads.map((thread) => runnableOf(session, plan, thread));

@@ -204,15 +204,9 @@ export class PerfSetup {
     const stride = slotStride(ioSize, registration);
     const layout = { offset: 0, slots, stride, ioBytes: ioSize, commandBytes };
     if (registration === "each") {
-      const { memory: native, offset } = memory.place(slots * stride);
       const { addressSpace } = this.#session;
-      const closes = this.#memory;
-      return openRegistered(
-        { addressSpace, controller, descriptors, closes },
-        native,
-        offset,
-        layout,
-      );
+      const context = { addressSpace, controller, descriptors, closes: this.#memory };
+      return openRegistered(context, memory.place(slots * stride, controller), layout);
     }
     const vector = memory.open(slots * stride, controller);
     // One kind for all commands of a lane: it is a part of the opcode.

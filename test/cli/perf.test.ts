@@ -8,6 +8,7 @@ import { perfReport } from "../support/perf-schema.js";
 
 const NVME0 = "0000:03:00.0";
 const NVME1 = "0000:04:00.0";
+const CARD = "0000:05:00.0";
 
 const perf = (...args: string[]): Promise<CommandResult> =>
   p2pmem("perf", "--platform", "loopback", ...args);
@@ -39,7 +40,7 @@ describe("p2pmem perf", () => {
       const { workload, results, total } = perfReport.parse(JSON.parse(stdout));
       assert.deepEqual(workload, {
         ...{ pattern, read_pct: reads, io_bytes: 4096, depth: 8, queue_pairs: 1 },
-        ...{ interrupts: false, sq_in_cmb: false, seed: 5 },
+        ...{ provider: null, interrupts: false, sq_in_cmb: false, seed: 5 },
       });
       assert.equal(results.length, 1);
       assert.equal(results[0]!.target, `${NVME1}/1`);
@@ -50,6 +51,30 @@ describe("p2pmem perf", () => {
       assert.equal(total.write.ios > 0, reads < 100);
       const { min, mean, max, percentile } = total.lat_ns!;
       assert.ok(min <= mean && mean <= max && percentile["1"]! <= percentile["99.9"]!);
+    }
+  });
+
+  it("reads several namespaces into the memory of a device, as often as it is told", async () => {
+    const args = [NVME0, NVME1, "--provider", CARD, "-w", "read", "--size", "1m", "--loops", "3"];
+    const json = await perf(...args, "-a", "0.05", "--output-format", "json");
+    assert.equal(json.code, 0, json.stderr);
+    const { workload, total, traffic } = perfReport.parse(JSON.parse(json.stdout));
+    assert.equal(workload.provider, `${CARD}/bar2`);
+    assert.equal(total.bytes, 2 * 3 * 2 ** 20);
+    assert.equal(traffic.host_memory_bytes, 0);
+    const { stdout } = await perf(...args, "--rate-iops", "5000");
+    assert.match(stdout, new RegExp(`3 loops, at most 5000 a second, memory of ${CARD}/bar2`));
+  });
+
+  it("refuses a time and loops together, a rate of none, a provider that is none", async () => {
+    for (const [args, message] of [
+      [["--loops", "2", "-t", "1"], /--loops.* cannot be used with .*--time/],
+      [["--rate-iops", "0"], /"0" is not/],
+      [["--provider", NVME1], /no memory that others could use|provides no memory|has no/],
+    ] as const) {
+      const { code, stderr } = await perf(NVME0, ...args);
+      assert.equal(code, args[0] === "--provider" ? 1 : 2, stderr);
+      assert.match(stderr, message);
     }
   });
 

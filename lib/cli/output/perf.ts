@@ -108,7 +108,6 @@ type Cell = string | number | null | undefined;
 const CSV_COLUMNS: [string, (row: PerfRow, report: PerfReport) => Cell][] = [
   ["version", (_row, { version }) => version],
   ["platform", (_row, { platform }) => platform],
-  ["provider", (_row, { workload }) => workload.provider],
   ["pattern", (_row, { workload }) => workload.pattern],
   ["read_pct", (_row, { workload }) => workload.read_pct],
   ["io_bytes", (_row, { workload }) => workload.io_bytes],
@@ -135,6 +134,7 @@ const CSV_COLUMNS: [string, (row: PerfRow, report: PerfReport) => Cell][] = [
   ["read_lat_ns_mean", ({ read }) => read.lat_ns?.mean],
   ["write_ios", ({ write }) => write.ios],
   ["write_lat_ns_mean", ({ write }) => write.lat_ns?.mean],
+  ["provider", (_row, { workload }) => workload.provider],
 ];
 
 /** RFC 4180: a row for each namespace and core, and one for all of them. */

@@ -71,12 +71,18 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
 }
 
 /** Jobs, and what they expect, read. No machine is asked. Errors: as of {@link bench}. */
-export async function readJobs(
-  { jobs = [], overrides = {}, ...options }: Pick<BenchOptions, "jobs" | "overrides" | "yes">,
-): Promise<ReadJobs> {
+export async function readJobs({
+  jobs = [],
+  overrides = {},
+  ...options
+}: Pick<BenchOptions, "jobs" | "overrides" | "yes">): Promise<ReadJobs> {
   const isNames = typeof jobs === "string" || Array.isArray(jobs);
   const read = isNames
-    ? await loadJobs(typeof jobs === "string" ? [jobs] : (jobs as readonly string[]), overrides, options)
+    ? await loadJobs(
+        typeof jobs === "string" ? [jobs] : (jobs as readonly string[]),
+        overrides,
+        options,
+      )
     : jobsFrom(jobs as JobFile, overrides, options);
   return { jobs: read, expectations: readExpectations(read) };
 }
@@ -95,7 +101,11 @@ export async function runJobs(
   const points: BenchPoint[] = [];
   const resolve = resolver(session, allowWrite);
   for (const job of jobs) points.push(...(await pointsOf(job, resolve)));
-  const machine = await describeMachine(session, points.map((point) => devicesOf(session, point)), noise);
+  const machine = await describeMachine(
+    session,
+    points.map((point) => devicesOf(session, point)),
+    noise,
+  );
   options.onPoints?.(points);
   const measured = await measure(points, {
     open: runnerOpener(session, allowWrite),

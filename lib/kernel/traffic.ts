@@ -1,10 +1,4 @@
-import {
-  derivedTraffic,
-  flowInto,
-  flowOutOf,
-  flowOverHost,
-  type Traffic,
-} from "../io/traffic.js";
+import { derivedTraffic, flowInto, flowOutOf, flowOverHost, type Traffic } from "../io/traffic.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type { PciTree } from "../pci/tree.js";
@@ -34,10 +28,7 @@ export function kernelTraffic(
       if (provider === null) return [flowOverHost(tree, client, readBytes + writtenBytes)];
       // The kernel gives the client the memory's bus address.
       const peer = { device: provider, isIdentityMapped: true };
-      return [
-        flowInto(tree, client, peer, readBytes),
-        flowOutOf(tree, client, peer, writtenBytes),
-      ];
+      return [flowInto(tree, client, peer, readBytes), flowOutOf(tree, client, peer, writtenBytes)];
     });
     return derivedTraffic(tree, flows);
   }

@@ -101,7 +101,10 @@ describe("p2pmem bench", () => {
     assert.equal(stdout, "");
     const rows = readFileSync(path, "utf8").trimEnd().split("\r\n");
     assert.equal(rows.length, 3);
-    assert.match(rows[0]!, /^version,platform,started,hostname,job,rw,path,provider,src,dst,bs,iodepth,/);
+    assert.match(
+      rows[0]!,
+      /^version,platform,started,hostname,job,rw,path,provider,src,dst,bs,iodepth,/,
+    );
     assert.match(rows[1]!, /^[^,]+,loopback,[^,]+,[^,]+,quick,copy,host,,[^,]+,[^,]+,4096,4,/);
   });
 
@@ -167,7 +170,17 @@ reads: { rw: randread, path: [p2p, host], expect: lat_ns.p99 < 1ns }
 
   it("writes what fio's parsers read", async () => {
     const { code, stdout } = await p2pmem(
-      ...[...loopback, "--path", "host", "--bs", "4k", "--iodepth", "4", "--output-format", "json+"],
+      ...[
+        ...loopback,
+        "--path",
+        "host",
+        "--bs",
+        "4k",
+        "--iodepth",
+        "4",
+        "--output-format",
+        "json+",
+      ],
     );
     assert.equal(code, 0);
     const { jobs } = JSON.parse(stdout) as { jobs: { write: { clat_ns: { bins: object } } }[] };

@@ -55,7 +55,11 @@ describe("a benchmark", () => {
     }
     const [first, second, third, fourth] = results.map(({ samples }) => samples.at_s);
     const order = [0, 1, 2].flatMap((index) => [first![index]!, second![index]!]);
-    assert.deepEqual(order, [...order].sort((a, b) => a - b), "p2p and host take turns");
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => a - b),
+      "p2p and host take turns",
+    );
     assert.ok(Math.max(...order) < Math.min(...third!, ...fourth!));
     const roles = new Map(machine.devices.map(({ address, role }) => [address, role]));
     assert.deepEqual(
@@ -153,7 +157,8 @@ describe("a benchmark", () => {
   it("refuses a point that cannot run before the first of them does", async () => {
     await assert.rejects(
       run({ path: "p2p", bs: ["64k", "1000"] }),
-      (error) => error instanceof P2pError && !(error instanceof BenchError) && error.code === "UNALIGNED",
+      (error) =>
+        error instanceof P2pError && !(error instanceof BenchError) && error.code === "UNALIGNED",
     );
   });
 });

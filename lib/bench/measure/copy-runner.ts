@@ -38,7 +38,10 @@ export async function openCopyRunner(
 
 async function planOf(session: Session, point: CopyPoint, allowWrite: boolean): Promise<CopyPlan> {
   const [source] = point.sources;
-  const ends = { source: fromOffset(source, point), destination: fromOffset(point.destination, point) };
+  const ends = {
+    source: fromOffset(source, point),
+    destination: fromOffset(point.destination, point),
+  };
   const size = await rangeOf(session, [ends.source, ends.destination], point);
   const provider =
     point.provider === null || !needsProvider(point.path)

@@ -12,10 +12,14 @@ export function fromOffset(endpoint: Endpoint, { offset }: Pick<BenchPoint, "off
   const { length } = endpoint;
   if (length === undefined) return { ...endpoint, offset: endpoint.offset + offset };
   if (offset >= length)
-    throw new P2pError("BAD_RANGE", `offset ${offset} is past the end of ${formatEndpoint(endpoint)}`, {
-      device: endpoint.device,
-      hint: "give a smaller offset or a longer range",
-    });
+    throw new P2pError(
+      "BAD_RANGE",
+      `offset ${offset} is past the end of ${formatEndpoint(endpoint)}`,
+      {
+        device: endpoint.device,
+        hint: "give a smaller offset or a longer range",
+      },
+    );
   return { ...endpoint, offset: endpoint.offset + offset, length: length - offset };
 }
 

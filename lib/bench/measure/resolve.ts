@@ -23,7 +23,8 @@ export function resolver(session: Session, allowWrite: boolean): Resolve {
   // One choice among providers that are equally close, for all that one compares.
   const seed = randomInt(2 ** 32);
   return async (question) => {
-    if ([...question.src, question.dst ?? ""].some(isKernelEndpoint)) return kernelAnswers(question);
+    if ([...question.src, question.dst ?? ""].some(isKernelEndpoint))
+      return kernelAnswers(question);
     const answers: Answer[] = [];
     for (const ends of await endsOf(session, question)) {
       if (!(await applies(session, question, ends))) continue;
@@ -117,7 +118,8 @@ function assertNamed(
   // Stamps and checksums go into the source of a copy; other workloads have no destination.
   const marks = destination !== null && job.verify !== null && job.verify !== "memcmp";
   if (marks || (destination === null && job.rw.some((rw) => rw !== "copy" && writes(rw))))
-    for (const [index, source] of sources.entries()) written.push([source, src[index] ?? "", "src"]);
+    for (const [index, source] of sources.entries())
+      written.push([source, src[index] ?? "", "src"]);
   for (const [endpoint, text, side] of written) {
     if (allowWrite && !isWildcard(text)) continue;
     const name = formatEndpoint(endpoint);
@@ -140,7 +142,6 @@ async function providersOf(
   const clients: Bdf[] = [...new Set(ends.map(({ device }) => device))];
   if (provider === "closest")
     return [(await chooseProvider(session, clients, bs, { seed })).provider.name];
-  if (provider === "all")
-    return (await allProviders(session, clients, bs)).map(({ name }) => name);
+  if (provider === "all") return (await allProviders(session, clients, bs)).map(({ name }) => name);
   return [(await session.provider(provider)).name];
 }

@@ -22,8 +22,7 @@ const BUILTINS = {
     },
   },
   paths: {
-    about:
-      "copies by all paths, nvme-copy where one controller has both, at 4k to 1m and depth 1 to 32",
+    about: "copies by all paths (nvme-copy inside one controller), 4k to 1m, depth 1 to 32",
     parameters: {
       path: ["p2p", "host", "cpu", "nvme-copy"],
       bs: ["4k", "64k", "128k", "1m"],
@@ -40,7 +39,7 @@ const BUILTINS = {
     withDestination: { rw: "copy", provider: "closest" },
   },
   registration: {
-    about: "buffers that are mapped once against mapped for each I/O, at 4k to 1m",
+    about: "buffers that are mapped once against mapped for each block, 4k to 1m",
     parameters: {
       path: ["p2p", "host"],
       bs: ["4k", "16k", "64k", "256k", "1m"],
@@ -50,8 +49,7 @@ const BUILTINS = {
     },
   },
   mix: {
-    about:
-      "70 % reads and 30 % writes at random places, with peer and with host memory: it OVERWRITES",
+    about: "70 % reads and 30 % writes at random places, with peer and host memory; OVERWRITES",
     parameters: {
       ...{ rw: "randrw", rwmixread: 70, path: ["p2p", "host"] },
       ...{ bs: "4k", iodepth: [1, 32], runtime: "1s" },

@@ -51,7 +51,7 @@ export interface BenchJob {
   expect: readonly string[];
 
   /** An error of this parameter, in its file and line: for what only the machine knows. */
-  mistake(parameter: ParameterName, what: string, details?: P2pErrorDetails): P2pError;
+  mistake: (parameter: ParameterName, what: string, details?: P2pErrorDetails) => P2pError;
 }
 
 /** Seconds of a sample where neither time nor work is said. */

@@ -25,12 +25,7 @@ export function jobSchema(): Schema {
         // `_` and `-` are alike, and some parameters have other names as well.
         patternProperties: Object.fromEntries(
           PARAMETER_NAMES.flatMap((name) =>
-            [name, ...PARAMETERS[name].aliases]
-              .filter((spelling) => spelling !== name || spelling.includes("_"))
-              .map((spelling) => [
-                `^${spelling.replaceAll("_", "[_-]")}$`,
-                { $ref: `#/$defs/${name}` },
-              ]),
+            spellingsOf(name).map((pattern) => [pattern, { $ref: `#/$defs/${name}` }]),
           ),
         ),
         additionalProperties: false,
@@ -38,6 +33,14 @@ export function jobSchema(): Schema {
       ...Object.fromEntries(PARAMETER_NAMES.map((name) => [name, parameterSchema(name)])),
     },
   };
+}
+
+/** Patterns of all but the name itself. */
+function spellingsOf(name: ParameterName): string[] {
+  return [
+    ...(name.includes("_") ? [`^(?!${name}$)${name.replaceAll("_", "[_-]")}$`] : []),
+    ...PARAMETERS[name].aliases.map((alias) => `^${alias}$`),
+  ];
 }
 
 function parameterSchema(name: ParameterName): Schema {

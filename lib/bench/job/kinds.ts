@@ -33,9 +33,9 @@ export function refuse(value: unknown, what: string, hint: string): never {
 
 function show(value: unknown): string {
   if (Array.isArray(value)) return "a list";
-  if (typeof value === "object" && value !== null) return "a mapping";
-  if (value === null || value === undefined) return "nothing";
-  return JSON.stringify(value);
+  if (typeof value === "string") return `"${value}"`;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  return value === null || value === undefined ? "nothing" : "a mapping";
 }
 
 /** One of these names, or of others that stand for them. */

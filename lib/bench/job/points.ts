@@ -44,7 +44,7 @@ interface Place {
 }
 
 /**
- * All combinations, those next to each other that one compares: paths innermost, then registration, and
+ * All combinations, those next to each other that one compares: paths innermost, then registration; and
  * pairs of endpoints outermost. Errors: those of `resolve`; job.mistake() where it leaves nothing.
  */
 export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPoint[]> {

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { BUILTIN_JOBS, isBuiltin, listText, type BuiltinName } from "#lib/bench/job/builtin.js";
+import { combinations } from "#lib/bench/job/count.js";
+import type { BenchJob } from "#lib/bench/job/job.js";
+import { builtinJob } from "#lib/bench/job/load.js";
+import type { JobParameters } from "#lib/bench/job/parameters.js";
+
+function one(name: BuiltinName, overrides?: JobParameters): BenchJob {
+  const jobs = builtinJob(name, overrides);
+  assert.equal(jobs.length, 1);
+  return jobs[0]!;
+}
+
+describe("the built-in jobs", () => {
+  it("are six, each with a line that fits the list", () => {
+    const names = BUILTIN_JOBS.map(({ name }) => name);
+    assert.deepEqual(names, ["quick", "paths", "matrix", "registration", "mix", "soak"]);
+    const lines = listText().trimEnd().split("\n");
+    assert.equal(lines.length, names.length);
+    for (const [index, line] of lines.entries()) {
+      assert.ok(line.startsWith(`${names[index]} `));
+      assert.ok(line.length <= 100, line);
+    }
+    for (const name of ["global", "toString", "./quick"]) assert.ok(!isBuiltin(name));
+  });
+
+  it("make as many points as they say", () => {
+    const counts = BUILTIN_JOBS.map(({ name }) => combinations(one(name)));
+    assert.deepEqual(counts, [12, 48, 1, 20, 4, 1]);
+  });
+
+  it("are quick where they say so: the samples of quick take 8 s at most", () => {
+    const job = one("quick");
+    assert.ok(combinations(job) * job.samples * job.runtime! <= 8);
+    assert.ok(job.timeBased);
+  });
+
+  it("write to nothing but loopback devices, unless a destination is named", () => {
+    const { rw, src, provider } = one("matrix");
+    assert.deepEqual([rw, src, provider], [["read"], [["each"]], ["all"]]);
+    const named = one("matrix", { dst: ["04:00.0", "05:00.0"] });
+    assert.deepEqual(named.rw, ["copy"]);
+    assert.deepEqual(named.dst, ["04:00.0", "05:00.0"]);
+    assert.deepEqual(named.provider, ["closest"]);
+  });
+
+  const fitting: [name: BuiltinName, overrides: JobParameters, expected: Partial<BenchJob>][] = [
+    ["quick", { rw: "read" }, { rw: ["read"], path: ["p2p", "host"] }],
+    ["quick", { loops: 2 }, { runtime: null, loops: 2 }],
+    ["quick", { size: "1m", runtime: 3 }, { runtime: 3, size: 1 << 20, timeBased: false }],
+    ["matrix", { path: "host" }, { path: ["host"], provider: ["closest"] }],
+    ["mix", { rw: "read" }, { rw: ["read"] }],
+    ["soak", { rw: "randread" }, { verify: null }],
+    ["soak", { rw: "randwrite" }, { verify: "crc32c" }],
+    ["paths", { bs: "8k", samples: 3 }, { bs: [8192], samples: 3, iodepth: [1, 8, 32] }],
+  ];
+  for (const [name, overrides, expected] of fitting)
+    it(`give way to overrides: ${name} ${JSON.stringify(overrides)}`, () => {
+      const job = one(name, overrides);
+      for (const [field, value] of Object.entries(expected))
+        assert.deepEqual(job[field as keyof BenchJob], value, field);
+    });
+
+  it("do not hide that overrides contradict each other", () => {
+    const wrong: [BuiltinName, JobParameters, RegExp][] = [
+      ["quick", { rw: "read", path: "cpu" }, /^path: cpu is a path of copies/],
+      ["quick", { path: "host", provider: "all" }, /^provider: the path host goes through no/],
+      ["matrix", { rw: "read", verify: "crc32c" }, /^verify: rw is read: nothing is written/],
+      ["mix", { dst: "04:00.0" }, /^dst: nothing is copied/],
+      ["quick", { path: "kernel" }, /^src: kernel-p2p needs one of the kernel's devices/],
+    ];
+    for (const [name, overrides, message] of wrong)
+      assert.throws(() => builtinJob(name, overrides), { code: "BAD_ARGUMENT", message });
+  });
+
+  it("become several where an override sweeps what a result does not show", () => {
+    assert.deepEqual(
+      builtinJob("soak", { rate_iops: [10, 20] }).map(({ name }) => name),
+      ["soak rate_iops=10", "soak rate_iops=20"],
+    );
+  });
+});

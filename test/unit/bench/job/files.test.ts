@@ -119,6 +119,22 @@ describe("job files", () => {
       ],
     ],
     [
+      "the kernel's run together likewise, whatever colons their names have",
+      "a:\n  rw: read\n  path: kernel-host\n  src:\n    - /dev/nvme0n1@1m:/dev/nvme1n1\n" +
+        "    - /dev/disk/by-path/pci-0000:03:00.0-nvme-1\n    - file:/a:file:/b\n    - [file:/a:b]\n",
+      [
+        {
+          ...{ name: "a", rw: ["read"], path: ["kernel-host"] },
+          src: [
+            ["/dev/nvme0n1@1m", "/dev/nvme1n1"],
+            ["/dev/disk/by-path/pci-0000:03:00.0-nvme-1"],
+            ["file:/a", "file:/b"],
+            ["file:/a:b"],
+          ],
+        },
+      ],
+    ],
+    [
       "times are fio's",
       "a: { runtime: 500ms, ramp_time: 0 }\nb: { runtime: 2m, ramp_time: 1.5 }\nc: { runtime: 1h }\n",
       [

@@ -21,7 +21,7 @@ export default defineConfig(
     rules: { "@typescript-eslint/no-require-imports": "off" },
   },
   {
-    files: ["lib/**/*.ts", "test/**/*.ts"],
+    files: ["lib/**/*.ts", "test/**/*.ts", "examples/**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },

@@ -21,8 +21,8 @@ export function identityOf(result: BenchResult): string {
 }
 
 /**
- * Results with how many of the same identity came before: a sweep over something that the report does
- * not show (`rate_iops`, say) gives the same identities in the same order for each path and each run.
+ * Results with how many of the same identity came before. A report has none twice, unless something was
+ * swept that it does not show; then each path and each run has them in the same order.
  */
 export function numbered(
   results: readonly BenchResult[],

@@ -27,6 +27,13 @@ describe("failures on the command line", () => {
       assert.doesNotMatch(describeFailure(error).line!, /\n/);
   });
 
+  it("show below it what was typed, with a caret, where that is known", () => {
+    const error = new P2pError("BAD_EXPRESSION", "column 3: no", { excerpt: "1 < 2\n  ^" });
+    const [first, ...rest] = describeFailure(error).line!.split("\n");
+    assert.match(first!, /^p2pmem: BAD_EXPRESSION: column 3: no; hint: /);
+    assert.deepEqual(rest, ["  1 < 2", "    ^"]);
+  });
+
   it("of the program itself say so and show no stack", () => {
     const { line, exitCode } = describeFailure(new TypeError("x is not a function"));
     assert.equal(exitCode, 1);

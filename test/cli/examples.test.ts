@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import ts from "typescript";
+import type { BenchReport } from "#lib/bench/report.js";
+import { p2pmem } from "../support/command.js";
+import { readXml } from "../support/xml.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const yaml = join(root, "examples/lab-test.yaml");
+
+describe("the example in YAML", () => {
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-examples-"));
+  });
+  after(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  it("passes on the loopback machine, as JSON and as JUnit XML", async () => {
+    const junit = join(directory, "results.xml");
+    const options = ["--platform", "loopback", "--output-format", "json", "--junit", junit];
+    const { code, stdout, stderr } = await p2pmem("bench", yaml, ...options);
+    assert.equal(code, 0, stderr + stdout);
+    const { expectations } = JSON.parse(stdout) as BenchReport;
+    assert.equal(expectations.length, 10);
+    for (const { outcome, detail } of expectations) assert.equal(outcome, "pass", detail);
+    const suites = readXml(readFileSync(junit, "utf8")).children;
+    assert.deepEqual(
+      suites.map(({ attributes: { name, tests, failures, errors } }) => [
+        name,
+        tests,
+        failures,
+        errors,
+      ]),
+      [
+        ["copy", "8", "0", "0"],
+        ["verified", "2", "0", "0"],
+      ],
+    );
+  });
+
+  it("exits with 3 where something else is expected, and TAP says what", async () => {
+    const { code, stdout } = await p2pmem(
+      ...["bench", yaml, "--platform", "loopback", "--tap"],
+      ...["--expect", "host.traffic.host_memory_bytes == 0"],
+    );
+    assert.equal(code, 3);
+    assert.match(
+      stdout,
+      /^ {4}not ok 1 - host\.traffic\.host_memory_bytes == 0 \(bs=64k iodepth=8\)$/m,
+    );
+  });
+});
+
+describe("the example in TypeScript", () => {
+  it("has no mistake in its types, and passes", async () => {
+    const run = promisify(execFile);
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    await run(process.execPath, [tsc, "-p", join(root, "examples/tsconfig.json")]);
+    const source = readFileSync(join(root, "examples/lab-test.ts"), "utf8");
+    const { outputText } = ts.transpileModule(source, {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    // From here `p2pmem` is this package.
+    const { stdout } = await run(
+      ...([process.execPath, ["--input-type=module", "--eval", outputText]] as const),
+      { cwd: root },
+    );
+    assert.match(stdout, /pass 3/);
+    assert.match(stdout, /fail 0/);
+  });
+});

@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { BROWSER, installPackages, missingObstacle } from "./lab/packages.mjs";
 
 const root = dirname(import.meta.dirname);
 const scratch = mkdtempSync(join(tmpdir(), "p2pmem-test-"));
@@ -61,6 +62,7 @@ async function lint() {
     await run([node, "scripts/build-native.mjs"]),
     await tool("typescript/bin/tsc", "-p", "tsconfig.json"),
     await tool("typescript/bin/tsc", "-p", "test/tsconfig.json"),
+    await tool("typescript/bin/tsc", "-p", "assets/report/tsconfig.json"),
     await tool("eslint/bin/eslint.js", "."),
     await tool("prettier/bin/prettier.cjs", "--check", "--log-level=warn", "."),
   ];
@@ -78,6 +80,26 @@ async function suiteInLab(directory, options) {
   return readTotals(join(images, "out/totals.json"), ok);
 }
 
+/** Counts as a failure where everything must run. */
+function cannotRun(what, reason) {
+  const must = process.env.CI === "true";
+  console.log(`${must ? `${what} must run where CI=true` : "skipped"}: ${reason}`);
+  return { passed: 0, failed: must ? 1 : 0 };
+}
+
+/** Opens HTML reports in a browser. */
+async function report() {
+  const reason = missingObstacle("the test of reports", BROWSER);
+  if (reason !== undefined) return cannotRun("the test of reports", reason);
+  try {
+    installPackages(console.log, BROWSER);
+  } catch (error) {
+    console.error(error.message);
+    return { passed: 0, failed: 1 };
+  }
+  return suite("60000", "report");
+}
+
 /**
  * Inside virtual servers the device suite, and the command on devices that VFIO owns; then what needs
  * the host's side of them. A server keeps one processor busy, so two run at a time.
@@ -85,10 +107,7 @@ async function suiteInLab(directory, options) {
 async function lab() {
   const check = spawnSync(node, ["scripts/lab.mjs", "--check"], { cwd: root, encoding: "utf8" });
   if (check.status !== 0) {
-    const reason = (check.stdout + check.stderr).trim().replaceAll("\n", " ");
-    const must = process.env.CI === "true";
-    console.log(`${must ? "the lab must run where CI=true" : "skipped"}: ${reason}`);
-    return { passed: 0, failed: must ? 1 : 0 };
+    return cannotRun("the lab", (check.stdout + check.stderr).trim().replaceAll("\n", " "));
   }
   if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
   const guest = suiteInLab("guest", { late: true });
@@ -102,6 +121,7 @@ const stages = {
   unit: () => suite("20000", "unit"),
   codegen: () => suite("60000", "codegen"),
   loopback: () => suite("60000", "loopback", "device", "cli"),
+  report,
   lab,
 };
 

@@ -36,9 +36,12 @@ const NEEDED = [
   ["nvme-cli", () => findProgram("nvme")],
 ];
 
+/** What the tests of reports need. */
+export const BROWSER = [["chromium", () => findProgram("chromium")]];
+
 /** The packages that are still missing, by their Debian names. */
-export function missingPackages() {
-  return NEEDED.filter(([, present]) => present() === undefined).map(([name]) => name);
+export function missingPackages(needed = NEEDED) {
+  return needed.filter(([, present]) => present() === undefined).map(([name]) => name);
 }
 
 /** The path of the static busybox. */
@@ -64,18 +67,23 @@ export function obstacle() {
   if (process.platform !== "linux" || process.arch !== "x64") {
     return `the lab needs Linux on x86-64, this is ${process.platform} on ${process.arch}`;
   }
-  const missing = missingPackages();
+  return missingObstacle("the lab", NEEDED);
+}
+
+/** Why what is missing cannot be installed; undefined if it can, or if nothing is missing. */
+export function missingObstacle(who, needed) {
+  const missing = missingPackages(needed);
   if (missing.length === 0) return undefined;
   const debian = findProgram("apt-get") !== undefined;
   if (debian && process.getuid() === 0) return undefined;
   return debian
-    ? `the lab needs packages: as root, apt-get install ${missing.join(" ")}`
-    : `the lab needs programs, by their Debian package names: install ${missing.join(" ")}`;
+    ? `${who} needs packages: as root, apt-get install ${missing.join(" ")}`
+    : `${who} needs programs, by their Debian package names: install ${missing.join(" ")}`;
 }
 
 /** Installs what is missing, and nothing else. */
-export function installPackages(say) {
-  const missing = missingPackages();
+export function installPackages(say, needed = NEEDED) {
+  const missing = missingPackages(needed);
   if (missing.length === 0) return;
   say(`installing ${missing.join(" ")}`);
   // Another apt may be at work on this machine: wait for it instead of failing.
@@ -89,6 +97,6 @@ export function installPackages(say) {
     capture("apt-get", [...wait, "update"], { env });
     capture("apt-get", install, { env });
   }
-  const still = missingPackages();
+  const still = missingPackages(needed);
   if (still.length > 0) throw new LabError(`apt-get did not bring ${still.join(" ")}`);
 }

@@ -6,6 +6,7 @@ import { namedDevices } from "../bench/jobs.js";
 import type { BenchReport } from "../bench/report.js";
 import { junitXml } from "../bench/tests/junit.js";
 import { tapText } from "../bench/tests/tap.js";
+import { renderHtml } from "../report/html.js";
 import { BenchProgressLine } from "./bench-progress.js";
 import { addJobOptions, overridesOf } from "./bench-options.js";
 import { wantsColors } from "./colors.js";
@@ -24,6 +25,7 @@ interface BenchOptions extends Omit<GlobalOptions, "outputFormat"> {
   yes?: boolean;
   tap?: boolean;
   junit?: string;
+  report?: string;
 }
 
 export function addBenchCommand(program: Command): void {
@@ -34,7 +36,8 @@ export function addBenchCommand(program: Command): void {
     .option("--list", "show the built-in jobs")
     .option("--yes", "run more than 10,000 combinations")
     .option("--tap", "write results as TAP, in place of --output-format")
-    .addOption(valueOption("--junit <file>", "write them as JUnit XML, too", parseFileName));
+    .addOption(valueOption("--junit <file>", "write them as JUnit XML, too", parseFileName))
+    .addOption(valueOption("--report <file>", "write an HTML page with plots, too", parseFileName));
   addJobOptions(command);
   command
     .addHelpText(
@@ -141,8 +144,17 @@ class ReportFiles {
   readonly #files: { file: OutputFile; render: (report: BenchReport) => string }[] = [];
 
   /** Errors: OUTPUT_FILE. */
-  constructor({ junit }: BenchOptions) {
-    if (junit !== undefined) this.#files.push({ file: new OutputFile(junit), render: junitXml });
+  constructor({ junit, report }: BenchOptions) {
+    try {
+      for (const [path, render] of [
+        [junit, junitXml],
+        [report, renderHtml],
+      ] as const)
+        if (path !== undefined) this.#files.push({ file: new OutputFile(path), render });
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
   }
 
   /** Errors: OUTPUT_FILE. */

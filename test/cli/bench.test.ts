@@ -144,7 +144,7 @@ describe("p2pmem bench", () => {
       assert.match(stdout, new RegExp(`^${name} `, "m"));
   });
 
-  it("runs the jobs of a file, judges them, and writes JUnit beside TAP", async () => {
+  it("runs the jobs of a file, judges them, and writes JUnit and HTML beside TAP", async () => {
     const job = join(directory, "job.yaml");
     writeFileSync(
       job,
@@ -157,15 +157,16 @@ copies:
 reads: { rw: randread, path: [p2p, host], expect: lat_ns.p99 < 1ns }
 `,
     );
-    const junit = join(directory, "junit.xml");
+    const [junit, page] = [join(directory, "junit.xml"), join(directory, "page.html")];
     const { code, stdout, stderr } = await p2pmem(
-      ...["bench", job, "--platform", "loopback", "--tap", "--junit", junit],
+      ...["bench", job, "--platform", "loopback", "--tap", "--junit", junit, "--report", page],
     );
     assert.equal(code, 3, stderr);
     assert.match(stdout, /^TAP version 14\n/m);
     assert.match(stdout, /^ok 1 - copies$/m);
     assert.match(stdout, /^not ok 2 - reads$/m);
     assert.match(readFileSync(junit, "utf8"), /<testsuite name="reads"[^>]* failures="1"/);
+    assert.match(readFileSync(page, "utf8"), /^<!doctype html>/i);
   });
 
   it("writes what fio's parsers read", async () => {

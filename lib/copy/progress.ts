@@ -22,9 +22,8 @@ export class Progress {
     this.#latency = new Histogram(job.latency);
     this.#recordsLatency = job.recordsLatency;
     this.#rangeBlocks = job.rangeBlocks;
-    this.#work = job.runtimeNs === null || job.endsWithWork === true
-        ? job.loops * job.rangeBlocks
-        : Infinity;
+    this.#work =
+      job.runtimeNs === null || job.endsWithWork === true ? job.loops * job.rangeBlocks : Infinity;
     this.#block = new Float64Array(job.slots);
     this.#begun = new Float64Array(job.slots);
   }

@@ -52,12 +52,8 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       plan.provider?.barrier();
       signal.throwIfAborted();
       meter.end();
-      measurement = measurementOf(
-        checked,
-        threads,
-        run.outcomes,
-        meter,
-        (ios) => derivePerfTraffic(session.pci, plan, ios),
+      measurement = measurementOf(checked, threads, run.outcomes, meter, (ios) =>
+        derivePerfTraffic(session.pci, plan, ios),
       );
     } catch (error) {
       // What goes wrong now as well is of less interest.

@@ -111,10 +111,13 @@ function linkOwner(tree: PciTree, fn: PciFunction): PciFunction {
 
 /**
  * Whether the link is above a function: there is none on a root bus, and that of a downstream port is
- * below it, where it is counted as the next one's. Undefined where its kind of port is not known.
+ * below it, where it is counted as the next one's, even if that says nothing of PCI Express (as QEMU's
+ * conventional functions there). Undefined where its kind of port is not known.
  */
 function hasLinkAbove({ parent, express, isBridge }: PciFunction): boolean | undefined {
   if (parent === null) return false;
+  const above = parent.express?.portType;
+  if (above === "root-port" || above === "downstream-port") return true;
   switch (express?.portType) {
     case "root-port":
     case "downstream-port":

@@ -131,6 +131,19 @@ describe("writes from peer memory", () => {
           }
         });
 
+      it("are wrong if they hold what no slot does, though it bears the run's marks", async () => {
+        const from = marked(mode);
+        await write(from, all);
+        for (const [place, defect] of [
+          [SLOTS * STRIDE, "swapped"],
+          [512, "shifted"],
+        ] as const) {
+          await store(session, namespace, OFFSET, from.marks.make(IO, place));
+          for (const covered of [everything, null])
+            assert.equal((await verify(from, covered)).first!.defect, defect);
+        }
+      });
+
       it("of two slots in one place are swapped, but where random I/Os may have met", async () => {
         const from = marked(mode);
         await write(from, all);

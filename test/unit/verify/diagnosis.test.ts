@@ -61,6 +61,24 @@ const CASES: [string, Damage, Defect, number, RegExp][] = [
     /^from byte 5000 of the block on there is what was there before/,
   ],
   [
+    "an end of an earlier run, torn in a stamp",
+    (good, old) => patched(good, 5000, LENGTH, old),
+    "torn",
+    5000,
+    /^from byte 5000 of the block on there is data of another run \(seed 0x11\)/,
+  ],
+  [
+    "an end of something else, with a little of the block in its midst",
+    (good) => {
+      const bytes = patched(good, 8192, LENGTH, noise);
+      bytes.set(good.subarray(100, 164), 12288 - 32);
+      return bytes;
+    },
+    "torn",
+    8192,
+    /what was there before/,
+  ],
+  [
     "a beginning of an earlier run",
     (good, old) => patched(good, 0, 8192, old),
     "torn",

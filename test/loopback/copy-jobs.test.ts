@@ -198,7 +198,7 @@ describe("the path nvme-copy", () => {
       ...{ src: within[0], dst: within[1], via: "nvme-copy", bs: "64k", verify: true },
     });
     assert.equal(result.provider, null);
-    assert.deepEqual(result.verify, { blocks: 64, mismatches: 0 });
+    assert.deepEqual(result.verify, { blocks: 64, mismatches: 0, first: null });
   });
 
   it("OVERLAP: a range onto itself", async () => {

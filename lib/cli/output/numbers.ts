@@ -7,6 +7,13 @@ export function fixed(value: Figure, digits: number): string {
   return isKnown(value) ? value.toFixed(digits) : UNKNOWN;
 }
 
+/** GB of bytes: two digits behind the point, or where that would be 0.0 something, two that count. */
+export function gigabytes(bytes: Figure): string {
+  if (!isKnown(bytes)) return UNKNOWN;
+  const value = bytes / 1e9;
+  return value >= 0.1 || value === 0 ? fixed(value, 2) : value.toPrecision(2);
+}
+
 /** `980`, `12.3k`, `1.45M`. */
 export function thousands(value: Figure): string {
   if (!isKnown(value)) return UNKNOWN;

@@ -1,6 +1,6 @@
 import type { BenchResult } from "../../../bench/report.js";
 import { shortSize } from "../../../units.js";
-import { fixed, isKnown, microseconds } from "../numbers.js";
+import { gigabytes, isKnown, microseconds } from "../numbers.js";
 import { tablesWithin, type Column } from "../table.js";
 import { wrapWords } from "../text.js";
 import type { Grid } from "./grids.js";
@@ -13,11 +13,13 @@ const NONE = "-";
 /** Bandwidth and mean latency of all pairs: a row for each source, a column for where its data go. */
 export function matrixLines(job: string, grid: Grid): string[] {
   const names = new ShortNames();
+  const cells = grid.rows.flatMap((row) =>
+    grid.columns.flatMap((column) => grid.cell(row, column) ?? []),
+  );
   const figures: [string, (result: BenchResult) => string][] = [
-    ["GB/s", ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2)],
+    ["GB/s", ({ bw_bytes }) => gigabytes(bw_bytes)],
   ];
-  const cells = grid.rows.flatMap((row) => grid.columns.map((column) => grid.cell(row, column)));
-  if (cells.some((result) => isKnown(result?.lat_ns?.mean)))
+  if (cells.some(({ lat_ns }) => isKnown(lat_ns?.mean)))
     figures.push(["mean us", ({ lat_ns }) => microseconds(lat_ns?.mean)]);
   return [
     ...wrapWords(`${job}: ${titleOf(grid, names).join(", ")}`, "", INDENT),

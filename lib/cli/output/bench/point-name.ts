@@ -9,9 +9,13 @@ const IDENTITY = [
 
 export type IdentityField = (typeof IDENTITY)[number];
 
-/** The fields in which these results, of one job, differ. */
+/** The fields in which these results, of one job, differ; a provider that only some have is none. */
 export function varyingFields(results: readonly BenchResult[]): IdentityField[] {
-  return IDENTITY.filter((field) => new Set(results.map((result) => result[field])).size > 1);
+  return IDENTITY.filter((field) => {
+    const values = new Set(results.map((result) => result[field]));
+    if (field === "provider") values.delete(null);
+    return values.size > 1;
+  });
 }
 
 /** `path=p2p bs=4k iodepth=8`: the given fields, where they have a value. */

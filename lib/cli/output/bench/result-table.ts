@@ -1,7 +1,7 @@
 import type { createColors } from "picocolors";
 import type { BenchResult, Latency } from "../../../bench/report.js";
 import { shortSize } from "../../../units.js";
-import { fixed, isKnown, microseconds, ratio, thousands, UNKNOWN } from "../numbers.js";
+import { fixed, gigabytes, isKnown, microseconds, ratio, thousands, UNKNOWN } from "../numbers.js";
 import { table, type Column } from "../table.js";
 import { WIDTH } from "../text.js";
 import { ShortNames } from "./short-names.js";
@@ -68,7 +68,7 @@ function columnsOf(
     [true, right("iodepth", "depth", ({ iodepth }) => String(iodepth))],
     [some((r) => r.numjobs !== 1), right("numjobs", "jobs", (r) => String(r.numjobs))],
     [varies("rwmixread"), right("rwmixread", "% of\nreads", (r) => String(r.rwmixread ?? "-"))],
-    [true, right("bw", "GB/s", ({ bw_bytes }) => fixed(bw_bytes / 1e9, 2))],
+    [true, right("bw", "GB/s", ({ bw_bytes }) => gigabytes(bw_bytes))],
     [some((r) => r.samples.bw_bytes_ci !== null), right("ci", "±%", halfInterval)],
     [true, right("iops", "IOPS", ({ iops }) => thousands(iops))],
     ...latencyColumns(results, isMixed).map((column): [boolean, ResultColumn] => [true, column]),
@@ -133,9 +133,9 @@ function latencyColumns(results: readonly BenchResult[], isMixed: boolean): Resu
   ];
 }
 
-/** How far the further bound of the interval lies from the median. */
+/** Half of the interval's width, of the median. */
 function halfInterval({ bw_bytes: median, samples }: BenchResult): string {
   if (samples.bw_bytes_ci === null || !isKnown(median)) return UNKNOWN;
   const [low, high] = samples.bw_bytes_ci;
-  return fixed((100 * Math.max(high - median, median - low)) / median, 1);
+  return fixed((50 * (high - low)) / median, 1);
 }

@@ -121,14 +121,31 @@ describe("a benchmark's tables", () => {
     assert.match(shown, new RegExp(`^#1 is ${provider.replace("+", "\\+")}$`, "m"));
   });
 
-  it("show the further half of the interval as a percentage, ? where there is none", () => {
+  it("show half of the interval as a percentage, ? where there is none", () => {
     const sure = benchResult({ bw_bytes: 1e9 });
     sure.samples.bw_bytes_ci = [0.97e9, 1.01e9];
     const unsure = benchResult({ bw_bytes: 2e9, path: "host" });
     unsure.samples.bw_bytes_ci = null;
     const rows = section(text([sure, unsure]), "sweep:").slice(-2);
-    assert.match(rows[0]!, / 1\.00 {2}3\.0 /);
+    assert.match(rows[0]!, / 1\.00 {2}2\.0 /);
     assert.match(rows[1]!, / 2\.00 {4}\? /);
+  });
+});
+
+describe("a slow one's bandwidth", () => {
+  it("is never shown as 0", () => {
+    for (const [bandwidth, shown] of [
+      [640e3, "0.00064"],
+      [58e6, "0.058"],
+      [104e6, "0.10"],
+      [0, "0.00"],
+    ] as const)
+      assert.equal(
+        section(text([benchResult({ bw_bytes: bandwidth, path: "host" })]), "sweep:")
+          .at(-1)!
+          .split(/ +/)[3],
+        shown,
+      );
   });
 });
 

@@ -45,4 +45,18 @@ export default defineConfig(
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
     },
   },
+  {
+    files: ["examples/**/*.ts"],
+    rules: {
+      // Node's test runner waits for these itself.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        {
+          allowForKnownSafeCalls: [
+            { from: "package", package: "node:test", name: ["describe", "it", "before"] },
+          ],
+        },
+      ],
+    },
+  },
 );

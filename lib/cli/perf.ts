@@ -130,8 +130,8 @@ Patterns: ${PATTERNS.join(", ")}. All but read and randread
 OVERWRITE the namespace, or the range that is named; on real devices they need --allow-write.
 Sequential I/O of several cores gives each a part of the range. Sizes take k, m, g, t (1024-based).
 
---provider has the I/Os read into and write from the memory of that device, peer to peer. --rate-iops
-spaces them evenly; -a has as many before, which are waited for and do not count.
+--provider has the I/Os read into and write from the memory of that device, peer to peer.
+--rate-iops spaces them evenly; -a has as many before, which are waited for and do not count.
 
 Latency is from submission to the poll that finds the completion. A core that polls is busy all the
 time; what part of it was spent on I/Os is said below the table. --interrupts has one thread sleep

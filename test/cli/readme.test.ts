@@ -14,6 +14,6 @@ describe("the README", () => {
       { cwd: root },
     );
     assert.equal(stderr, "");
-    assert.match(stdout, /^\d+(\.\d+)? 0 \{ blocks: 512, mismatches: 0 \}\n$/);
+    assert.match(stdout, /^\d+(\.\d+)? 0 \{ blocks: 512, mismatches: 0, first: null \}\n$/);
   });
 });

@@ -58,6 +58,7 @@ export const perfReport = z.strictObject({
     host_memory_bytes: count.nullable(),
     host_control_bytes: count.nullable(),
     root_complex_bytes: count.nullable(),
+    links: z.array(z.strictObject({ link: z.string(), bytes: count.positive() })).nullable(),
   }),
   notes: z.array(z.string()),
 });

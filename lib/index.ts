@@ -12,6 +12,7 @@ export { runCopy } from "./copy/copy.js";
 export type { CopyPath, CopyPlan } from "./copy/plan.js";
 export { parseEndpoint } from "./io/endpoint.js";
 export type { Endpoint } from "./io/endpoint.js";
+export type { Registration, RunPlan } from "./io/run-plan.js";
 export { parseProvider } from "./p2pmem/provider-name.js";
 export type { ProviderSpec } from "./p2pmem/provider-name.js";
 export { copyResult } from "./copy/result.js";

@@ -12,7 +12,7 @@ export interface RunnableJob<Outcome> {
   /** In the order of the job's queues. */
   queues: readonly SupervisedQueue[];
   /** `rampEnded`: to be called at the end of the ramp where that is on the calling thread. */
-  run(rampEnded: () => void): Promise<Outcome>;
+  run: (rampEnded: () => void) => Promise<Outcome>;
 }
 
 /**

@@ -7,7 +7,7 @@ export class RunMeter {
   readonly #traffic: TrafficMeter;
   readonly #plan: RunPlan;
   readonly #stop: () => void;
-  #error: unknown;
+  readonly #errors: unknown[] = [];
 
   /** `stop`: ends the run early. */
   constructor(platform: Platform, plan: RunPlan, stop: () => void) {
@@ -21,7 +21,7 @@ export class RunMeter {
     try {
       this.#plan.onBegin?.();
     } catch (error) {
-      this.#error = error;
+      this.#errors.push(error);
       this.#stop();
     }
     this.#traffic.start();
@@ -34,7 +34,7 @@ export class RunMeter {
 
   /** All went well. Errors: what the plan's onBegin and onEnd threw. */
   end(): void {
-    if (this.#error !== undefined) throw this.#error;
+    if (this.#errors.length > 0) throw this.#errors[0];
     this.#plan.onEnd?.();
   }
 

@@ -81,13 +81,13 @@ function runnableOf(
 }
 
 /** Called now and then while the threads run. Errors: what the plan's onProgress threw. */
-function watch({ provider, onProgress }: PerfPlan, threads: readonly ThreadSetup[]): void {
+function watch(plan: PerfPlan, threads: readonly ThreadSetup[]): void {
   try {
-    provider?.assertAlive();
+    plan.provider?.assertAlive();
   } catch {
     // It is revoked, which stops the run; what is in flight completes, if to no effect.
   }
-  onProgress?.(threads.reduce((sum, { control }) => sum + control.bytes, 0));
+  plan.onProgress?.(threads.reduce((sum, { control }) => sum + control.bytes, 0));
 }
 
 /** Each target both ways, if it goes both ways. Errors: those of proveUse(). */

@@ -164,7 +164,7 @@ describe("the copy engine", () => {
   });
 
   it("spaces the begins of its blocks as it is told, by the clock", () => {
-    const real = process.hrtime.bigint;
+    const real = process.hrtime.bigint.bind(process.hrtime);
     let time = real();
     const model = new Model({ ...plain, blocks: 50 }, randomFrom(23));
     Object.assign(model.job, { spacingNs: 1e6 });

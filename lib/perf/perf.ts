@@ -1,6 +1,7 @@
 import { failureOf } from "../io/failure.js";
 import { formatEndpoint } from "../io/endpoint.js";
 import { runJobs, type RunnableJob } from "../io/run-jobs.js";
+import type { SupervisedRun } from "../io/supervise.js";
 import { proveUse } from "../proof/first-use.js";
 import type { Leg } from "../proof/leg.js";
 import type { RunnerUrl } from "../reactor/reactor.js";
@@ -46,8 +47,7 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       const { run, meter } = await runJobs(session, plan, setup.jobs, runnable, signal, () => {
         watch(plan, threads);
       });
-      if (run.failure !== null) throw failureOf(run.failure, threads[run.failure.job]!.queues);
-      if (setup.revoked !== null) throw setup.revoked;
+      throwFailure(plan, setup, threads, run);
       // A PMR says only now whether it has lost some of what went through it.
       plan.provider?.barrier();
       signal.throwIfAborted();
@@ -78,6 +78,21 @@ function runnableOf(
         ? runByInterrupts(job, queues, rampEnded)
         : session.withReactor((reactor) => reactor.run(RUNNER, job)),
   };
+}
+
+/** A device that is gone may be the provider's, too: that it is gone says more than REVOKED. */
+function throwFailure(
+  { provider }: PerfPlan,
+  { revoked }: PerfSetup,
+  threads: readonly ThreadSetup[],
+  { failure }: SupervisedRun<PerfOutcome>,
+): void {
+  const error = failure && failureOf(failure, threads[failure.job]!.queues);
+  const kind = failure?.failure.kind;
+  if (error !== null && (kind === "lost" || kind === "timeout")) throw error;
+  provider?.assertUsable();
+  if (revoked !== null) throw revoked;
+  if (error !== null) throw error;
 }
 
 /** Called now and then while the threads run. Errors: what the plan's onProgress threw. */

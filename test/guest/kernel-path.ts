@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, constants, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { parseKernelEndpoint } from "#lib/kernel/endpoint.js";
 import { runKernel, type KernelMeasurement } from "#lib/kernel/kernel.js";
+import { verifyKernelCopy } from "#lib/kernel/verify.js";
 import type { KernelPlan } from "#lib/kernel/plan.js";
 import { giveToKernel } from "../support/kernel-driver.js";
 import { KeptReactors, kernelPlan } from "../support/kernel-plan.js";
@@ -71,6 +72,16 @@ describe("the kernel's path", () => {
         path === "kernel-p2p" ? ["BUS_ADDR", "BUS_ADDR"] : [],
       );
     });
+
+  it("copies within a device through another's memory, verified", async () => {
+    const sources = [parseKernelEndpoint(near)];
+    const destination = parseKernelEndpoint(`${near}@4m`);
+    store(near, randomBytes(SIZE));
+    const wanted = plan({ rw: "copy", sources, destination, iodepth: 8 });
+    const { covered } = await run(wanted);
+    const { blocks, mismatches } = await verifyKernelCopy(wanted, covered!);
+    assert.deepEqual([blocks, mismatches], [SIZE / 4096, 0]);
+  });
 
   it("reads, writes and does both, at random and in order", async () => {
     for (const rw of ["read", "write", "randread", "randwrite", "rw", "randrw"] as const) {

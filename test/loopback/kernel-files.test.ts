@@ -1,12 +1,16 @@
 /** The kernel's path on files of the checkout's file system, by a real io_uring, without a device. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, readFileSync } from "node:fs";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { addon } from "#lib/addon.js";
 import { P2pError } from "#lib/errors.js";
+import { FOREVER, IoRing } from "#lib/kernel/io-ring.js";
+import { IORING_OP_READ, IOSQE_FIXED_FILE, SQE_FLAGS_SHIFT } from "#lib/kernel/spec.js";
 import { runKernel, type KernelMeasurement } from "#lib/kernel/kernel.js";
+import { verifyKernelCopy } from "#lib/kernel/verify.js";
 import type { KernelPlan } from "#lib/kernel/plan.js";
 import { KeptReactors, kernelPlan } from "../support/kernel-plan.js";
 
@@ -69,6 +73,24 @@ describe("the kernel's path on files", () => {
     });
   });
 
+  it("verifies a copy, block by block, in what it has covered", async () => {
+    const plan = kernelPlan({
+      ...{ rw: "copy", bs: 3 * BLOCK, iodepth: 4, numjobs: 2, offset: BLOCK },
+      ...{ sources: [{ file: from, offset: 0 }], destination: { file: to, offset: 0 } },
+    });
+    const { covered } = await runKernel(plan, reactors);
+    assert.deepEqual(await verifyKernelCopy(plan, covered!), {
+      ...{ blocks: 21, mismatches: 0, firstOffset: null },
+    });
+    const bytes = readFileSync(to);
+    for (const at of [0, 7 * BLOCK + 5, 7 * BLOCK + 9, 63 * BLOCK + 4095])
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(to, bytes);
+    assert.deepEqual(await verifyKernelCopy(plan, covered!), {
+      ...{ blocks: 21, mismatches: 2, firstOffset: 6 * BLOCK + 5 },
+    });
+  });
+
   it("writes each block of the range in order, and only those", async () => {
     const before = readFileSync(from);
     const sources = [{ file: from, offset: BLOCK, length: 32 * BLOCK }];
@@ -91,6 +113,27 @@ describe("the kernel's path on files", () => {
     assert.equal(latency.count, ios);
     assert.ok(reads!.count > 0.75 * ios && reads!.count < 0.85 * ios, `${reads!.count} reads`);
     assert.equal(reads!.count + writes!.count, ios);
+  });
+
+  it("lets no memory go that the kernel still reads into", () => {
+    const pieces = 32;
+    const bytes = randomBytes(pieces * 2 ** 16);
+    writeFileSync(from, bytes);
+    const fd = openSync(from, constants.O_RDONLY | constants.O_DIRECT);
+    const memory = addon().allocatePinned(bytes.length, false);
+    const ring = IoRing.open(pieces);
+    const address = ring.hold(memory);
+    ring.registerFiles([fd]);
+    const command = IORING_OP_READ | (IOSQE_FIXED_FILE << SQE_FLAGS_SHIFT);
+    for (let i = 0; i < pieces; i++)
+      ring.submit(command, 0, i * 2 ** 16, address + i * 2 ** 16, 2 ** 16, 0, i);
+    ring.enter(0, FOREVER);
+    closeSync(fd);
+    ring.close();
+    // All of it has come by now: closing has waited.
+    assert.ok(Buffer.from(memory.buffer).equals(bytes));
+    ring.close();
+    memory.close();
   });
 
   it("lasts as long as it should, and its ramp is not counted", async () => {

@@ -96,6 +96,7 @@ export class KernelEngine {
     return {
       ios: this.#ios,
       bytes: this.#bytes,
+      targets: this.#work.counts(),
       allBytes: this.#allBytes,
       runtimeNs: this.#isWarm ? this.#lastSeen[0] - this.#began : 0,
       cpu: {

@@ -67,11 +67,19 @@ export interface KernelFailure {
   result: number;
 }
 
+/** I/Os of one target. */
+export interface TargetIos {
+  reads: number;
+  writes: number;
+}
+
 export interface KernelOutcome {
   /** Without the ramp. */
   ios: number;
   bytes: number;
-  /** With the ramp. */
+  /** By target; none of a copy. */
+  targets: TargetIos[];
+  /** Bytes with those of the ramp. */
   allBytes: number;
   /** From the end of the ramp to the last completion. */
   runtimeNs: number;

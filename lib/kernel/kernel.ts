@@ -191,35 +191,33 @@ function measurementOf(
       const { mapType, reason } = peerPath(tree, tree.get(provider), client).kernel;
       return [{ client: client.address, mapType, reason }];
     }),
-    traffic: trafficOf(
-      plan,
-      tree,
-      setup,
-      reads.count * plan.bs,
-      writes.count * plan.bs,
-      sum(({ bytes }) => bytes),
-    ),
+    traffic: trafficOf(plan, tree, setup, outcomes),
     isRegistered: outcomes.every(({ isRegistered }) => isRegistered),
     covered: setup.covered(outcomes.map(({ allBytes }) => allBytes)),
     notes,
   };
 }
 
-/** A copy's source is read and its destination written; of several targets each has the same share. */
+/** A copy's source is read and its destination written. */
 function trafficOf(
   plan: KernelPlan,
   tree: PciTree,
   { provider, ranges }: KernelSetup,
-  readBytes: number,
-  writtenBytes: number,
-  copied: number,
+  outcomes: readonly KernelOutcome[],
 ): Traffic {
-  const isCopy = plan.rw === "copy";
-  const legs = ranges.map(({ target: { clients } }, index) => ({
-    clients,
-    readBytes: isCopy ? (index === 0 ? copied : 0) : readBytes / ranges.length,
-    writtenBytes: isCopy ? (index === 0 ? 0 : copied) : writtenBytes / ranges.length,
-  }));
+  const sum = (value: (outcome: KernelOutcome) => number): number =>
+    outcomes.reduce((before, outcome) => before + value(outcome), 0);
+  const legs = ranges.map(({ target: { clients } }, index) => {
+    if (plan.rw === "copy") {
+      const bytes = sum((outcome) => outcome.bytes);
+      return { clients, readBytes: index === 0 ? bytes : 0, writtenBytes: index === 0 ? 0 : bytes };
+    }
+    return {
+      clients,
+      readBytes: plan.bs * sum(({ targets }) => targets[index]!.reads),
+      writtenBytes: plan.bs * sum(({ targets }) => targets[index]!.writes),
+    };
+  });
   return kernelTraffic(tree, provider, legs);
 }
 

@@ -1,6 +1,6 @@
 import { Random } from "../perf/random.js";
 import { Histogram } from "../reactor/histogram.js";
-import type { CopyWork, IoWork, KernelJob, Place } from "./job.js";
+import type { CopyWork, IoWork, KernelJob, Place, TargetIos } from "./job.js";
 import type { Requests } from "./requests.js";
 
 /** What an engine's slots do. For its loop: nothing allocates. */
@@ -11,6 +11,8 @@ export interface Work {
   end(slot: number, seen: Float64Array): boolean;
   /** The ramp is over. */
   forget(): void;
+  /** I/Os by target, since the ramp; none of a copy. */
+  counts(): TargetIos[];
 }
 
 export function workOf(job: KernelJob, requests: Requests): Work {
@@ -68,6 +70,10 @@ class Copying implements Work {
   forget(): void {
     this.#latency.clear();
   }
+
+  counts(): TargetIos[] {
+    return [];
+  }
 }
 
 /** Reads and writes, of as many places at once as there are targets. */
@@ -85,6 +91,8 @@ class Doing implements Work {
   readonly #begun: Float64Array;
   /** By target: the next I/O of a sequential pattern. */
   readonly #next: Float64Array;
+  /** By target: reads and writes. */
+  readonly #counts: Float64Array;
 
   constructor(job: KernelJob, work: IoWork, requests: Requests) {
     this.#requests = requests;
@@ -98,6 +106,7 @@ class Doing implements Work {
     this.#writes = new Histogram(job.writeLatency);
     this.#begun = new Float64Array(job.slots);
     this.#next = new Float64Array(work.targets.length);
+    this.#counts = new Float64Array(2 * work.targets.length);
   }
 
   begin(slot: number, seen: Float64Array): void {
@@ -116,13 +125,23 @@ class Doing implements Work {
   }
 
   end(slot: number, seen: Float64Array): boolean {
-    const latency = this.#requests.isWrite(slot) ? this.#writes : this.#reads;
+    const isWrite = this.#requests.isWrite(slot);
+    const latency = isWrite ? this.#writes : this.#reads;
     latency.record(seen[0]! - this.#begun[slot]!);
+    this.#counts[2 * Math.floor(slot / this.#depth) + (isWrite ? 1 : 0)]!++;
     return true;
   }
 
   forget(): void {
     this.#reads.clear();
     this.#writes.clear();
+    this.#counts.fill(0);
+  }
+
+  counts(): TargetIos[] {
+    return this.#targets.map((_, index) => ({
+      reads: this.#counts[2 * index]!,
+      writes: this.#counts[2 * index + 1]!,
+    }));
   }
 }

@@ -106,9 +106,10 @@ describe("the kernel's path on files", () => {
 
   it("mixes reads and writes by the share that was asked for, over several files", async () => {
     const sources = [from, to].map((file) => ({ file, offset: 0 }));
-    const { ios, reads, writes, latency } = await run({
+    const { ios, reads, writes, latency, traffic } = await run({
       ...{ rw: "randrw", rwmixread: 80, sources, iodepth: 4, loops: 16 },
     });
+    assert.equal(traffic.host_memory_bytes, ios * BLOCK);
     assert.equal(ios, 2 * 64 * 16);
     assert.equal(latency.count, ios);
     assert.ok(reads!.count > 0.75 * ios && reads!.count < 0.85 * ios, `${reads!.count} reads`);

@@ -25,6 +25,7 @@ export type { PerfMeasurement, PerfResult } from "./perf/result.js";
 export { bench } from "./bench/bench.js";
 export type { BenchOptions, RunOptions as BenchRunOptions } from "./bench/bench.js";
 export { BenchError } from "./bench/error.js";
+export { renderHtml } from "./report/html.js";
 export type { JobFile } from "./bench/job/load.js";
 export type { JobParameters } from "./bench/job/parameters.js";
 export type { BenchProgress } from "./bench/measure/measure.js";

@@ -89,6 +89,7 @@ function cannotRun(what, reason) {
 
 /** Opens HTML reports in a browser. */
 async function report() {
+  await installed;
   const reason = missingObstacle("the test of reports", BROWSER);
   if (reason !== undefined) return cannotRun("the test of reports", reason);
   try {
@@ -105,6 +106,7 @@ async function report() {
  * the host's side of them. A server keeps one processor busy, so two run at a time.
  */
 async function lab() {
+  await installed;
   const check = spawnSync(node, ["scripts/lab.mjs", "--check"], { cwd: root, encoding: "utf8" });
   if (check.status !== 0) {
     return cannotRun("the lab", (check.stdout + check.stderr).trim().replaceAll("\n", " "));
@@ -131,6 +133,13 @@ if (unknown.length > 0) {
   console.error(`no stage ${unknown.join(", ")}; there are ${Object.keys(stages).join(", ")}`);
   process.exit(2);
 }
+
+// Where all must run, what some stages need comes while those before them run.
+const needs = ["report", "lab"].some((name) => wanted.length === 0 || wanted.includes(name));
+const installed =
+  needs && process.env.CI === "true"
+    ? run([node, "scripts/install-test-packages.mjs"], { late: true })
+    : undefined;
 
 const results = [];
 for (const [name, stage] of Object.entries(stages)) {

@@ -36,6 +36,7 @@ export function renderHtml(report: BenchReport): string {
   // As they were hashed: not a blank more.
   const styleElement = verbatim(`<style>${style}</style>`);
   const scriptElements = scripts.map((script) => verbatim(`<script>${script}</script>`));
+  const license = verbatim(`<!-- uPlot, which is below: ${moduleFile("uplot/LICENSE")}-->`);
   const page = html`<html lang="en">
     <head>
       <meta charset="utf-8" />
@@ -56,7 +57,7 @@ export function renderHtml(report: BenchReport): string {
       <script type="application/json" id="plots">
         ${jsonData(groups.map(plotDataOf))}
       </script>
-      ${scriptElements}
+      ${license} ${scriptElements}
     </body>
   </html>`;
   return `<!doctype html>\n${page.toString()}\n`;

@@ -1,7 +1,15 @@
 /** The package in other places and other states than a healthy checkout. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,14 +34,17 @@ describe("the package", () => {
   const list = (): { status: number | null; stdout: string; stderr: string } =>
     spawnSync(process.execPath, [join(copy, "dist/cli/main.js"), "list"], { encoding: "utf8" });
 
-  it("brings the documents that its messages and its README name", () => {
+  it("brings the documents that its messages and its README name, and what its reports are made of", () => {
     const { stdout, stderr } = spawnSync(
       "npm",
       ["pack", "--dry-run", "--json", "--ignore-scripts"],
       { cwd: root, encoding: "utf8" },
     );
-    const named = readFileSync(join(root, "README.md"), "utf8").match(/docs\/[\w-]+\.md/g) ?? [];
+    const readme = readFileSync(join(root, "README.md"), "utf8");
+    const named: string[] = readme.match(/docs\/[\w-]+\.md/g) ?? [];
     assert.ok(named.length > 0);
+    for (const name of readdirSync(join(root, "assets/report")))
+      if (/\.(css|js)$/.test(name)) named.push(`assets/report/${name}`);
     for (const name of named) assert.ok(stdout.includes(`"${name}"`), `${name}\n${stderr}`);
   });
 

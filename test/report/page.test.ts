@@ -126,7 +126,11 @@ describe("a report in a browser", () => {
     const plot = page.locator(".plot canvas").first();
     const wide = (await plot.boundingBox())!.width;
     await page.setViewportSize({ width: 400, height: 900 });
-    await page.waitForFunction(`document.querySelector(".plot canvas").clientWidth < ${wide - 1}`);
+    await page.evaluate(`new Promise((done) => {
+      const canvas = () => document.querySelector(".plot canvas");
+      const look = () => (canvas().clientWidth < ${wide - 1} ? done() : requestAnimationFrame(look));
+      look();
+    })`);
     assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 400);
     await page.evaluate(`dispatchEvent(new Event("beforeprint"))`);
     await page.emulateMedia({ media: "print" });

@@ -49,11 +49,19 @@ function readTotals(file, ok) {
   }
 }
 
-async function suite(timeout, ...directories) {
+async function suite(timeout, directories, options) {
   const totals = join(scratch, `${directories.join("-")}.json`);
   const files = directories.map((name) => `dist-test/${name}/**/*.test.js`);
+  const command = [node, ...mocha, "--timeout", timeout, ...files];
   const env = { P2PMEM_TEST_TOTALS: totals };
-  return readTotals(totals, await run([node, ...mocha, "--timeout", timeout, ...files], { env }));
+  return readTotals(totals, await run(command, { ...options, env }));
+}
+
+/** On the loopback machine. The command's tests start many processes and wait: two things at a time. */
+async function loopback() {
+  const command = suite("60000", ["cli"], { late: true });
+  const library = await suite("60000", ["loopback", "device"]);
+  return total([library, await command]);
 }
 
 /** Counts as one test. The compiler comes first: the stages after it run what it wrote. */
@@ -98,7 +106,7 @@ async function report() {
     console.error(error.message);
     return { passed: 0, failed: 1 };
   }
-  return suite("60000", "report");
+  return suite("60000", ["report"]);
 }
 
 /**
@@ -114,15 +122,15 @@ async function lab() {
   if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
   const guest = suiteInLab("guest", { late: true });
   const device = await suiteInLab("device");
-  const host = await suite("600000", "lab");
+  const host = await suite("600000", ["lab"]);
   return total([device, host, await guest]);
 }
 
 const stages = {
   lint,
-  unit: () => suite("20000", "unit"),
-  codegen: () => suite("60000", "codegen"),
-  loopback: () => suite("60000", "loopback", "device", "cli"),
+  unit: () => suite("20000", ["unit"]),
+  codegen: () => suite("60000", ["codegen"]),
+  loopback,
   report,
   lab,
 };
@@ -145,8 +153,10 @@ const results = [];
 for (const [name, stage] of Object.entries(stages)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`\n== ${name}`);
+  const start = performance.now();
   const result = await stage();
-  console.log(`== ${name}: ${result.passed} passed, ${result.failed} failed`);
+  const seconds = Math.round((performance.now() - start) / 1000);
+  console.log(`== ${name}: ${result.passed} passed, ${result.failed} failed, ${seconds} s`);
   results.push(result);
 }
 rmSync(scratch, { recursive: true, force: true });

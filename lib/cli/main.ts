@@ -1,18 +1,26 @@
 #!/usr/bin/env node
 import { Command } from "commander";
-import { addBenchCommand } from "./bench.js";
-import { addBindCommands } from "./bind.js";
-import { addCompareCommand } from "./compare.js";
-import { addCopyCommand } from "./copy.js";
-import { addDoctorCommand } from "./doctor.js";
 import { describeFailure } from "./failure.js";
-import { addIdentifyCommand } from "./identify.js";
-import { addListCommand } from "./list.js";
-import { addPerfCommand } from "./perf.js";
-import { addProbeCommand } from "./probe.js";
 import { addGlobalOptions } from "./options.js";
 import { packageVersion } from "../version.js";
-import { addTopologyCommand } from "./topology.js";
+
+/**
+ * By name, in the order of the help. Only what is named is loaded: most of a command's start is loading
+ * modules.
+ */
+const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
+  list: async () => (await import("./list.js")).addListCommand,
+  identify: async () => (await import("./identify.js")).addIdentifyCommand,
+  topology: async () => (await import("./topology.js")).addTopologyCommand,
+  copy: async () => (await import("./copy.js")).addCopyCommand,
+  bench: async () => (await import("./bench.js")).addBenchCommand,
+  compare: async () => (await import("./compare.js")).addCompareCommand,
+  perf: async () => (await import("./perf.js")).addPerfCommand,
+  probe: async () => (await import("./probe.js")).addProbeCommand,
+  bind: async () => (await import("./bind.js")).addBindCommands,
+  unbind: async () => (await import("./bind.js")).addBindCommands,
+  doctor: async () => (await import("./doctor.js")).addDoctorCommand,
+};
 
 const program = new Command("p2pmem")
   .description("Copy data from PCIe device to PCIe device, peer to peer, and see what that gains.")
@@ -36,16 +44,12 @@ Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --verify`,
   );
 addGlobalOptions(program);
-addListCommand(program);
-addIdentifyCommand(program);
-addTopologyCommand(program);
-addCopyCommand(program);
-addBenchCommand(program);
-addCompareCommand(program);
-addPerfCommand(program);
-addProbeCommand(program);
-addBindCommands(program);
-addDoctorCommand(program);
+
+// A word may also be an option's value: whatever is a command's name is loaded. Help is about all of them.
+const named = process.argv.filter((word) => Object.hasOwn(COMMANDS, word));
+const wanted = named.length > 0 ? named : Object.keys(COMMANDS);
+const adders = await Promise.all(wanted.map((name) => COMMANDS[name]!()));
+for (const add of new Set(adders)) add(program);
 
 try {
   await program.parseAsync();

@@ -5,16 +5,9 @@
 #include <atomic>
 #include <cerrno>
 
+#include "core/huge_pages.h"
+
 namespace p2pmem {
-
-namespace {
-
-constexpr size_t kSmallPage = 4096;
-constexpr size_t kHugePage = size_t{2} << 20;
-
-size_t roundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
-
-}  // namespace
 
 Status PresenceCheck::result() const {
   // After every access that this is to judge.
@@ -42,19 +35,11 @@ Result<std::shared_ptr<PinnedMemory>> PinnedMemory::allocate(size_t size, bool h
   }
   size = roundUp(size, pageSize);
   if (data == MAP_FAILED) {
-    // Room to align: an IOMMU mapping of 2 MiB needs address and IOVA aligned alike.
-    const size_t alignment = size >= kHugePage ? kHugePage : kSmallPage;
-    const size_t room = size + alignment - kSmallPage;
-    void* area = mmap(nullptr, room, kProtection, kFlags | MAP_NORESERVE, -1, 0);
-    if (area == MAP_FAILED)
+    // Aligned: an IOMMU mapping of 2 MiB needs address and IOVA aligned alike.
+    data = mapAligned(size, kFlags, -1);
+    if (data == MAP_FAILED)
       return systemError("NO_MEMORY", "mmap", "cannot allocate " + std::to_string(size) + " bytes");
-    const auto start = reinterpret_cast<uintptr_t>(area);
-    const uintptr_t aligned = roundUp(start, alignment);
-    if (aligned > start) munmap(area, aligned - start);
-    if (const size_t tail = room - (aligned - start) - size; tail > 0)
-      munmap(reinterpret_cast<void*>(aligned + size), tail);
-    data = reinterpret_cast<void*>(aligned);
-    if (alignment == kHugePage) madvise(data, size, MADV_HUGEPAGE);
+    if (size >= kHugePage) madvise(data, size, MADV_HUGEPAGE);
     // Prefault: populate where the kernel can say that it failed (5.14), else touch every page.
     if (madvise(data, size, MADV_POPULATE_WRITE) != 0) {
       if (errno == ENOMEM || errno == EFAULT || errno == EHWPOISON) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { reportSchema } from "#lib/bench/report-schema.js";
 import { p2pmem, start, waitUntilBusy, waitUntilPrinted } from "../support/command.js";
-import { copyReport, deviceReport } from "../support/result-schema.js";
+import { deviceReport } from "../support/result-schema.js";
 
 /** The lab's devices (scripts/lab.mjs). */
 function device(name: "NVME_CMB" | "NVME1" | "NVME2" | "CARD"): string {
@@ -53,7 +54,7 @@ describe("p2pmem on devices that VFIO owns", () => {
       ...["--verify", "--output-format", "json"],
     );
     assert.equal(code, 0, stderr);
-    const { platform, results } = copyReport.parse(JSON.parse(stdout));
+    const { platform, results } = reportSchema.parse(JSON.parse(stdout));
     assert.equal(platform, "vfio");
     assert.deepEqual(
       results.map(({ path }) => path),
@@ -61,7 +62,7 @@ describe("p2pmem on devices that VFIO owns", () => {
     );
     for (const { path, bytes, traffic, verify, limit_bw_bytes } of results) {
       assert.equal(verify?.mismatches, 0);
-      assert.equal(limit_bw_bytes, undefined, "the limit is the loopback machine's");
+      assert.equal(limit_bw_bytes, null, "the limit is the loopback machine's");
       assert.equal(traffic.source, "derived");
       assert.equal(traffic.host_memory_bytes, path === "p2p" ? 0 : 2 * bytes);
       assert.equal(traffic.host_control_bytes, null, "not known, hence not 0");

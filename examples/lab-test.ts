@@ -22,7 +22,7 @@ describe("copies on this machine", () => {
     report = await bench({
       jobs: {
         copy: {
-          ...{ path: ["p2p", "host"], bs: ["64k", "128k"], iodepth: 8, verify: "crc32c" },
+          ...{ path: ["p2p", "host"], bs: ["64k", "128k"], iodepth: 8, verify: "memcmp" },
           ...{ size: "16m", runtime: "100ms", samples: 5 },
           expect: ["p2p.traffic.host_memory_bytes == 0", "verify.mismatches == 0"],
         },

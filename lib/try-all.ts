@@ -21,3 +21,9 @@ export async function tryAllInTurn(steps: Iterable<() => void | Promise<void>>):
     }
   if (failures.length > 0) throw failures[0];
 }
+
+/** Waits for all of them, also after one has failed; the first failure is thrown at the end. */
+export async function allSettled(promises: Iterable<Promise<void>>): Promise<void> {
+  for (const result of await Promise.allSettled(promises))
+    if (result.status === "rejected") throw result.reason;
+}

@@ -33,16 +33,21 @@ export async function runJobs<Outcome extends EngineOutcome>(
   const begin = (): void => {
     meter.begin();
   };
+  let stopWaiting = (): void => undefined;
+  const rampEnded = (): void => {
+    stopWaiting();
+    begin();
+  };
   const supervised = runnable.map(({ control, queues, run }) => ({
     control,
     queues,
     run: () =>
-      run(begin).finally(() => {
+      run(rampEnded).finally(() => {
         // If it did not even begin, the others must not wait for it.
         jobs.release();
       }),
   }));
-  const stopWaiting = jobs.whenCounting(begin);
+  stopWaiting = jobs.whenCounting(begin);
   try {
     return { run: await supervise(supervised, signal, tick), meter };
   } finally {

@@ -110,7 +110,7 @@ export class KernelEngine {
 
   /** How long nothing but a completion can give something to do, nanoseconds. */
   #patience(): number {
-    if (this.#closing || this.#idleCount === 0) return FOREVER;
+    if (this.#closing || this.#isDraining || this.#idleCount === 0) return FOREVER;
     const seen = this.#seen[0]!;
     return Math.max(0, Math.min(this.#due[0]! - seen, this.#deadline - seen, LOOK_NS));
   }
@@ -141,24 +141,30 @@ export class KernelEngine {
     if (this.#control.isStopping) this.#closing = true;
     if (this.#seen[0]! < this.#deadline) return;
     if (this.#isWarm) this.#closing = true;
-    else this.#endRamp();
+    else if (this.#inFlight === 0) this.#endRamp();
   }
 
-  /** What is in flight now is counted when it completes, with all the time that it took. */
+  /** As of all engines: what counts begins with nothing in flight. */
+  get #isDraining(): boolean {
+    return !this.#isWarm && this.#seen[0]! >= this.#deadline;
+  }
+
   #endRamp(): void {
     this.#work.forget();
     this.#isWarm = true;
     this.#began = this.#seen[0]!;
     this.#deadline = this.#began + this.#runtimeNs;
+    this.#lastSeen[0] = this.#began;
+    this.#due[0] = this.#began;
     this.#cpuBefore = this.#thread.threadCpuTime();
-    this.#begun = this.#inFlight;
+    this.#begun = 0;
     this.#ios = 0;
     this.#bytes = 0;
   }
 
   /** Begins I/Os in the slots that have none, as far as rate and number allow. */
   #fill(): void {
-    while (this.#idleCount > 0 && !this.#closing) {
+    while (this.#idleCount > 0 && !this.#closing && !this.#isDraining) {
       if (this.#isWarm && this.#begun >= this.#limit) this.#closing = true;
       else if (this.#intervalNs > 0 && this.#seen[0]! < this.#due[0]!) return;
       else this.#begin();

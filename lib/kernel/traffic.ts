@@ -35,7 +35,8 @@ export function kernelTraffic(
   const all = legs.reduce((sum, { readBytes, writtenBytes }) => sum + readBytes + writtenBytes, 0);
   return {
     source: "derived",
-    host_memory_bytes: provider === null ? all : 0,
+    // Into peer memory: what is between here and the disk may well go by way of the host's.
+    host_memory_bytes: provider === null ? all : null,
     host_control_bytes: null,
     root_complex_bytes: provider === null ? all : null,
     links: null,

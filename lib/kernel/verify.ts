@@ -4,7 +4,7 @@ import { addon, type NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import type { Range } from "../extents/ranges.js";
 import { Host } from "../host/host.js";
-import { tryAll } from "../try-all.js";
+import { allSettled, tryAll } from "../try-all.js";
 import { checkKernelPlan, checkRanges, type CheckedRange } from "./check.js";
 import type { KernelPlan } from "./plan.js";
 import { openTarget } from "./target.js";
@@ -57,7 +57,8 @@ export async function verifyKernelCopy(
         if (plan.signal?.aborted === true)
           throw new P2pError("INTERRUPTED", "interrupted while verifying");
         const length = Math.min(size, end - at);
-        await Promise.all([fill(a, source, at, length), fill(b, destination, at, length)]);
+        // Neither buffer may go while the other's read runs.
+        await allSettled([fill(a, source, at, length), fill(b, destination, at, length)]);
         count(result, plan.bs, at, length, a, b);
       }
     return result;

@@ -1,6 +1,7 @@
 import type { Range } from "../extents/ranges.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
+import { allSettled } from "../try-all.js";
 import type { Defect, Diagnosis } from "./diagnosis.js";
 import { Window, windowBytesFor } from "./window.js";
 
@@ -62,7 +63,8 @@ export async function inspect(
       for (const { start: at, end } of windows(covered, length, windowBytes)) {
         signal.throwIfAborted();
         const size = end - at;
-        await bothSettled(window.read(at, size), reference.read?.(at, size) ?? Promise.resolve());
+        // Neither buffer may go while the other's read runs.
+        await allSettled([window.read(at, size), reference.read?.(at, size) ?? Promise.resolve()]);
         for (let start = 0; start < size; start += bs)
           look(result, inspected, reference, window, start, Math.min(bs, size - start), at + start);
       }
@@ -115,10 +117,4 @@ function* windows(
   for (const { start, end } of covered ?? [{ start: 0, end: length }])
     for (let at = start; at < end; at += windowBytes)
       yield { start: at, end: Math.min(at + windowBytes, end) };
-}
-
-/** Throws what one of them throws, but only once neither uses its buffer any more. */
-async function bothSettled(...reads: Promise<void>[]): Promise<void> {
-  for (const read of await Promise.allSettled(reads))
-    if (read.status === "rejected") throw read.reason;
 }

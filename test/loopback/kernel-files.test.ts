@@ -146,6 +146,12 @@ describe("the kernel's path on files", () => {
     assert.equal(latency.count, ios);
   });
 
+  it("begins what counts with nothing in flight, whatever the ramp was busy with", async () => {
+    const measured = await run({ rw: "read", runtime: 0.3, rampTime: 0.2, rateIops: 1 });
+    assert.equal(measured.ios, 1);
+    assert.ok(measured.runtimeNs >= 0 && measured.runtimeNs < 0.3e9, String(measured.runtimeNs));
+  });
+
   it("keeps to the rate, of each thread", async () => {
     const { ios, runtimeNs } = await run({
       ...{ rw: "randread", rateIops: 200, runtime: 0.5, iodepth: 4, numjobs: 2 },

@@ -56,7 +56,7 @@ const BUILTINS = {
     },
   },
   soak: {
-    about: "copies by p2p for an hour, verified after each minute",
+    about: "copies by p2p for an hour, in samples of a minute, the last one verified",
     parameters: {
       ...{ path: "p2p", bs: "128k", iodepth: 32 },
       ...{ runtime: "1m", samples: 60, verify: "crc32c" },

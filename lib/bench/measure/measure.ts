@@ -1,3 +1,4 @@
+import { P2pError } from "../../errors.js";
 import { median } from "../../stats/median.js";
 import type { BenchPoint } from "../point.js";
 import type { BenchResult, VerifyResult } from "../report.js";
@@ -56,7 +57,7 @@ export async function measure(
 ): Promise<Measured> {
   const runners = new Map<BenchPoint, SampleRunner>();
   for (const point of points) {
-    options.signal.throwIfAborted();
+    assertGoesOn(options.signal);
     runners.set(point, await options.open(point));
   }
   const footprints = points.flatMap((point) => {
@@ -153,26 +154,27 @@ class Run {
     this.#sample++;
     // Verified is the last sample: its data is still there, and the others were not held up by it.
     const verifier = sample === point.samples - 1 ? runner.verifier : null;
-    signal.throwIfAborted();
-    const prepared = await this.#timed(point, "prepare", () => verifier?.prepare(signal));
+    assertGoesOn(signal);
+    const prepared =
+      verifier && (await this.#timed(point, "prepare", () => verifier.prepare(signal)));
     const tell = this.#teller(point, "measure");
     const at = clock();
     tell(0);
     tally.add(await noise.around(() => runner.run(signal, tell)), at / 1000);
-    if (verifier === null) return;
+    if (verifier === null || prepared === null) return;
     const checked = await this.#timed(point, "verify", () => verifier.check(signal));
-    entry.verify = { ...checked.value!, runtime_ns: prepared.ns + checked.ns };
+    entry.verify = { ...checked.value, runtime_ns: prepared.ns + checked.ns };
   }
 
   async #timed<T>(
     point: BenchPoint,
     phase: BenchProgress["phase"],
-    work: () => Promise<T> | undefined,
-  ): Promise<{ value: T | undefined; ns: number }> {
+    work: () => Promise<T>,
+  ): Promise<{ value: T; ns: number }> {
+    // First: what throws here must leave nothing that goes on.
+    this.#teller(point, phase)(0);
     const start = this.#options.clock();
-    const working = work();
-    if (working !== undefined) this.#teller(point, phase)(0);
-    const value = await working;
+    const value = await work();
     return { value, ns: Math.round((this.#options.clock() - start) * 1e6) };
   }
 
@@ -191,4 +193,11 @@ class Run {
       onProgress?.({ ...told, bytes });
     };
   }
+}
+
+/** Errors: INTERRUPTED, or what the signal was aborted with, if that is an error of p2pmem. */
+function assertGoesOn(signal: AbortSignal): void {
+  if (!signal.aborted) return;
+  if (signal.reason instanceof P2pError) throw signal.reason;
+  throw new P2pError("INTERRUPTED", "interrupted; what was in flight has finished");
 }

@@ -88,11 +88,14 @@ function firstOfEach(
   return [...found.values()];
 }
 
-/** nvme-copy is left out where nobody named two namespaces that no controller can copy between. */
+/**
+ * Among several paths nvme-copy is left out where no controller can copy between the two namespaces;
+ * alone, only where nobody named them.
+ */
 async function applies(session: Session, question: Question, ends: Ends): Promise<boolean> {
-  const { path, src, dst, bs } = question;
-  const isNamed = ![...src, dst ?? ""].some(isWildcard);
-  if (path !== "nvme-copy" || ends.destination === null || isNamed) return true;
+  const { job, path, src, dst, bs } = question;
+  const isMeant = job.path.length === 1 && ![...src, dst ?? ""].some(isWildcard);
+  if (path !== "nvme-copy" || ends.destination === null || isMeant) return true;
   try {
     const [source, destination] = await Promise.all(
       [ends.sources[0]!, ends.destination].map((endpoint) => findNamespace(session, endpoint)),

@@ -13,13 +13,21 @@ const node = process.execPath;
 const module = (path) => join(root, "node_modules", path);
 const mocha = [module("mocha/bin/mocha.js"), "--reporter", "test/support/reporter.cjs"];
 
-/** Passes through what the command prints, or `late`: at its end; true where it exits with 0. */
+// No stage takes a third of it.
+const HANGS_MS = 40 * 60_000;
+
+/**
+ * Passes through what the command prints, or `late`: at its end; true where it exits with 0. One that
+ * hangs is killed.
+ */
 async function run(words, { env = {}, late = false } = {}) {
   const output = late ? "pipe" : "inherit";
   const child = spawn(words[0], words.slice(1), {
     cwd: root,
     stdio: ["inherit", output, output],
     env: { ...process.env, ...env },
+    timeout: HANGS_MS,
+    killSignal: "SIGKILL",
   });
   const printed = [];
   if (late)

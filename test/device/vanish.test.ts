@@ -131,19 +131,25 @@ describe("a BAR whose device decodes memory no more", () => {
       const workerData = { id: memory.id, seen, thread, values, changes: 2 * ROUNDS };
       return new Worker(url, { workerData });
     });
-    const ended = Promise.all(workers.map((worker) => once(worker, "exit")));
-    await Promise.all(workers.map((worker) => once(worker, "message")));
-    const waitForAll = (change: number): void => {
-      for (const thread of [0, 1]) Atomics.wait(seen, thread, change - 1);
-    };
-    for (let round = 0; round < ROUNDS; round++) {
-      setMemoryDecode(card, false);
-      waitForAll(2 * round + 1);
-      setMemoryDecode(card, true);
-      card.restore();
-      waitForAll(2 * round + 2);
+    try {
+      const ended = Promise.all(workers.map((worker) => once(worker, "exit")));
+      await Promise.all(workers.map((worker) => once(worker, "message")));
+      const waitForAll = (change: number): void => {
+        for (const thread of [0, 1])
+          // Looked at again: a thread's notice of the change before may come as late as this.
+          while (Atomics.load(seen, thread) < change) Atomics.wait(seen, thread, change - 1);
+      };
+      for (let round = 0; round < ROUNDS; round++) {
+        setMemoryDecode(card, false);
+        waitForAll(2 * round + 1);
+        setMemoryDecode(card, true);
+        card.restore();
+        waitForAll(2 * round + 2);
+      }
+      assert.deepEqual(await ended, [[0], [0]]);
+    } finally {
+      await Promise.all(workers.map((worker) => worker.terminate()));
     }
-    assert.deepEqual(await ended, [[0], [0]]);
   });
 
   it("ends CPU copies, compares and flushes with DEVICE_GONE", () => {

@@ -20,6 +20,13 @@ describe("the published schema of job files", () => {
     assert.deepEqual(published, JSON.parse(JSON.stringify(jobSchema())));
   });
 
+  it("can be imported from the package, as that of reports can", () => {
+    for (const name of ["job", "bench-report"]) {
+      const published = new URL(`../../../../schema/${name}.schema.json`, import.meta.url);
+      assert.equal(import.meta.resolve(`p2pmem/schema/${name}.json`), published.href);
+    }
+  });
+
   it("tells editors what each parameter is", () => {
     const definitions = published.$defs as Record<string, { description?: string }>;
     for (const name of PARAMETER_NAMES) assert.ok(definitions[name]?.description, name);

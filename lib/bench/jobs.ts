@@ -12,19 +12,32 @@ export interface ReadJobs {
   expectations: readonly { job: string; expression: Expectation }[];
 }
 
-/** Errors: BAD_EXPRESSION, or BAD_JOB_FILE with file and line, and what the mistake is. */
+/**
+ * Errors: BAD_JOB_FILE with file and line, or BAD_EXPRESSION of what no file says; both with the column
+ * in the expression, and an excerpt with a caret.
+ */
 export function readExpectations(jobs: readonly BenchJob[]): ReadJobs["expectations"] {
   return jobs.flatMap((job) =>
-    job.expect.map((text) => {
+    job.expect.map((text, index) => {
       try {
         return { job: job.name, expression: parseExpectation(text) };
       } catch (error) {
-        if (!(error instanceof P2pError)) throw error;
-        const { hint } = error;
-        throw job.mistake("expect", error.message, hint === undefined ? {} : { hint });
+        throw error instanceof P2pError ? mistakeIn(job, index, error) : error;
       }
     }),
   );
+}
+
+function mistakeIn(job: BenchJob, index: number, error: P2pError): P2pError {
+  const { message, hint, excerpt } = error;
+  const shown = {
+    ...(hint === undefined ? {} : { hint }),
+    ...(excerpt === undefined ? {} : { excerpt }),
+  };
+  const mistake = job.mistake("expect", message, shown, index);
+  return mistake.code === "BAD_ARGUMENT"
+    ? new P2pError("BAD_EXPRESSION", mistake.message, shown)
+    : mistake;
 }
 
 /** The devices that jobs name, which choose the machine: see choosePlatform(). */

@@ -196,6 +196,15 @@ reads: { rw: randread, path: [p2p, host], expect: lat_ns.p99 < 1ns }
     writeFileSync(job, "it:\n  bs: 4k\n  expect: p2p.bw >= 1\n");
     const { code, stderr } = await p2pmem("bench", job);
     assert.equal(code, 2);
-    assert.match(stderr, /^p2pmem: BAD_JOB_FILE: [^\n]*bad\.yaml:3: [^\n]*\n$/);
+    assert.match(
+      stderr,
+      /^p2pmem: BAD_JOB_FILE: [^\n]*bad\.yaml:3: [^\n]*\n {2}p2p\.bw >= 1\n {2}\^\n$/,
+    );
+    const option = await p2pmem("bench", "--expect", "1 < iops <");
+    assert.equal(option.code, 2);
+    assert.match(
+      option.stderr,
+      /^p2pmem: BAD_EXPRESSION: [^\n]*column 10: [^\n]*\n[^\n]*\n {11}\^\n$/,
+    );
   });
 });

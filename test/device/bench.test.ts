@@ -130,6 +130,25 @@ describe("a benchmark", () => {
     );
   });
 
+  it("evaluates what people expect first: gain, traffic, data, latency", async () => {
+    const { expectations } = await run({
+      path: ["p2p", "host"],
+      verify: "crc32c",
+      expect: [
+        "p2p.traffic.host_memory_bytes == 0",
+        "verify.mismatches == 0",
+        // How these turn out depends on the machine.
+        "p2p.bw_bytes / host.bw_bytes >= 0.9",
+        "lat_ns.p99 < 500us",
+      ],
+    });
+    const [traffic, data, gain, latency] = expectations.map(({ outcome }) => outcome);
+    assert.deepEqual([traffic, data], ["pass", "pass"]);
+    for (const outcome of [gain, latency]) assert.match(outcome!, /^(pass|fail)$/);
+    assert.match(expectations[2]!.detail, /^p2p\.bw_bytes \/ host\.bw_bytes = [\d.]+ /);
+    assert.match(expectations[3]!.detail, /lat_ns\.p99 = [\d.]+us /);
+  });
+
   it("gives what it has when it is interrupted", async () => {
     const abort = new AbortController();
     const running = bench({

@@ -50,8 +50,16 @@ export interface BenchJob {
   /** As written. */
   expect: readonly string[];
 
-  /** An error of this parameter, in its file and line: for what only the machine knows. */
-  mistake: (parameter: ParameterName, what: string, details?: P2pErrorDetails) => P2pError;
+  /**
+   * An error of this parameter, or of an item of its list, in its file and line: for what is found out
+   * later.
+   */
+  mistake: (
+    parameter: ParameterName,
+    what: string,
+    details?: P2pErrorDetails,
+    item?: number,
+  ) => P2pError;
 }
 
 /** Seconds of a sample where neither time nor work is said. */
@@ -127,7 +135,7 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
     sqInCmb: settings.value("sq_in_cmb") ?? false,
     listsInCmb: settings.value("lists_in_cmb") ?? false,
     expect: settings.value("expect") ?? [],
-    mistake: (parameter, what, details) => settings.mistake(parameter, what, details),
+    mistake: (parameter, ...mistake) => settings.mistake(parameter, ...mistake),
   };
   checkJob(job, settings);
   return job;

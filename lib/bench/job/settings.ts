@@ -17,7 +17,8 @@ interface Setting {
   values: readonly unknown[];
   /** It is said for several jobs, so it need not make sense in each. */
   isShared: boolean;
-  mistake(what: string, details?: P2pErrorDetails): P2pError;
+  /** `item`: where it is a list, the index of what is wrong in it. */
+  mistake(what: string, details?: P2pErrorDetails, item?: number): P2pError;
 }
 
 /** What is said of a job, by whoever; later layers win. */
@@ -44,7 +45,10 @@ export class Settings {
       settings.set(name, {
         values: readValues(name, value, [key], mistakeAt),
         isShared: false,
-        mistake: (what, details) => mistakeAt([key], what, details),
+        mistake: (what, details, item) => {
+          const isItem = item !== undefined && Array.isArray(value);
+          return mistakeAt(isItem ? [key, item] : [key], what, details);
+        },
       });
     }
     return new Settings(settings, mistakeAt);
@@ -97,10 +101,10 @@ export class Settings {
     return this.#settings.get(name)?.isShared === false;
   }
 
-  /** Where the parameter is said, else where the job is. */
-  mistake(name: ParameterName, what: string, details?: P2pErrorDetails): P2pError {
+  /** Where the parameter, or the item of its list, is said, else where the job is. */
+  mistake(name: ParameterName, what: string, details?: P2pErrorDetails, item?: number): P2pError {
     const setting = this.#settings.get(name);
-    return setting?.mistake(what, details) ?? this.#fallback([name], what, details);
+    return setting?.mistake(what, details, item) ?? this.#fallback([name], what, details);
   }
 }
 

@@ -1,3 +1,4 @@
+import { groupBy } from "../group-by.js";
 import { shortSize } from "../units.js";
 import type { BenchResult } from "./report.js";
 
@@ -8,16 +9,45 @@ export interface Combination {
   results: readonly BenchResult[];
 }
 
-/** What a point has beside its path and provider, where a result shows it. */
-const PARAMETERS = [
-  ...(["rw", "src", "dst", "bs", "iodepth", "numjobs", "rwmixread", "registration"] as const),
+/** What tells the results of a job apart, by the names of job files. */
+const IDENTITY = [
+  ...(["rw", "path", "provider", "src", "dst", "bs", "iodepth", "numjobs"] as const),
+  ...(["rwmixread", "registration"] as const),
 ] satisfies (keyof BenchResult)[];
-type Parameter = (typeof PARAMETERS)[number];
+type IdentityField = (typeof IDENTITY)[number];
+
+/** The parameters of a combination: all but the way. */
+type Parameter = Exclude<IdentityField, "path" | "provider">;
+const PARAMETERS = IDENTITY.filter(
+  (name): name is Parameter => name !== "path" && name !== "provider",
+);
 
 /** What a result is a result of, but for what the report does not show: see numbered(). */
 export function identityOf(result: BenchResult): string {
-  const { job, path, provider } = result;
-  return JSON.stringify([job, path, provider, ...PARAMETERS.map((name) => result[name])]);
+  return JSON.stringify([result.job, ...IDENTITY.map((name) => result[name])]);
+}
+
+export function byJob(results: readonly BenchResult[]): Map<string, BenchResult[]> {
+  return groupBy(results, ({ job }) => job);
+}
+
+/** The fields in which these results, of one job, differ; a provider that only some have is none. */
+export function varyingFields(results: readonly BenchResult[]): IdentityField[] {
+  return IDENTITY.filter((field) => {
+    const values = new Set(results.map((result) => result[field]));
+    if (field === "provider") values.delete(null);
+    return values.size > 1;
+  });
+}
+
+/** The job, and these fields where they have a value: `sweep path=p2p bs=4k iodepth=8`. */
+export function resultName(result: BenchResult, fields: readonly IdentityField[]): string {
+  const known = fields.filter((field) => result[field] !== null);
+  return [result.job, ...known.map((field) => fieldWord(result, field))].join(" ");
+}
+
+function fieldWord(result: BenchResult, field: IdentityField): string {
+  return `${field}=${field === "bs" ? shortSize(result.bs) : (result[field] ?? "none")}`;
 }
 
 /**
@@ -90,9 +120,7 @@ export function describe(
   occurrence: number,
   swept: readonly Parameter[],
 ): string {
-  const words = swept.map(
-    (name) => `${name}=${name === "bs" ? shortSize(result.bs) : (result[name] ?? "none")}`,
-  );
+  const words = swept.map((name) => fieldWord(result, name));
   return [...words, ...(occurrence > 0 ? [`#${occurrence + 1}`] : [])].join(" ");
 }
 

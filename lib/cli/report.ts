@@ -8,7 +8,7 @@ import type { RegisterValue } from "../nvme/register-fields.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { Platform } from "../platform.js";
 
-/** What `copy` and `bench` write. */
+/** What `copy` writes. */
 export interface CopyReport {
   version: string;
   platform: Platform["kind"];

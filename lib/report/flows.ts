@@ -1,8 +1,8 @@
 import type { BenchPath } from "../bench/point.js";
 import type { BenchResult, MachineReport, PathReport } from "../bench/report.js";
+import { groupBy } from "../group-by.js";
 import { addressOf, endpointsOf, shortName } from "./addresses.js";
 import { DeviceTree, HOST_MEMORY } from "./device-tree.js";
-import { groupBy } from "./groups.js";
 import { quotient } from "./quantities.js";
 
 /** The way of some results' data through the machine. */

@@ -1,6 +1,7 @@
 import type { BenchPath } from "../bench/point.js";
 import type { BenchResult } from "../bench/report.js";
-import { groupBy, pairOf } from "./groups.js";
+import { groupBy } from "../group-by.js";
+import { pairOf } from "./groups.js";
 import { isKnown, quotient } from "./quantities.js";
 
 /** A measurement through peer memory beside the same one through host memory. */

@@ -1,5 +1,7 @@
+import { byJob } from "../bench/combinations.js";
 import type { BenchPath } from "../bench/point.js";
 import type { BenchResult } from "../bench/report.js";
+import { groupBy } from "../group-by.js";
 import { shortSize } from "../units.js";
 import { shortName } from "./addresses.js";
 
@@ -52,7 +54,7 @@ const AXES: { name: AxisName; title: string; word: (value: number) => string }[]
 
 /** In the order of the report. */
 export function groupsOf(results: readonly BenchResult[]): Group[] {
-  return [...groupBy(results, ({ job }) => job)].map(([job, own]) => groupOf(job, own));
+  return [...byJob(results)].map(([job, own]) => groupOf(job, own));
 }
 
 function groupOf(job: string, results: readonly BenchResult[]): Group {
@@ -143,16 +145,6 @@ function numbersOf(results: readonly BenchResult[], name: AxisName): (number | n
 
 export function distinct<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
-}
-
-export function groupBy<T, K>(values: readonly T[], key: (value: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const value of values) {
-    const group = groups.get(key(value));
-    if (group === undefined) groups.set(key(value), [value]);
-    else group.push(value);
-  }
-  return groups;
 }
 
 function compareNumbers(a: readonly number[], b: readonly number[]): number {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { BenchReport } from "../bench/report.js";
+import { shellWord } from "../shell-word.js";
 import { expectationSection, verificationSection, warningSection } from "./checks.js";
 import { groupsOf } from "./groups.js";
 import { jobSection } from "./job-section.js";
@@ -83,11 +84,6 @@ function repeat({ command }: BenchReport): Markup {
     <h2 id="repeat">To repeat it</h2>
     <pre class="card" tabindex="0"><code>${command.map(shellWord).join(" ")}</code></pre>
   </section>`;
-}
-
-/** As a POSIX shell reads it. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function ownFile(name: string): string {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Comparison } from "#lib/bench/compare/compare.js";
-import { benchReport, benchResult } from "../support/bench-results.js";
+import { benchReport, benchResult } from "../support/loopback-report.js";
 import { p2pmem } from "../support/command.js";
 
 describe("p2pmem compare", () => {

@@ -3,7 +3,7 @@ import { z } from "zod";
 const count = z.number().int().nonnegative();
 const positive = z.number().positive();
 
-/** One result of `copy` or `bench`, exactly: an unknown key is a mistake as well. */
+/** One result of `copy`, exactly: an unknown key is a mistake as well. */
 const result = z.strictObject({
   path: z.enum(["p2p", "host", "cpu", "nvme-copy"]),
   provider: z.string().nullable(),

@@ -1,3 +1,4 @@
+import { groupBy } from "../../group-by.js";
 import type { BenchPath, BenchPoint } from "../point.js";
 
 export function isKernelPath(path: BenchPath): boolean {
@@ -11,14 +12,7 @@ export function isKernelPath(path: BenchPath): boolean {
  * driver has other devices, or the same ones at another time.
  */
 export function groupsOf(points: readonly BenchPoint[]): BenchPoint[][] {
-  const groups = new Map<string, BenchPoint[]>();
-  for (const point of points) {
-    const key = keyOf(point);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [point]);
-    else group.push(point);
-  }
-  const all = [...groups.values()];
+  const all = [...groupBy(points, keyOf).values()];
   const isKernel = ([first]: BenchPoint[]): boolean => isKernelPath(first!.path);
   return [...all.filter((group) => !isKernel(group)), ...all.filter(isKernel)];
 }

@@ -4,10 +4,10 @@ import { shortSize } from "../../units.js";
 import { rows } from "./csv.js";
 import { stringify } from "./json.js";
 import { lines } from "./normal.js";
+import { fixed, isKnown, UNKNOWN } from "./numbers.js";
 import { table, type Column } from "./table.js";
 import { wrapWords } from "./text.js";
 
-const UNKNOWN = "?";
 const NAMES = Object.keys(METRICS) as MetricName[];
 
 export function compareJson(comparison: Comparison): string {
@@ -96,7 +96,7 @@ const COLUMNS: Column<ResultComparison>[] = [
   {
     title: "CPU",
     align: "right",
-    value: ({ metrics }) => fixed(metrics?.cpu_busy_ns_per_block.ratio),
+    value: ({ metrics }) => factor(metrics?.cpu_busy_ns_per_block.ratio),
   },
   { title: "verdict", align: "left", value: ({ verdict }) => verdict },
 ];
@@ -115,19 +115,22 @@ function conclusion(results: readonly ResultComparison[], tolerance: number): st
 function interval(metric: MetricComparison | undefined): string {
   if (metric === undefined) return "-";
   const { ratio, ratio_ci: bounds } = metric;
-  return bounds === null ? fixed(ratio) : `${fixed(ratio)} ${fixed(bounds[0])}-${fixed(bounds[1])}`;
+  return bounds === null
+    ? factor(ratio)
+    : `${factor(ratio)} ${factor(bounds[0])}-${factor(bounds[1])}`;
 }
 
-function fixed(value: number | null | undefined): string {
+/** Of what has nothing to be compared with: `-`. */
+function factor(value: number | null | undefined): string {
   if (value === undefined) return "-";
-  if (value === null) return UNKNOWN;
-  return value < 100 ? value.toFixed(2) : value < 1e5 ? value.toFixed(0) : value.toExponential(0);
+  if (!isKnown(value) || value < 1e5) return fixed(value, isKnown(value) && value >= 100 ? 0 : 2);
+  return value.toExponential(0);
 }
 
 /** Three digits, 1000-based: `819M`, `1.31G`. */
 function decimal(value: number | null | undefined): string {
   if (value === undefined) return "-";
-  if (value === null) return UNKNOWN;
+  if (!isKnown(value)) return UNKNOWN;
   const unit = Math.max(0, Math.min(4, Math.floor(Math.log10(Math.max(value, 1)) / 3)));
   const scaled = value / 1000 ** unit;
   return `${Number(scaled.toPrecision(3))}${["", "k", "M", "G", "T"][unit]!}`;

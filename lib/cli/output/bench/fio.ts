@@ -1,9 +1,8 @@
 import { constants } from "node:os";
+import { byJob, resultName, varyingFields } from "../../../bench/combinations.js";
 import type { BenchReport, BenchResult, Latency } from "../../../bench/report.js";
 import { stringify } from "../json.js";
 import { completionLatency, latencyShares, totalLatency } from "./fio-latency.js";
-import { byJob } from "./group-by.js";
-import { pointName, varyingFields } from "./point-name.js";
 
 /** Whose layout it is; what compares versions reads this one. */
 const LAYOUT = "fio-3.33";
@@ -28,7 +27,7 @@ export function benchFioJson(report: BenchReport, written: Date): string {
     timestamp_ms: written.getTime(),
     time: ctime(written),
     jobs: report.results.map((result, index) => {
-      const name = `${result.job} ${pointName(result, fields.get(result.job)!)}`.trim();
+      const name = resultName(result, fields.get(result.job)!);
       return jobOf(result, name, index);
     }),
   });

@@ -1,5 +1,5 @@
 import type { BenchResult } from "../../../bench/report.js";
-import { groupBy } from "./group-by.js";
+import { groupBy } from "../../../group-by.js";
 
 /** Results of the same parameters over pairs, one for each at most. */
 export interface Grid {

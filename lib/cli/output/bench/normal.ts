@@ -1,10 +1,12 @@
 import pc from "picocolors";
+import { byJob } from "../../../bench/combinations.js";
 import type { BenchReport, BenchResult, MachineReport } from "../../../bench/report.js";
+import { groupBy } from "../../../group-by.js";
+import { shellWord } from "../../../shell-word.js";
 import { counted } from "../../../units.js";
 import { lines } from "../normal.js";
 import { wrap, wrapWords } from "../text.js";
 import { gridsOf } from "./grids.js";
-import { byJob, groupBy } from "./group-by.js";
 import { matrixLines } from "./matrix.js";
 import { resultTable, type Colors } from "./result-table.js";
 import { expectationLines, mismatchLines, warningLines } from "./verdicts.js";
@@ -133,9 +135,4 @@ function machineFacts({ hostname, cpu, kernel, node, iommu }: MachineReport): st
     ...(iommu === null ? [] : [`IOMMU ${iommu}`]),
     ...(cpu.governor === null ? [] : [`governor ${cpu.governor}`]),
   ];
-}
-
-/** As a shell reads it: quoted where it must be. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,8 +1,7 @@
+import { byJob, resultName, varyingFields } from "../../../bench/combinations.js";
 import type { BenchReport, BenchResult, ExpectationResult } from "../../../bench/report.js";
 import { counted } from "../../../units.js";
 import { wrapWords } from "../text.js";
-import { byJob } from "./group-by.js";
-import { pointName, varyingFields } from "./point-name.js";
 import type { Colors } from "./result-table.js";
 
 const OUTCOMES = ["pass", "fail", "error"] as const;
@@ -62,7 +61,7 @@ function holdersOf(some: readonly BenchResult[], ofJob: readonly BenchResult[]):
 }
 
 function nameOf(result: BenchResult, ofJob: readonly BenchResult[]): string {
-  return `${result.job} ${pointName(result, varyingFields(ofJob))}`.trim();
+  return resultName(result, varyingFields(ofJob));
 }
 
 function painted(lines: string[], word: string, paint: (word: string) => string): string[] {

@@ -4,7 +4,7 @@ import { compareReports, type Comparison } from "#lib/bench/compare/compare.js";
 import { compareMetric } from "#lib/bench/compare/metric.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
 import { randomNumbers } from "#lib/stats/random-numbers.js";
-import { benchReport, benchResult } from "../../../support/bench-results.js";
+import { benchReport, benchResult } from "../../../support/loopback-report.js";
 
 /** A result whose samples scatter by a percent around this many times the usual. */
 function scaled(factor: number, changes: Partial<BenchResult> = {}): BenchResult {

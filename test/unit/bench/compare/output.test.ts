@@ -7,7 +7,7 @@ import { readReport } from "#lib/bench/compare/read.js";
 import type { BenchResult } from "#lib/bench/report.js";
 import { compareCsv, compareJson, compareText } from "#lib/cli/output/compare.js";
 import { P2pError } from "#lib/errors.js";
-import { benchReport, benchResult } from "../../../support/bench-results.js";
+import { benchReport, benchResult } from "../../../support/loopback-report.js";
 
 const host: Partial<BenchResult> = { path: "host", provider: null };
 

@@ -8,7 +8,7 @@ import { readField } from "#lib/bench/expect/names.js";
 import { parseExpectation } from "#lib/bench/expect/parser.js";
 import { BENCH_PATHS } from "#lib/bench/point.js";
 import type { BenchResult, ExpectationResult } from "#lib/bench/report.js";
-import { benchResult, latency } from "../../../support/bench-results.js";
+import { benchResult, latency } from "../../../support/loopback-report.js";
 import { arbitraryExpression } from "../../../support/expressions.js";
 
 const host: Partial<BenchResult> = { path: "host", provider: null };

@@ -6,7 +6,7 @@ import { validateXML } from "xmllint-wasm";
 import type { BenchReport, BenchResult, ExpectationResult } from "#lib/bench/report.js";
 import { junitXml } from "#lib/bench/tests/junit.js";
 import { tapText } from "#lib/bench/tests/tap.js";
-import { benchReport, benchResult } from "../../../support/bench-results.js";
+import { benchReport, benchResult } from "../../../support/loopback-report.js";
 import { readXml, type Element } from "../../../support/xml.js";
 
 const XSD = readFileSync(new URL("../../../../test/fixtures/junit.xsd", import.meta.url), "utf8");

@@ -41,11 +41,11 @@ export async function runJobs<Outcome extends EngineOutcome>(
   const supervised = runnable.map(({ control, queues, run }) => ({
     control,
     queues,
-    run: () =>
-      run(rampEnded).finally(() => {
-        // If it did not even begin, the others must not wait for it.
-        jobs.release();
-      }),
+    run: () => run(rampEnded),
+    // If it did not even begin, the others must not wait for it.
+    ended: () => {
+      jobs.release();
+    },
   }));
   stopWaiting = jobs.whenCounting(begin);
   try {

@@ -30,6 +30,8 @@ export interface SupervisedJob<Outcome extends SupervisedOutcome = SupervisedOut
   control: ControlBlock;
   queues: readonly SupervisedQueue[];
   run: () => Promise<Outcome>;
+  /** It has ended; where it failed all have been told to stop. Must not throw. */
+  ended: () => void;
 }
 
 /** Why a job ended before its time. */
@@ -89,12 +91,15 @@ export async function supervise<Outcome extends SupervisedOutcome>(
           const outcome = await each.run();
           outcomes[job] = outcome;
           const { failure } = outcome;
-          if (failure === null) return;
-          failures.push({ failure, job });
+          if (failure !== null) {
+            failures.push({ failure, job });
+            stop();
+          }
         } catch (error) {
           errors.push(error);
+          stop();
         }
-        stop();
+        each.ended();
       }),
     );
   } finally {

@@ -8,7 +8,9 @@ export type Open = <T extends { close(): void }>(resource: T) => T;
 
 /**
  * Has an engine made, waits at the gate for the other jobs, and runs it, on the processor of the job.
- * Jobs without a gate for the end of the ramp do not wait for each other there. Whatever happens, the others do not wait for this one, and what was opened is closed.
+ * Jobs without a gate for the end of the ramp do not wait for each other there. Whatever happens, what was
+ * opened is closed. That the others wait no longer for one that has failed is for the owner to say, who
+ * has told them to stop by then.
  */
 export function runEngine<Outcome>(
   job: Pick<EngineJob, "cpu" | "gate"> & Partial<Pick<EngineJob, "rampGate">>,
@@ -33,8 +35,6 @@ export function runEngine<Outcome>(
     start.pass();
     return engine.run();
   } finally {
-    start.open();
-    ramp?.open();
     tryAll(opened.reverse());
   }
 }

@@ -80,7 +80,8 @@ export function openRegistered(
  * Whether the provider's memory keeps its own addresses for a client, so that descriptors alone are made
  * for each I/O, as the kernel's p2pdma does it: its own memory a controller knows by its address, and a
  * switch hands requests over by the bus address. At others they would take another way than the one that
- * is proved, to the root complex, of which nobody knows whether it forwards them.
+ * is proved, to the root complex, of which nobody knows whether it forwards them. So it is where nobody
+ * can tell what the switch does, too.
  */
 export function keepsAddress(provider: Provider, client: Bdf): boolean {
   if (provider.fn.address === client) return true;
@@ -92,8 +93,13 @@ export function keptNotes(provider: Provider | null, clients: readonly Bdf[]): s
   if (provider === null) return [];
   return [...new Set(clients)]
     .filter((client) => keepsAddress(provider, client))
-    .map(
-      (client) =>
-        `no IOMMU mapping for each I/O of ${client}: it reaches ${provider.name} by its bus address`,
-    );
+    .map((client) => `no IOMMU mapping for each I/O of ${client}: ${whyKept(provider, client)}`);
+}
+
+function whyKept(provider: Provider, client: Bdf): string {
+  const { route, routeReason } = provider.pathTo(client);
+  const isKnown = route !== "unknown" && route !== "unstated";
+  return isKnown
+    ? `it reaches ${provider.name} by its bus address`
+    : `it may reach ${provider.name} by its bus address, the route being ${route} (${routeReason})`;
 }

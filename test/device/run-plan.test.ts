@@ -118,11 +118,17 @@ describe("runs", () => {
 
     it(`of ${what} can be stopped in their ramp`, async () => {
       const stop = new AbortController();
-      setTimeout(() => {
-        stop.abort();
-      }, 50);
-      const plan = { rampTime: 600, runtime: 1, signal: stop.signal };
+      let begun = 0;
+      const plan = {
+        ...{ rampTime: 600, runtime: 1, signal: stop.signal },
+        onBegin: () => begun++,
+        // The threads run; no bytes are told of, since none of them count.
+        onProgress: (bytes: number) => {
+          if (bytes === 0) stop.abort();
+        },
+      };
       await assert.rejects(run(plan), { code: "INTERRUPTED" });
+      assert.equal(begun, 0);
     });
   }
 

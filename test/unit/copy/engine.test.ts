@@ -11,6 +11,7 @@ import {
   UNIT,
   WRITE,
 } from "../../support/copy-model.js";
+import { withFakeClock } from "../../support/fake-clock.js";
 
 describe("the copy engine", () => {
   it("copies each block once to its place, however it is split and whatever finishes first", () => {
@@ -164,32 +165,20 @@ describe("the copy engine", () => {
   });
 
   it("spaces the begins of its blocks as it is told, by the clock", () => {
-    const real = process.hrtime.bigint.bind(process.hrtime);
-    let time = real();
     const model = new Model({ ...plain, blocks: 50 }, randomFrom(23));
     Object.assign(model.job, { spacingNs: 1e6 });
     const begins: bigint[] = [];
     const submit = model.read.submit.bind(model.read);
-    model.read.submit = (...words) => {
-      submit(...words);
-      if (words[2]! % plain.blockUnits === FIRST_SOURCE_UNIT % plain.blockUnits) begins.push(time);
-    };
     // Each look at the clock takes 10 us, and once the thread is kept from running for 20 ms.
-    let isLate = false;
-    process.hrtime.bigint = () => {
-      time += 10_000n;
-      if (begins.length === 20 && !isLate) {
-        isLate = true;
-        time += 20_000_000n;
-      }
-      return time;
-    };
-    try {
-      const outcome = model.run();
-      assert.equal(outcome.blocks, 50);
-    } finally {
-      process.hrtime.bigint = real;
-    }
+    withFakeClock(10_000, (pass) => {
+      model.read.submit = (...words) => {
+        submit(...words);
+        if (words[2]! % plain.blockUnits !== FIRST_SOURCE_UNIT % plain.blockUnits) return;
+        begins.push(process.hrtime.bigint());
+        if (begins.length === 20) pass(20_000_000);
+      };
+      assert.equal(model.run().blocks, 50);
+    });
     const gaps = begins.slice(1).map((begin, n) => Number(begin - begins[n]!));
     assert.equal(gaps.length, 49);
     // Less only by what the one before was late.

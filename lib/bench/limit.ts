@@ -5,6 +5,11 @@ import { median } from "../stats/median.js";
 const SAMPLE_NS = 30e6;
 /** Samples on either side of a run. */
 const SAMPLES = 3;
+/**
+ * Bytes that it is measured over, at most: more than the caches that one core reaches, so that a longer
+ * range is not slower; room for it is taken twice, and filled.
+ */
+const MOST_RANGE = 2 ** 28;
 /** Blocks between two looks at the clock. */
 const BLOCKS_PER_LOOK = 16;
 
@@ -14,15 +19,15 @@ const BLOCKS_PER_LOOK = 16;
  * To be sampled right before and after a run, since what a shared machine gives varies.
  */
 export class CopyLimit {
-  readonly #range: number;
+  readonly #room: number;
   readonly #memory: NativeMemory[] = [];
   #block = 0;
 
-  /** `range`: bytes of source and destination; `buffers`: bytes in flight, at most. Errors: NO_MEMORY. */
+  /** `range`: bytes of source and destination, `buffers`: bytes in flight; most of all runs. Errors: NO_MEMORY. */
   constructor(range: number, buffers: number) {
-    this.#range = range;
+    this.#room = Math.min(range, MOST_RANGE);
     try {
-      for (const size of [range, buffers, range])
+      for (const size of [this.#room, buffers, this.#room])
         this.#memory.push(addon().allocatePinned(size, true));
     } catch (error) {
       this.close();
@@ -31,10 +36,15 @@ export class CopyLimit {
   }
 
   /** `run`, and the median of samples on either side of it, bytes a second. */
-  async around<T>(bs: number, iodepth: number, run: () => Promise<T>): Promise<[T, number]> {
+  async around<T>(
+    range: number,
+    bs: number,
+    iodepth: number,
+    run: () => Promise<T>,
+  ): Promise<[T, number]> {
     const samples: number[] = [];
     const sample = (): void => {
-      for (let i = 0; i < SAMPLES; i++) samples.push(this.sample(bs, iodepth));
+      for (let i = 0; i < SAMPLES; i++) samples.push(this.sample(range, bs, iodepth));
     };
     sample();
     const result = await run();
@@ -42,16 +52,17 @@ export class CopyLimit {
     return [result, median(samples)];
   }
 
-  /** Bytes a second, measured once, from where the last sample ended. */
-  sample(bs: number, iodepth: number): number {
+  /** Bytes a second over a range of this run, measured once, from where the last sample ended. */
+  sample(range: number, bs: number, iodepth: number): number {
     const native = addon();
     const [source, buffers, destination] = this.#memory as [
       NativeMemory,
       NativeMemory,
       NativeMemory,
     ];
-    const length = Math.min(bs, this.#range);
-    const blocks = Math.floor(this.#range / length);
+    const footprint = Math.min(range, this.#room);
+    const length = Math.min(bs, footprint);
+    const blocks = Math.floor(footprint / length);
     const start = process.hrtime.bigint();
     let copied = 0;
     let elapsed = 0;

@@ -5,9 +5,6 @@ import type { CopyMeasurement, CopyResult } from "../copy/result.js";
 import type { Session } from "../session.js";
 import { CopyLimit } from "./limit.js";
 
-/** Bytes that the limit is measured over, at most. */
-const MOST_RANGE = 2 ** 30;
-
 export interface LimitedCopyResult extends CopyResult {
   /** Two memcpys a block by one thread, bytes a second; on the loopback machine only. */
   limit_bw_bytes?: number;
@@ -22,9 +19,9 @@ export async function runCopyWithLimit(
     return { measured: await runCopy(session, plan), limit: {} };
   const { length, slots } = await checkPlan(session, plan);
   const inFlight = slots.jobs * slots.count;
-  const limit = new CopyLimit(Math.min(length, MOST_RANGE), plan.bs * inFlight);
+  const limit = new CopyLimit(length, plan.bs * inFlight);
   try {
-    const [measured, bandwidth] = await limit.around(plan.bs, inFlight, () =>
+    const [measured, bandwidth] = await limit.around(length, plan.bs, inFlight, () =>
       runCopy(session, plan),
     );
     return { measured, limit: { limit_bw_bytes: bandwidth } };

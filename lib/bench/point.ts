@@ -40,6 +40,7 @@ export interface BenchPoint {
   /** Null where nothing is copied. */
   destination: BenchEndpoint | null;
   bs: number;
+  /** Blocks or I/Os in flight, of each thread at each source. */
   iodepth: number;
   /** Threads. */
   numjobs: number;

@@ -34,11 +34,15 @@ export interface BenchResult {
   /** Null where nothing is written. */
   dst: string | null;
   bs: number;
-  /** As asked for; where fewer fit, a warning says so. */
+  /** Bytes of each endpoint that the blocks or I/Os went over; null: not known. */
+  size: number | null;
+  /** Of each thread at each source, as asked for; where fewer fit, a warning says so. */
   iodepth: number;
   numjobs: number;
   rwmixread: number | null;
   registration: "once" | "each";
+  /** Of random places and mixes, and of the choice among providers that are equally close. */
+  randseed: number;
   /** Of all samples together. */
   bytes: number;
   ios: number;

@@ -28,6 +28,8 @@ export interface KernelMeasurement {
   ios: number;
   /** From the end of the ramp to the last completion, of the thread that took longest. */
   runtimeNs: number;
+  /** Bytes of each target that it went over; null where they differ. */
+  size: number | null;
   /** Submission to completion of each I/O; of a copy, from the begin of a block's read to the end of its write. */
   latency: Histogram;
   /** Null of a copy. */
@@ -176,11 +178,13 @@ function measurementOf(
   const isCopy = plan.rw === "copy";
   const reads = merged(threads.map((thread) => thread.reads));
   const writes = merged(threads.map((thread) => thread.writes));
+  const [size = 0, ...others] = new Set(ranges.map(({ length }) => length));
   const clients = [...new Set(ranges.flatMap(({ target }) => target.clients))];
   return {
     bytes: sum(({ bytes }) => bytes),
     ios: sum(({ ios }) => ios),
     runtimeNs: Math.max(...outcomes.map(({ runtimeNs }) => runtimeNs)),
+    size: others.length === 0 ? size : null,
     latency: isCopy ? reads : merged([reads, writes]),
     reads: isCopy ? null : reads,
     writes: isCopy ? null : writes,

@@ -79,10 +79,12 @@ function heading({ machine, platform, started, version }: BenchReport): Markup {
   </header>`;
 }
 
-function repeat({ command }: BenchReport): Markup {
+function repeat({ command, results }: BenchReport): Markup {
+  const seeds = [...new Set(results.map(({ randseed }) => randseed))].join(", ");
   return html`<section aria-labelledby="repeat">
     <h2 id="repeat">To repeat it</h2>
     <pre class="card" tabindex="0"><code>${command.map(shellWord).join(" ")}</code></pre>
+    ${seeds === "" ? null : html`<p class="muted">Random places: <code>--randseed ${seeds}</code>.</p>`}
   </section>`;
 }
 

@@ -48,7 +48,10 @@ describe("p2pmem bench", () => {
     assert.equal(stderr, "", "no progress where standard error is no terminal");
     const lines = stdout.trimEnd().split("\n");
     assert.match(lines[0]!, /loopback/);
-    assert.match(lines[2]!, /^quick: copy [\da-f:.]+\/1 to [\da-f:.]+\/1, 2 samples of /);
+    assert.match(
+      lines[2]!,
+      /^quick: copy [\da-f:.]+\/1 to [\da-f:.]+\/1, over 128 MiB, 2 samples of /,
+    );
     assert.match(lines[3]!, /^path +provider +bs +depth /);
     assert.deepEqual(
       lines.slice(5, 8).map((line) => line.split(" ")[0]),

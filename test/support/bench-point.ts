@@ -26,7 +26,8 @@ export function benchSample(changes: Partial<Sample> = {}, latencies = [1000]): 
   const latency = new Histogram();
   for (const ns of latencies) latency.record(ns);
   return {
-    ...{ bytes: 4096 * 1000, ios: 1000, runtimeNs: 1e9, latency, reads: null, writes: null },
+    ...{ bytes: 4096 * 1000, ios: 1000, runtimeNs: 1e9, size: 2 ** 27, latency },
+    ...{ reads: null, writes: null },
     cpu: { userNs: 9e8, systemNs: 1e8, busyNs: 5e5, deviceNs: 1e6 },
     traffic: {
       ...{ source: "counted", host_memory_bytes: 0, host_control_bytes: 100 },

@@ -22,9 +22,10 @@ const BUILTINS = {
     },
   },
   paths: {
-    about: "copies by all paths (nvme-copy inside one controller), 4k to 1m, depth 1 to 32",
+    about: "all paths (p2p and cpu through each provider; nvme-copy in one controller), 4k to 1m",
     parameters: {
       path: ["p2p", "host", "cpu", "nvme-copy"],
+      provider: "all",
       bs: ["4k", "64k", "128k", "1m"],
       iodepth: [1, 8, 32],
       runtime: "1s",

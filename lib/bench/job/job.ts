@@ -40,8 +40,7 @@ export interface BenchJob {
   rateIops: number | null;
   cpusAllowed: readonly number[];
   verify: VerifyMode | null;
-  /** null: any. */
-  randseed: number | null;
+  randseed: number;
   percentiles: readonly number[];
   descriptors: Descriptors;
   sqInCmb: boolean;
@@ -66,6 +65,8 @@ export interface BenchJob {
 const DEFAULT_RUNTIME = 1;
 /** The fewest whose extremes hold the median in 95 of 100 cases: 1 - 2 / 2**6 = 0.97. */
 const DEFAULT_SAMPLES = 6;
+/** One for all runs, as fio's `randrepeat` has it: a run that is repeated goes to the same places. */
+const DEFAULT_RANDSEED = 1;
 const DEFAULT_PERCENTILES = [1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999];
 
 /** How many jobs expand() makes of one. */
@@ -129,7 +130,7 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
     rateIops: settings.value("rate_iops") ?? null,
     cpusAllowed: settings.value("cpus_allowed") ?? [],
     verify: settings.value("verify") ?? null,
-    randseed: settings.value("randseed") ?? null,
+    randseed: settings.value("randseed") ?? DEFAULT_RANDSEED,
     percentiles: settings.value("percentile_list") ?? DEFAULT_PERCENTILES,
     descriptors: settings.value("descriptors") ?? "auto",
     sqInCmb: settings.value("sq_in_cmb") ?? false,

@@ -75,11 +75,15 @@ export const PARAMETERS = {
   dst: entry(destination, "points", "of copies, likewise"),
   provider: entry(provider, "points", "the peer memory: a name, closest, or all"),
   bs: entry(size(1), "points", "bytes of a block or I/O", "blocksize"),
-  iodepth: entry(whole(1, 65535), "points", "blocks or I/Os in flight, of each thread"),
+  iodepth: entry(
+    whole(1, 65535),
+    "points",
+    "blocks or I/Os in flight, of each thread at each source",
+  ),
   numjobs: entry(whole(1, 1024), "points", "threads; each keeps a core busy", "jobs"),
   rwmixread: entry(whole(0, 100), "points", "reads of a hundred I/Os of rw and randrw"),
   registration: entry(registration, "points", "buffers are mapped once, or for each I/O"),
-  size: entry(size(1), "jobs", "how much of each endpoint to use"),
+  size: entry(size(1), "jobs", "how much of each endpoint to use (default: to its end)"),
   offset: entry(size(0), "jobs", "how far into each endpoint to begin"),
   runtime: entry(time("above 0"), "jobs", "of each sample: seconds, or 500ms, 2m"),
   time_based: entry(flag, "none", "run for all of runtime, though size is done"),
@@ -94,7 +98,7 @@ export const PARAMETERS = {
   randseed: entry(
     whole(0, 2 ** 32 - 1),
     "jobs",
-    "of random places, mixes and stamps (default: any)",
+    "of random places, mixes, and the choice among equally close providers",
   ),
   descriptors: entry(descriptors, "jobs", "how commands name memory: auto, prp or sgl"),
   sq_in_cmb: entry(

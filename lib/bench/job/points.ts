@@ -1,5 +1,4 @@
 /** From a job to its points, by who knows the machine. */
-import { randomInt } from "node:crypto";
 import { isMixed } from "../../perf/plan.js";
 import type { BenchEndpoint, BenchPath, BenchPoint, Workload } from "../point.js";
 import { takesProvider, writes } from "./check.js";
@@ -125,11 +124,10 @@ type Swept = keyof Io | "path" | "provider" | "registration" | "sources" | "dest
 
 function sharedOf(job: BenchJob): Omit<BenchPoint, Swept> {
   const { offset, size, runtime, timeBased, loops, rampTime, samples, rateIops } = job;
-  const { cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb } = job;
+  const { cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb, randseed } = job;
   return {
     ...{ job: job.name, offset, size, runtime, timeBased, loops, rampTime, samples, rateIops },
-    ...{ cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb },
-    // One for all points of the job: what is compared goes to the same places.
-    randseed: job.randseed ?? randomInt(2 ** 32),
+    // One seed for all points of the job: what is compared goes to the same places.
+    ...{ cpusAllowed, percentiles, descriptors, sqInCmb, listsInCmb, randseed },
   };
 }

@@ -32,7 +32,7 @@ export async function openCopyRunner(
       session.platform.kind === "loopback"
         ? { range: length, slots: slots.jobs * slots.count }
         : null,
-    ...new CopySamples(session, plan, point).parts,
+    ...new CopySamples(session, plan, point, length).parts,
   };
 }
 
@@ -73,13 +73,16 @@ class CopySamples {
   readonly #session: Session;
   readonly #plan: CopyPlan;
   readonly #point: CopyPoint;
+  /** Bytes of either range. */
+  readonly #length: number;
   /** What the last sample wrote of the destination. */
   #covered: readonly Range[] = [];
 
-  constructor(session: Session, plan: CopyPlan, point: CopyPoint) {
+  constructor(session: Session, plan: CopyPlan, point: CopyPoint, length: number) {
     this.#session = session;
     this.#plan = plan;
     this.#point = point;
+    this.#length = length;
   }
 
   get parts(): Pick<SampleRunner, "run" | "verifier"> {
@@ -93,7 +96,8 @@ class CopySamples {
     const run = await runCopy(this.#session, { ...this.#plan, signal, onProgress });
     this.#covered = run.covered;
     const { bytes, blocks, runtimeNs, latency, cpu, traffic, inCmb, notes } = run;
-    const io = { bytes, ios: blocks, runtimeNs, latency, reads: null, writes: null };
+    const size = this.#length;
+    const io = { bytes, ios: blocks, runtimeNs, size, latency, reads: null, writes: null };
     return { ...io, cpu, traffic, inCmb, notes };
   }
 

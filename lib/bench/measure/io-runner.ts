@@ -70,6 +70,7 @@ async function sampleOf(session: Session, plan: PerfPlan): Promise<Sample> {
     bytes: ios * plan.ioSize,
     ios,
     runtimeNs,
+    size: plan.size ?? null,
     latency,
     reads: isMix ? total.reads : null,
     writes: isMix ? total.writes : null,

@@ -57,11 +57,11 @@ function ofKernel(endpoint: BenchEndpoint): KernelEndpoint {
 
 async function sampleOf(session: Session, plan: KernelPlan): Promise<Sample> {
   const run = await runKernel(plan, session);
-  const { bytes, ios, runtimeNs, latency, reads, writes, cpu, traffic, notes } = run;
+  const { bytes, ios, runtimeNs, size, latency, reads, writes, cpu, traffic, notes } = run;
   const isMix = plan.rw !== "copy" && isMixed(plan.rw);
   const parts = isMix ? { reads, writes } : { reads: null, writes: null };
   return {
-    ...{ bytes, ios, runtimeNs, latency, ...parts, traffic, notes, inCmb: [] },
+    ...{ bytes, ios, runtimeNs, size, latency, ...parts, traffic, notes, inCmb: [] },
     cpu: { ...cpu, busyNs: null, deviceNs: null },
   };
 }

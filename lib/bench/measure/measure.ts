@@ -21,8 +21,8 @@ export interface BenchProgress {
 
 /** What the runs of copies are held against; see CopyLimit. */
 export interface LimitMeter {
-  /** Bytes a second. */
-  sample(bs: number, slots: number): number;
+  /** Bytes a second, over a range of so many bytes. */
+  sample(range: number, bs: number, slots: number): number;
   close(): void;
 }
 
@@ -181,9 +181,11 @@ class Run {
   /** The limit varies with what a shared machine gives, so it takes turns with the samples as well. */
   #sampleLimit(entries: ReadonlyMap<BenchPoint, Entry>, limits: number[]): void {
     const all = [...entries.values()];
-    const slots = all.flatMap(({ runner }) => runner.footprint?.slots ?? []);
-    if (this.#limit === null || slots.length === 0) return;
-    limits.push(this.#limit.sample(all[0]!.tally.point.bs, Math.max(...slots)));
+    const footprints = all.flatMap(({ runner }) => runner.footprint ?? []);
+    if (this.#limit === null || footprints.length === 0) return;
+    const range = Math.max(...footprints.map((footprint) => footprint.range));
+    const slots = Math.max(...footprints.map((footprint) => footprint.slots));
+    limits.push(this.#limit.sample(range, all[0]!.tally.point.bs, slots));
   }
 
   #teller(point: BenchPoint, phase: BenchProgress["phase"]): (bytes: number) => void {

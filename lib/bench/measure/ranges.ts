@@ -4,8 +4,11 @@ import type { Endpoint } from "../../io/endpoint.js";
 import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
 
-/** Bytes of an endpoint that a benchmark works on where no length was given, at most. */
-const DEFAULT_RANGE = 2 ** 30;
+/**
+ * Bytes of an endpoint whose data are verified where nobody said how much, at most: before each
+ * verified sample all of the range is marked, which takes hours of a whole disk.
+ */
+const VERIFIED_RANGE = 2 ** 30;
 
 /** The endpoint from the point's offset on. Errors: BAD_RANGE. */
 export function fromOffset(endpoint: Endpoint, { offset }: Pick<BenchPoint, "offset">): Endpoint {
@@ -24,13 +27,14 @@ export function fromOffset(endpoint: Endpoint, { offset }: Pick<BenchPoint, "off
 }
 
 /**
- * How much of each endpoint a point works on: its size, else what the shortest has, and where nobody
- * said how much, no more than 1 GiB. Undefined where what it checks will say what is wrong.
+ * How much of each endpoint a point works on: its size, else (as fio does, and the kernel's paths) all
+ * that the shortest has; but to be verified no more than 1 GiB where nobody said how much. Undefined
+ * where what it checks will say what is wrong.
  */
 export async function rangeOf(
   session: Session,
   endpoints: readonly Endpoint[],
-  { size }: Pick<BenchPoint, "size">,
+  { size, verify }: Pick<BenchPoint, "size" | "verify">,
 ): Promise<number | undefined> {
   if (size !== null) return size;
   const available = await Promise.all(
@@ -42,7 +46,8 @@ export async function rangeOf(
     }),
   );
   const isNamed = endpoints.some(({ length }) => length !== undefined);
-  const most = Math.min(...available.map(({ bytes }) => bytes), isNamed ? Infinity : DEFAULT_RANGE);
+  const cap = verify === null || isNamed ? Infinity : VERIFIED_RANGE;
+  const most = Math.min(...available.map(({ bytes }) => bytes), cap);
   const blockSize = Math.max(...available.map((each) => each.blockSize));
   return most > 0 ? most - (isNamed ? 0 : most % blockSize) : undefined;
 }

@@ -1,4 +1,3 @@
-import { randomInt } from "node:crypto";
 import { shapeOf } from "../../copy/nvme-copy/shape.js";
 import { P2pError } from "../../errors.js";
 import { formatEndpoint, parseEndpoint } from "../../io/endpoint.js";
@@ -20,8 +19,6 @@ interface Ends {
 
 /** What names of jobs are in this session. Errors: those of its members. */
 export function resolver(session: Session, allowWrite: boolean): Resolve {
-  // One choice among providers that are equally close, for all that one compares.
-  const seed = randomInt(2 ** 32);
   return async (question) => {
     if ([...question.src, question.dst ?? ""].some(isKernelEndpoint))
       return kernelAnswers(question);
@@ -29,7 +26,7 @@ export function resolver(session: Session, allowWrite: boolean): Resolve {
     for (const ends of await endsOf(session, question)) {
       if (!(await applies(session, question, ends))) continue;
       assertNamed(session, question, ends, allowWrite);
-      for (const provider of await providersOf(session, question, ends, seed))
+      for (const provider of await providersOf(session, question, ends))
         answers.push({ ...ends, provider });
     }
     return answers;
@@ -135,16 +132,17 @@ function assertNamed(
 
 async function providersOf(
   session: Session,
-  { provider, bs }: Question,
+  { job, provider, bs }: Question,
   { sources, destination }: Ends,
-  seed: number,
 ): Promise<(string | null)[]> {
   if (provider === null) return [null];
   // Of the path cpu too, whose source needs not reach it: what is compared has the same provider.
   const ends = [...sources, ...(destination === null ? [] : [destination])];
   const clients: Bdf[] = [...new Set(ends.map(({ device }) => device))];
+  // The job's seed chooses among those that are equally close: for all that one compares the same one,
+  // and again when the run is repeated.
   if (provider === "closest")
-    return [(await chooseProvider(session, clients, bs, { seed })).provider.name];
+    return [(await chooseProvider(session, clients, bs, { seed: job.randseed })).provider.name];
   if (provider === "all") return (await allProviders(session, clients, bs)).map(({ name }) => name);
   return [(await session.provider(provider)).name];
 }

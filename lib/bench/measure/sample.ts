@@ -8,6 +8,8 @@ export interface Sample {
   /** I/Os, or blocks that were copied. */
   ios: number;
   runtimeNs: number;
+  /** See BenchResult.size. */
+  size: number | null;
   latency: Histogram;
   /** The two parts of a mixed workload; null of others. */
   reads: Histogram | null;

@@ -10,11 +10,20 @@ describe("the limit that loopback runs are held against", () => {
     ] as const) {
       const limit = new CopyLimit(range, bs * iodepth);
       try {
-        assert.ok(limit.sample(bs, iodepth) > 0);
+        assert.ok(limit.sample(range, bs, iodepth) > 0);
       } finally {
         limit.close();
         limit.close();
       }
+    }
+  });
+
+  it("is measured over the range of each run, and takes no more than a part of a large one", () => {
+    const limit = new CopyLimit(2 ** 45, 64 << 10);
+    try {
+      for (const range of [2 ** 45, 1 << 20, 4096]) assert.ok(limit.sample(range, 4096, 8) > 0);
+    } finally {
+      limit.close();
     }
   });
 });

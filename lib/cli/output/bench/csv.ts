@@ -58,6 +58,8 @@ const COLUMNS: [string, Of][] = [
   ["limit_bw_bytes", (r) => r.limit_bw_bytes],
   ["incomplete", (r) => String(r.incomplete)],
   ["warnings", (r) => r.warnings.join("; ")],
+  ["size", (r) => r.size],
+  ["randseed", (r) => r.randseed],
 ];
 
 /** RFC 4180, a header and one row for each result; unknown is an empty cell. */

@@ -66,10 +66,10 @@ function errorOf({ verify, incomplete }: BenchResult): number {
 /** Strings all, as fio has them. */
 function optionsOf(result: BenchResult): Record<string, string> {
   const { job: name, rw, path, provider, src, dst } = result;
-  const { bs, iodepth, numjobs, rwmixread, registration } = result;
+  const { bs, size, iodepth, numjobs, rwmixread, registration, randseed } = result;
   const all = {
     ...{ name, rw, path, provider, src, dst },
-    ...{ bs, iodepth, numjobs, rwmixread, registration },
+    ...{ bs, size, iodepth, numjobs, rwmixread, registration, randseed },
   };
   return Object.fromEntries(
     Object.entries(all)

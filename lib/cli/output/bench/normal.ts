@@ -3,7 +3,7 @@ import { byJob } from "../../../bench/combinations.js";
 import type { BenchReport, BenchResult, MachineReport } from "../../../bench/report.js";
 import { groupBy } from "../../../group-by.js";
 import { shellWord } from "../../../shell-word.js";
-import { counted } from "../../../units.js";
+import { counted, formatSize } from "../../../units.js";
 import { lines } from "../normal.js";
 import { wrap, wrapWords } from "../text.js";
 import { gridsOf } from "./grids.js";
@@ -95,6 +95,7 @@ function headingOf(results: readonly BenchResult[]): string[] {
   const [rw, src, dst] = [same((r) => r.rw), same((r) => r.src), same((r) => r.dst)];
   const count = same(({ samples }) => samples.bw_bytes.length);
   const reads = same((r) => r.rwmixread);
+  const size = same((r) => r.size);
   const seconds = results[0]!.runtime_ns / 1e9 / (count ?? NaN);
   const hasInterval = results.some(({ samples }) => samples.bw_bytes_ci !== null);
   return [
@@ -102,6 +103,7 @@ function headingOf(results: readonly BenchResult[]): string[] {
       ? []
       : [rw === "copy" ? copyText(src, dst) : `${rw} ${placeText(src, dst)}`]),
     ...(typeof reads === "number" ? [`${reads} % reads`] : []),
+    ...(typeof size === "number" ? [`over ${formatSize(size)}`] : []),
     ...(count === undefined
       ? []
       : [`${counted(count, "sample")} of ${Number(seconds.toPrecision(2))} s`]),

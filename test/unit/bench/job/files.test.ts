@@ -29,7 +29,7 @@ const DEFAULTS: Omit<BenchJob, "name" | "file" | "mistake"> = {
   rateIops: null,
   cpusAllowed: [],
   verify: null,
-  randseed: null,
+  randseed: 1,
   percentiles: [1, 5, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.99, 99.999],
   descriptors: "auto",
   sqInCmb: false,

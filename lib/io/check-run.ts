@@ -24,7 +24,8 @@ export function checkRun(plan: RunPlan): void {
   checkCpus(plan.cpus ?? []);
 }
 
-function checkCpus(cpus: readonly number[]): void {
+/** Errors: BAD_ARGUMENT. */
+export function checkCpus(cpus: readonly number[]): void {
   if (cpus.length === 0) return;
   const usable = addon().threadAffinity();
   const missing = cpus.find((cpu) => !usable.includes(cpu));

@@ -1,8 +1,9 @@
-import { addon } from "../addon.js";
 import { P2pError } from "../errors.js";
+import { checkCpus } from "../io/check-run.js";
 import { isRandom, PATTERNS } from "../perf/plan.js";
 import { formatSize } from "../units.js";
 import { formatKernelEndpoint, type KernelEndpoint } from "./endpoint.js";
+import type { DiskPlace } from "./disks.js";
 import type { KernelPlan } from "./plan.js";
 import { readPercent, writesSources } from "./plan.js";
 import { IORING_MAX_ENTRIES } from "./spec.js";
@@ -47,7 +48,7 @@ export function checkKernelPlan(plan: KernelPlan): void {
   if (!Number.isSafeInteger(bs) || bs < 1) throw badSize("block size", bs);
   if (size !== null && (!Number.isSafeInteger(size) || size < 1)) throw badSize("size", size);
   if (!Number.isSafeInteger(plan.offset) || plan.offset < 0) throw badSize("offset", plan.offset);
-  checkCpus(plan);
+  checkCpus(plan.cpusAllowed);
   checkAllowed(plan);
 }
 
@@ -57,14 +58,6 @@ function bad(message: string, hint?: string): P2pError {
 
 function badSize(what: string, value: number): P2pError {
   return new P2pError("BAD_SIZE", `the ${what} must be a whole number of bytes, not ${value}`);
-}
-
-function checkCpus({ cpusAllowed }: KernelPlan): void {
-  if (cpusAllowed.length === 0) return;
-  const usable = addon().threadAffinity();
-  const missing = cpusAllowed.find((cpu) => !usable.includes(cpu));
-  if (missing !== undefined)
-    throw bad(`this process cannot run on CPU ${missing}`, `it can on ${usable.join(", ")}`);
 }
 
 function checkAllowed(plan: KernelPlan): void {
@@ -90,7 +83,7 @@ export function checkRanges(plan: KernelPlan, targets: readonly KernelTarget[]):
     plan.rw === "copy" && plan.size === null
       ? plan.runtime === null
         ? own[0]!
-        : Math.min(...own)
+        : wholeBlocks(Math.min(...own), targets)
       : plan.size;
   const ranges = targets.map((target, index) => {
     const range = {
@@ -103,6 +96,11 @@ export function checkRanges(plan: KernelPlan, targets: readonly KernelTarget[]):
   });
   if (plan.rw === "copy") checkOverlap(ranges[0]!, ranges[1]!);
   return ranges;
+}
+
+/** So much of a length as O_DIRECT takes of all targets. */
+function wholeBlocks(length: number, targets: readonly KernelTarget[]): number {
+  return length - (length % Math.max(...targets.map(({ blockSize }) => blockSize)));
 }
 
 /** Bytes from where the plan begins to the end of the endpoint's range. */
@@ -152,13 +150,40 @@ function checkRange(
 }
 
 function checkOverlap(source: CheckedRange, destination: CheckedRange): void {
-  if (source.target.identity !== destination.target.identity) return;
-  if (Math.abs(source.offset - destination.offset) >= source.length) return;
+  const refusal = overlapOf(source, destination);
+  if (refusal === null) return;
   const name = ({ target: { endpoint }, offset, length }: CheckedRange): string =>
     formatKernelEndpoint({ ...endpoint, offset, length });
   throw new P2pError(
     "OVERLAP",
-    `source and destination overlap: ${name(source)} and ${name(destination)}`,
+    `source and destination ${refusal}: ${name(source)} and ${name(destination)}`,
     { hint: "move one of them, or give a smaller size" },
   );
+}
+
+/** A partition is a part of its disk, a volume of some, and a file lies somewhere on its file system's. */
+function overlapOf(source: CheckedRange, destination: CheckedRange): string | null {
+  const [one, other] = [source.target, destination.target];
+  if (one.identity === other.identity) return meet(source, destination) ? "overlap" : null;
+  if (!one.isDisk && !other.isDisk) return null;
+  const [a, b] = [one.place, other.place];
+  if (a === null || b === null) return null;
+  const isShared =
+    a.disk === b.disk
+      ? meet(onDisk(source, a), onDisk(destination, b))
+      : one.disks.has(b.disk) || other.disks.has(a.disk);
+  return isShared ? "may overlap, since they are on the same disk" : null;
+}
+
+type Extent = Pick<CheckedRange, "offset" | "length">;
+
+function meet(a: Extent, b: Extent): boolean {
+  return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
+}
+
+/** Where a range may be on its disk. */
+function onDisk({ target, offset, length }: CheckedRange, place: DiskPlace): Extent {
+  return target.isDisk
+    ? { offset: place.start + offset, length }
+    : { offset: place.start, length: place.length };
 }

@@ -1,5 +1,7 @@
 import { tick } from "../reactor/clock.js";
 import { ControlBlock } from "../reactor/control-block.js";
+import type { CpuTime, EngineThread } from "../reactor/engine-job.js";
+import { Pace } from "../reactor/pace.js";
 import { FOREVER, type IoRing } from "./io-ring.js";
 import type { KernelFailure, KernelJob, KernelOutcome } from "./job.js";
 import { Requests } from "./requests.js";
@@ -7,11 +9,6 @@ import { workOf, type Work } from "./work.js";
 
 /** How long to wait at most where a rate leaves time between I/Os: the stop flag is looked at then. */
 const LOOK_NS = 50e6;
-
-/** What the engine asks of its thread. */
-export interface EngineThread {
-  threadCpuTime(): { user: number; system: number };
-}
 
 /**
  * Keeps a ring's slots full of I/Os until the time, the number or the first failure ends it. It sleeps
@@ -21,14 +18,13 @@ export interface EngineThread {
  */
 export class KernelEngine {
   readonly #ring: IoRing;
-  readonly #thread: EngineThread;
+  readonly #thread: Pick<EngineThread, "cpuTime" | "rampEnded">;
   readonly #requests: Requests;
   readonly #work: Work;
   readonly #control: ControlBlock;
   readonly #rampNs: number;
   readonly #runtimeNs: number;
-  readonly #limit: number;
-  readonly #intervalNs: number;
+  readonly #pace: Pace | null;
   readonly #isRegistered: boolean;
 
   /** Slots without an I/O, a ring: each has its turn, also where a rate keeps most of them idle. */
@@ -39,8 +35,6 @@ export class KernelEngine {
   /** Times are in arrays, since numbers of their size make garbage where they are passed on. */
   readonly #seen = new Float64Array(1);
   readonly #lastSeen = new Float64Array(1);
-  /** When the next I/O may begin. */
-  readonly #due = new Float64Array(1);
 
   #isWarm = false;
   #closing = false;
@@ -48,10 +42,9 @@ export class KernelEngine {
   #began = 0;
   /** When the ramp ends, then when the run does. */
   #deadline = 0;
-  #cpuBefore = { user: 0, system: 0 };
+  #cpuBefore: CpuTime = { userNs: 0, systemNs: 0 };
   #inFlight = 0;
-  /** Since the ramp, and what was in flight at its end. */
-  #begun = 0;
+  /** Since the ramp. */
   #ios = 0;
   #bytes = 0;
   #allBytes = 0;
@@ -62,7 +55,7 @@ export class KernelEngine {
     ring: IoRing,
     address: number,
     isRegistered: boolean,
-    thread: EngineThread,
+    thread: Pick<EngineThread, "cpuTime" | "rampEnded">,
   ) {
     this.#ring = ring;
     this.#thread = thread;
@@ -71,8 +64,7 @@ export class KernelEngine {
     this.#control = new ControlBlock(job.control);
     this.#rampNs = job.rampNs;
     this.#runtimeNs = job.runtimeNs ?? Infinity;
-    this.#limit = job.ios ?? Infinity;
-    this.#intervalNs = job.intervalNs;
+    this.#pace = job.spacingNs === 0 ? null : new Pace(job.spacingNs);
     this.#isRegistered = isRegistered;
     this.#idle = Int32Array.from({ length: job.slots }, (_, slot) => slot);
     this.#idleCount = job.slots;
@@ -81,9 +73,10 @@ export class KernelEngine {
   /** To the end, and until nothing is in flight. Errors: those of IoRing.enter(). */
   run(): KernelOutcome {
     tick(this.#seen);
-    this.#due[0] = this.#seen[0]!;
     this.#lastSeen[0] = this.#seen[0]!;
     this.#deadline = this.#seen[0]! + this.#rampNs;
+    this.#work.reset(true);
+    this.#pace?.start(this.#seen);
     this.#look();
     this.#fill();
     while (this.#inFlight > 0 || !this.#closing) {
@@ -92,7 +85,7 @@ export class KernelEngine {
       this.#look();
       this.#fill();
     }
-    const cpu = this.#thread.threadCpuTime();
+    const cpu = this.#thread.cpuTime();
     return {
       ios: this.#ios,
       bytes: this.#bytes,
@@ -100,8 +93,8 @@ export class KernelEngine {
       allBytes: this.#allBytes,
       runtimeNs: this.#isWarm ? this.#lastSeen[0] - this.#began : 0,
       cpu: {
-        userNs: cpu.user - this.#cpuBefore.user,
-        systemNs: cpu.system - this.#cpuBefore.system,
+        userNs: cpu.userNs - this.#cpuBefore.userNs,
+        systemNs: cpu.systemNs - this.#cpuBefore.systemNs,
       },
       isRegistered: this.#isRegistered,
       failure: this.#failure,
@@ -110,9 +103,10 @@ export class KernelEngine {
 
   /** How long nothing but a completion can give something to do, nanoseconds. */
   #patience(): number {
-    if (this.#closing || this.#isDraining || this.#idleCount === 0) return FOREVER;
-    const seen = this.#seen[0]!;
-    return Math.max(0, Math.min(this.#due[0]! - seen, this.#deadline - seen, LOOK_NS));
+    const pace = this.#pace;
+    if (pace === null || this.#closing || this.#isDraining || this.#idleCount === 0) return FOREVER;
+    const untilDeadline = Math.max(0, this.#deadline - this.#seen[0]!);
+    return Math.min(pace.untilDue(this.#seen), untilDeadline, LOOK_NS);
   }
 
   #collect(): void {
@@ -150,38 +144,37 @@ export class KernelEngine {
   }
 
   #endRamp(): void {
-    this.#work.forget();
+    if (this.#rampNs > 0) {
+      this.#thread.rampEnded();
+      tick(this.#seen);
+    }
+    this.#work.reset(false);
     this.#isWarm = true;
     this.#began = this.#seen[0]!;
     this.#deadline = this.#began + this.#runtimeNs;
     this.#lastSeen[0] = this.#began;
-    this.#due[0] = this.#began;
-    this.#cpuBefore = this.#thread.threadCpuTime();
-    this.#begun = 0;
+    this.#pace?.start(this.#seen);
+    this.#cpuBefore = this.#thread.cpuTime();
     this.#ios = 0;
     this.#bytes = 0;
   }
 
-  /** Begins I/Os in the slots that have none, as far as rate and number allow. */
+  /** Begins I/Os in the slots that have none, as far as rate and work allow. */
   #fill(): void {
     while (this.#idleCount > 0 && !this.#closing && !this.#isDraining) {
-      if (this.#isWarm && this.#begun >= this.#limit) this.#closing = true;
-      else if (this.#intervalNs > 0 && this.#seen[0]! < this.#due[0]!) return;
+      if (this.#work.isDone) this.#closing = true;
+      else if (this.#pace !== null && !this.#pace.isDue(this.#seen)) return;
       else this.#begin();
     }
   }
 
+  /** In the next idle slot; one whose target has no work left is idle no more, and has nothing to do. */
   #begin(): void {
-    if (this.#intervalNs > 0) {
-      // What a slow device fell behind is not made up for by more than the slots hold.
-      const earliest = this.#seen[0]! - this.#idle.length * this.#intervalNs;
-      this.#due[0] = Math.max(this.#due[0]!, earliest) + this.#intervalNs;
-    }
     const slot = this.#idle[this.#idleHead]!;
     this.#idleHead = (this.#idleHead + 1) % this.#idle.length;
     this.#idleCount--;
+    if (!this.#work.begin(slot, this.#seen)) return;
+    this.#pace?.spend(this.#seen);
     this.#inFlight++;
-    this.#begun++;
-    this.#work.begin(slot, this.#seen);
   }
 }

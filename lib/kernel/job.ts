@@ -1,3 +1,5 @@
+import type { CpuTime, EngineJob } from "../reactor/engine-job.js";
+
 /** Where requests go: one of the job's files, by its index, and bytes from its start. */
 export interface Place {
   file: number;
@@ -13,20 +15,22 @@ export interface CopyWork {
   blocks: number;
   /** Bytes of the part's last block. */
   lastBytes: number;
+  /** Blocks to copy, of a job that ends with its work. */
+  work: number;
 }
 
 /** Reads, writes or both, of each target at once. */
 export interface IoWork {
   kind: "io";
-  /** `ios`: places for I/Os from there on. */
-  targets: (Place & { ios: number })[];
+  /** `ios`: places for I/Os from there on. `work`: I/Os to do, of a job that ends with its work. */
+  targets: (Place & { ios: number; work: number })[];
   isRandom: boolean;
   /** Reads among a hundred I/Os. */
   readPercent: number;
 }
 
 /** Everything that a thread needs for its part of a run. Numbers and shared memory: cloneable. */
-export interface KernelJob {
+export interface KernelJob extends Omit<EngineJob, "recordsLatency" | "epoch"> {
   /** Descriptors of files that are open with O_DIRECT. */
   files: number[];
   work: CopyWork | IoWork;
@@ -39,23 +43,10 @@ export interface KernelJob {
   mayRegister: boolean;
   /** Bytes of an I/O. */
   ioBytes: number;
-  /** What is completed before is not counted. */
-  rampNs: number;
-  /** After that nothing new is begun; null: `ios` end it. */
-  runtimeNs: number | null;
-  /** I/Os to begin once the ramp is over. */
-  ios: number | null;
-  /** Nanoseconds from one I/O to the next, at least; 0: as fast as it goes. */
-  intervalNs: number;
   seed: number;
-  /** The processor to pin the thread to. */
-  cpu: number | null;
   /** Bytes of a Histogram each: of reads and writes; a copy's blocks count as reads. */
   readLatency: SharedArrayBuffer;
   writeLatency: SharedArrayBuffer;
-  /** See ControlBlock (without queues) and StartGate. */
-  control: SharedArrayBuffer;
-  gate: SharedArrayBuffer;
 }
 
 /** A request that failed: `result` is what the kernel says, bytes or an errno, negated. */
@@ -84,7 +75,7 @@ export interface KernelOutcome {
   /** From the end of the ramp to the last completion. */
   runtimeNs: number;
   /** Of the thread, in that time; nanoseconds. */
-  cpu: { userNs: number; systemNs: number };
+  cpu: CpuTime;
   /** The kernel has pinned the memory once for all. */
   isRegistered: boolean;
   failure: KernelFailure | null;

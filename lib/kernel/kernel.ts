@@ -102,7 +102,7 @@ export async function runKernel(
 /** The first failure stops all threads; returns when none runs any more. */
 async function runThreads(
   plan: KernelPlan,
-  { gate }: KernelSetup,
+  { jobs }: KernelSetup,
   threads: readonly KernelThread[],
   reactors: ReactorLender,
 ): Promise<KernelOutcome[]> {
@@ -114,18 +114,18 @@ async function runThreads(
     errors.push(error);
     stop();
   };
-  const ios = threads.map(({ job }) => job.ios);
-  const total = ios.includes(null) ? null : ios.reduce<number>((sum, n) => sum + n!, 0) * plan.bs;
+  const total = plan.bs * threads.reduce((sum, { job }) => sum + workIn(job), 0);
   const tell = (): void => {
     try {
       plan.onProgress?.(
         threads.reduce((sum, { control }) => sum + control.bytes, 0),
-        total,
+        Number.isFinite(total) ? total : null,
       );
     } catch (error) {
       fail(error);
     }
   };
+  const stopWaiting = jobs.whenCounting(() => undefined);
   const watch = setInterval(tell, WATCH_MS);
   plan.signal?.addEventListener("abort", stop);
   if (plan.signal?.aborted === true) stop();
@@ -141,17 +141,24 @@ async function runThreads(
           fail(error);
         } finally {
           // If it did not even begin, the others must not wait for it.
-          gate.open();
+          jobs.release();
         }
       }),
     );
   } finally {
+    stopWaiting();
     clearInterval(watch);
     plan.signal?.removeEventListener("abort", stop);
   }
   tell();
   if (errors.length > 0) throw errors[0];
   return outcomes;
+}
+
+/** I/Os that a job ends after; Infinity: time ends it. */
+function workIn({ work, endsWithWork }: KernelJob): number {
+  if (endsWithWork !== true) return Infinity;
+  return work.kind === "copy" ? work.work : work.targets.reduce((sum, each) => sum + each.work, 0);
 }
 
 function ioError({ ranges, provider }: KernelSetup, failure: KernelFailure): P2pError {
@@ -211,13 +218,15 @@ function trafficOf(
 ): Traffic {
   const sum = (value: (outcome: KernelOutcome) => number): number =>
     outcomes.reduce((before, outcome) => before + value(outcome), 0);
-  const legs = ranges.map(({ target: { clients } }, index) => {
+  const legs = ranges.map(({ target: { clients, isDisk } }, index) => {
+    const target = { clients, isFile: !isDisk };
     if (plan.rw === "copy") {
       const bytes = sum((outcome) => outcome.bytes);
-      return { clients, readBytes: index === 0 ? bytes : 0, writtenBytes: index === 0 ? 0 : bytes };
+      const isSource = index === 0;
+      return { ...target, readBytes: isSource ? bytes : 0, writtenBytes: isSource ? 0 : bytes };
     }
     return {
-      clients,
+      ...target,
       readBytes: plan.bs * sum(({ targets }) => targets[index]!.reads),
       writtenBytes: plan.bs * sum(({ targets }) => targets[index]!.writes),
     };

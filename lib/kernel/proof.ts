@@ -9,9 +9,14 @@ import { P2pError } from "../errors.js";
 import { peerPath } from "../pci/peer-path.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
+import { isBlank } from "../proof/blank.js";
 import { tryAll } from "../try-all.js";
 import { formatKernelEndpoint } from "./endpoint.js";
+import { isSystemError, shortTransfer, transferError } from "./failure.js";
 import type { KernelTarget } from "./target.js";
+
+/** What the kernel's p2pdma refuses a pair with: EINVAL since the two-step DMA API, EREMOTEIO before. */
+const REFUSALS = ["EREMOTEIO", "EINVAL"];
 
 /** Bytes of a canary, at most: the CPU reads a BAR at some 8 bytes a microsecond. */
 const CANARY_BYTES = 16 * 1024;
@@ -31,7 +36,8 @@ export interface ProofLeg {
  * there, at its begin and at its end. What is written for it is restored.
  *
  * Errors: PATH_REFUSED, where the kernel does not take the pair, with the reason; PATH_LOSES_DATA; IO,
- * where the target cannot be read or written at all; DEVICE_GONE.
+ * where the target cannot be read or written; NOT_RESTORED, where what was written for it is still there;
+ * DEVICE_GONE.
  */
 export function proveKernelPath(
   tree: PciTree,
@@ -110,9 +116,24 @@ class Canary {
       this.#throughPeer(writeSync, place);
       this.#throughHost(readSync, this.#seen);
     } finally {
-      this.#throughHost(writeSync, this.#medium);
+      this.#restore();
     }
     if (!this.#isSeen(this.#poison)) throw this.#lost("written from", "the medium holds");
+  }
+
+  /** Matters more than why the canary did not come through, where that has failed, too. */
+  #restore(): void {
+    try {
+      this.#throughHost(writeSync, this.#medium);
+    } catch (cause) {
+      const { target, offset } = this.#leg;
+      const { file } = target.endpoint;
+      throw new P2pError(
+        "NOT_RESTORED",
+        `${this.#length} bytes of ${file} at byte ${offset} may not hold what they held before the proof`,
+        { hint: "they were not taken back: what is there may be random", cause },
+      );
+    }
   }
 
   #makePoison(): void {
@@ -126,10 +147,19 @@ class Canary {
   #throughHost(transfer: Transfer, memory: NativeMemory): void {
     const { target, offset } = this.#leg;
     const view = new Uint8Array(memory.buffer, 0, this.#length);
+    try {
+      this.#transfer(transfer, view);
+    } catch (error) {
+      throw transferError(error, target.endpoint.file, offset);
+    }
+  }
+
+  #transfer(transfer: Transfer, view: Uint8Array): void {
+    const { target, offset } = this.#leg;
     const moved = transfer(target.fd, view, 0, this.#length, offset);
     if (moved === this.#length) return;
-    const { file } = target.endpoint;
-    throw new P2pError("IO", `${file} ends ${this.#length - moved} bytes early at ${offset}`);
+    const what = transfer === readSync ? "a read" : "a write";
+    throw shortTransfer(what, target.endpoint.file, offset, moved, this.#length);
   }
 
   /** The kernel hands the pages to the device; no byte of the view is looked at here. */
@@ -137,9 +167,10 @@ class Canary {
     const { target, offset } = this.#leg;
     const view = new Uint8Array(this.#peer.buffer, place, this.#length);
     try {
-      transfer(target.fd, view, 0, this.#length, offset);
+      this.#transfer(transfer, view);
     } catch (error) {
-      throw this.#refused(error as NodeJS.ErrnoException);
+      if (isSystemError(error) && REFUSALS.includes(error.code ?? "")) throw this.#refused(error);
+      throw transferError(error, target.endpoint.file, offset, { device: this.#provider });
     }
   }
 
@@ -188,9 +219,4 @@ class Canary {
       .map(({ mapType, reason }) => `${mapType}: ${reason}`)
       .join("; ");
   }
-}
-
-function isBlank(bytes: Uint8Array): boolean {
-  const [first] = bytes;
-  return (first === 0x00 || first === 0xff) && bytes.every((byte) => byte === first);
 }

@@ -6,12 +6,12 @@ import { IoRing } from "./io-ring.js";
 import type { KernelJob, KernelOutcome } from "./job.js";
 
 export function run(job: KernelJob): KernelOutcome {
-  return runEngine(job, (open) => {
+  return runEngine(job, (open, thread) => {
     const memory = open(addon().openMemory(job.memoryId));
     const ring = open(IoRing.open(job.slots));
     const address = ring.hold(memory);
     ring.registerFiles(job.files);
     const isRegistered = job.mayRegister && ring.tryRegisterBuffers(memory, job.stride, job.slots);
-    return new KernelEngine(job, ring, address, isRegistered, addon());
+    return new KernelEngine(job, ring, address, isRegistered, thread);
   });
 }

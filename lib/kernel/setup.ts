@@ -3,13 +3,13 @@ import { addon, type NativeMemory } from "../addon.js";
 import { covered, splitRange, type Part } from "../copy/parts.js";
 import type { Range } from "../extents/ranges.js";
 import type { Host } from "../host/host.js";
+import { EngineJobs } from "../io/engine-jobs.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
 import { isRandom } from "../perf/plan.js";
 import { Random } from "../perf/random.js";
 import { ControlBlock } from "../reactor/control-block.js";
 import { Histogram } from "../reactor/histogram.js";
-import { StartGate } from "../reactor/start-gate.js";
 import { tryAll } from "../try-all.js";
 import { checkRanges, type CheckedRange } from "./check.js";
 import type { CopyWork, IoWork, KernelJob } from "./job.js";
@@ -30,7 +30,7 @@ export interface KernelThread {
 
 /** The files and the memory of one run, and the jobs that describe them to its threads. */
 export class KernelSetup {
-  readonly gate: StartGate;
+  readonly jobs: EngineJobs;
   readonly notes: string[] = [];
   readonly #host: Host;
   readonly #tree: PciTree;
@@ -44,7 +44,9 @@ export class KernelSetup {
     this.#host = host;
     this.#tree = tree;
     this.#plan = plan;
-    this.gate = StartGate.create(plan.numjobs);
+    const { numjobs, runtime, rampTime, rateIops, cpusAllowed, timeBased = true } = plan;
+    const run = { rampTime, rateIops, cpus: cpusAllowed, timeBased };
+    this.jobs = new EngineJobs(run, numjobs, runtime);
   }
 
   /** The parts of the sources, then of the destination. */
@@ -140,68 +142,57 @@ export class KernelSetup {
   }
 
   #thread(memory: NativeMemory, index: number): KernelThread {
-    const { bs, runtime, loops, timeBased, rampTime, rateIops } = this.#plan;
-    const { randseed, cpusAllowed, path } = this.#plan;
+    const { bs, randseed, path } = this.#plan;
     const reads = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
     const writes = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
     const control = ControlBlock.create(0);
-    const { work, ios } = this.#workOf(index);
     const job: KernelJob = {
+      ...this.jobs.open(index, control),
       files: this.#ranges.map(({ target }) => target.fd),
-      work,
+      work: this.#workOf(index),
       slots: this.#slots,
       memoryId: memory.id,
       stride: strideOf(bs),
       mayRegister: path === "kernel-host",
       ioBytes: bs,
-      rampNs: rampTime * 1e9,
-      runtimeNs: runtime === null ? null : runtime * 1e9,
-      ios: runtime === null || timeBased === false ? ios * loops : null,
-      intervalNs: rateIops === null ? 0 : 1e9 / rateIops,
       seed: new Random(randseed + index).next(),
-      cpu: cpusAllowed[index % Math.max(1, cpusAllowed.length)] ?? null,
       readLatency: reads.buffer as SharedArrayBuffer,
       writeLatency: writes.buffer as SharedArrayBuffer,
-      control: control.buffer,
-      gate: this.gate.buffer,
     };
     return { job, control, reads, writes };
   }
 
-  /** What one thread does, and its I/Os of one loop. */
-  #workOf(index: number): { work: CopyWork | IoWork; ios: number } {
-    const { rw, bs, rwmixread, numjobs } = this.#plan;
+  /** What one thread does. */
+  #workOf(index: number): CopyWork | IoWork {
+    const { rw, bs, rwmixread, numjobs, loops } = this.#plan;
     if (rw === "copy") {
       const { first, blocks, lastBlockBytes } = this.#parts[index]!;
       const [source, destination] = this.#ranges.map(({ offset }, file) => ({
         file,
         offset: offset + first * bs,
       }));
-      const work: CopyWork = {
+      return {
         kind: "copy",
         source: source!,
         destination: destination!,
         blocks,
         lastBytes: lastBlockBytes,
+        work: loops * blocks,
       };
-      return { work, ios: blocks };
     }
-    let ios = 0;
+    const part = (of: number): [first: number, count: number] => {
+      const first = Math.floor((of * index) / numjobs);
+      return [first, Math.floor((of * (index + 1)) / numjobs) - first];
+    };
     const targets = this.#ranges.map(({ offset, length }, file) => {
       const all = Math.floor(length / bs);
-      const first = Math.floor((all / numjobs) * index);
-      const own = Math.floor((all / numjobs) * (index + 1)) - first;
-      ios += own;
       // Random I/O of all threads goes everywhere; of sequential I/O each has a part of the range.
-      return isRandom(rw)
-        ? { file, offset, ios: all }
-        : { file, offset: offset + first * bs, ios: own };
+      if (isRandom(rw)) return { file, offset, ios: all, work: part(loops * all)[1] };
+      const [first, ios] = part(all);
+      return { file, offset: offset + first * bs, ios, work: loops * ios };
     });
     const percent = readPercent(rw, rwmixread);
-    return {
-      work: { kind: "io", targets, isRandom: isRandom(rw), readPercent: percent },
-      ios: Math.max(1, ios),
-    };
+    return { kind: "io", targets, isRandom: isRandom(rw), readPercent: percent };
   }
 }
 

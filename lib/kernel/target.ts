@@ -7,10 +7,9 @@ import type { PciFunction } from "../pci/function.js";
 import type { PciTree } from "../pci/tree.js";
 import { tryAll } from "../try-all.js";
 import type { KernelEndpoint } from "./endpoint.js";
+import { diskPlace, disksBelow, SECTOR, type DiskPlace } from "./disks.js";
 import { assertUnused } from "./unused.js";
 
-/** Bytes of a sector in sysfs, whatever the device's blocks (Documentation/ABI/stable/sysfs-block). */
-const SECTOR = 512;
 /** What a file is aligned to where nothing says what is below it. */
 const UNKNOWN_BLOCK = 4096;
 
@@ -21,8 +20,14 @@ export interface KernelTarget {
   size: number;
   /** Offsets, lengths and memory are to be multiples of this. */
   blockSize: number;
+  /** A block device; else a file, whose file system may do reads and writes its own way. */
+  isDisk: boolean;
   /** The same for all names of one device or file. */
   identity: string;
+  /** Where it lies, or of a file its file system; null where nothing shows it. */
+  place: DiskPlace | null;
+  /** The disks that its data end up on; empty where nothing shows them. */
+  disks: ReadonlySet<string>;
   /** The NVMe controllers that it is reached by; empty: not known, or another kind of device. */
   clients: PciFunction[];
   /** What of it makes figures doubtful. */
@@ -74,7 +79,9 @@ export async function openTarget(
     opened.push(fd);
     const size = isDisk ? diskSize(host, file, number) : Number(stats.size);
     return {
-      ...{ endpoint, fd, size, identity, close },
+      ...{ endpoint, fd, size, isDisk, identity, close },
+      place: number !== null ? diskPlace(host, number) : null,
+      disks: number === null ? new Set() : disksBelow(host, number),
       blockSize: blockSizeOf(host, number) ?? UNKNOWN_BLOCK,
       clients: number === null ? [] : clientsOf(host, tree, number),
       notes: isDisk ? [] : fileNotes(file, stats),
@@ -139,6 +146,13 @@ function blockSizeOf(host: Host, number: DeviceNumber | null): number | null {
   const read = (folder: string): string | null => host.read(`${folder}/queue/logical_block_size`);
   const size = read(path) ?? read(`${path}/..`);
   return size === null ? null : Number(size);
+}
+
+/** The NVMe controllers that a block device or file is reached by. Errors: BAD_ENDPOINT, PERMISSION. */
+export function kernelClients(host: Host, tree: PciTree, file: string): PciFunction[] {
+  const isDisk = statOf(file).isBlockDevice();
+  const number = isDisk ? host.deviceNumber(file) : host.deviceNumberBelow(file);
+  return number === null ? [] : clientsOf(host, tree, number);
 }
 
 /** With NVMe native multipath, all controllers of the subsystem. */

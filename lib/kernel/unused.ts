@@ -3,6 +3,7 @@ import { P2pError } from "../errors.js";
 import type { DeviceNumber, Host } from "../host/host.js";
 import { diskDevices } from "../host/kernel-devices.js";
 import { diskConditions, diskOpenConditions } from "../host/uses.js";
+import { wholeDisk } from "./disks.js";
 
 /**
  * How long somebody may have a disk open before that counts as use, milliseconds. Once a disk that was
@@ -19,9 +20,12 @@ export async function assertUnused(
   patienceMs = PATIENCE_MS,
 ): Promise<void> {
   const disks = number === null ? [] : diskDevices(host, number);
+  // Who has all of the disk open has the partition, too, without the kernel's knowing of it.
+  const whole = number === null ? null : wholeDisk(host, number);
+  const opened = whole === null ? disks : [...disks, whole];
   for (let waited = 0; ; waited += LOOK_MS) {
     const lasting = violations(diskConditions(host, disks));
-    const open = lasting.length > 0 ? [] : violations(diskOpenConditions(host, disks));
+    const open = lasting.length > 0 ? [] : violations(diskOpenConditions(host, opened));
     const [use] = [...lasting, ...open];
     if (use === undefined) return;
     if (lasting.length > 0 || waited >= patienceMs)

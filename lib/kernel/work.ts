@@ -5,14 +5,21 @@ import type { Requests } from "./requests.js";
 
 /** What an engine's slots do. For its loop: nothing allocates. */
 export interface Work {
-  /** Submits the first request of the next I/O in `slot`. */
-  begin(slot: number, seen: Float64Array): void;
+  /** Submits the first request of the next I/O in `slot`; false where its target has none left. */
+  begin(slot: number, seen: Float64Array): boolean;
+  /** No target has any I/O left to begin. */
+  readonly isDone: boolean;
   /** The request of `slot` has succeeded. True where the I/O is over; else the next was submitted. */
   end(slot: number, seen: Float64Array): boolean;
-  /** The ramp is over. */
-  forget(): void;
-  /** I/Os by target, since the ramp; none of a copy. */
+  /** Nothing has been done yet; a ramp goes on until it is ended. */
+  reset(isRamping: boolean): void;
+  /** I/Os by target, since reset(); none of a copy. */
   counts(): TargetIos[];
+}
+
+/** I/Os to do once the ramp is over. */
+function workLimit({ endsWithWork }: KernelJob, work: number): number {
+  return endsWithWork === true ? work : Infinity;
 }
 
 export function workOf(job: KernelJob, requests: Requests): Work {
@@ -29,9 +36,11 @@ class Copying implements Work {
   readonly #blocks: number;
   readonly #blockBytes: number;
   readonly #lastBytes: number;
+  readonly #work: number;
   readonly #latency: Histogram;
   readonly #begun: Float64Array;
   readonly #block: Float64Array;
+  readonly #left = new Float64Array(1);
   #next = 0;
 
   constructor(job: KernelJob, work: CopyWork, requests: Requests) {
@@ -41,12 +50,15 @@ class Copying implements Work {
     this.#blocks = work.blocks;
     this.#blockBytes = job.ioBytes;
     this.#lastBytes = work.lastBytes;
+    this.#work = workLimit(job, work.work);
     this.#latency = new Histogram(job.readLatency);
     this.#begun = new Float64Array(job.slots);
     this.#block = new Float64Array(job.slots);
   }
 
-  begin(slot: number, seen: Float64Array): void {
+  begin(slot: number, seen: Float64Array): boolean {
+    if (this.isDone) return false;
+    this.#left[0]!--;
     const block = this.#next;
     this.#next = block + 1 === this.#blocks ? 0 : block + 1;
     const length = block === this.#blocks - 1 ? this.#lastBytes : this.#blockBytes;
@@ -54,6 +66,11 @@ class Copying implements Work {
     this.#begun[slot] = seen[0]!;
     const { file, offset } = this.#source;
     this.#requests.submit(slot, false, file, offset + block * this.#blockBytes, length);
+    return true;
+  }
+
+  get isDone(): boolean {
+    return this.#left[0] === 0;
   }
 
   end(slot: number, seen: Float64Array): boolean {
@@ -67,7 +84,8 @@ class Copying implements Work {
     return false;
   }
 
-  forget(): void {
+  reset(isRamping: boolean): void {
+    this.#left[0] = isRamping ? Infinity : this.#work;
     this.#latency.clear();
   }
 
@@ -91,6 +109,9 @@ class Doing implements Work {
   readonly #begun: Float64Array;
   /** By target: the next I/O of a sequential pattern. */
   readonly #next: Float64Array;
+  /** By target: I/Os to do, and those that are not begun yet. */
+  readonly #work: Float64Array;
+  readonly #left: Float64Array;
   /** By target: reads and writes. */
   readonly #counts: Float64Array;
 
@@ -106,11 +127,15 @@ class Doing implements Work {
     this.#writes = new Histogram(job.writeLatency);
     this.#begun = new Float64Array(job.slots);
     this.#next = new Float64Array(work.targets.length);
+    this.#work = Float64Array.from(work.targets, (target) => workLimit(job, target.work));
+    this.#left = new Float64Array(work.targets.length);
     this.#counts = new Float64Array(2 * work.targets.length);
   }
 
-  begin(slot: number, seen: Float64Array): void {
+  begin(slot: number, seen: Float64Array): boolean {
     const index = Math.floor(slot / this.#depth);
+    if (this.#left[index] === 0) return false;
+    this.#left[index]!--;
     const target = this.#targets[index]!;
     const isWrite = this.#random.next() >>> 0 >= this.#readBelow;
     let io: number;
@@ -122,6 +147,12 @@ class Doing implements Work {
     this.#begun[slot] = seen[0]!;
     const offset = target.offset + io * this.#ioBytes;
     this.#requests.submit(slot, isWrite, target.file, offset, this.#ioBytes);
+    return true;
+  }
+
+  get isDone(): boolean {
+    for (let i = 0; i < this.#left.length; i++) if (this.#left[i] !== 0) return false;
+    return true;
   }
 
   end(slot: number, seen: Float64Array): boolean {
@@ -132,7 +163,9 @@ class Doing implements Work {
     return true;
   }
 
-  forget(): void {
+  reset(isRamping: boolean): void {
+    for (let i = 0; i < this.#left.length; i++)
+      this.#left[i] = isRamping ? Infinity : this.#work[i]!;
     this.#reads.clear();
     this.#writes.clear();
     this.#counts.fill(0);

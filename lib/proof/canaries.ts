@@ -3,6 +3,7 @@ import type { DmaBuffer } from "../dma/dma-buffer.js";
 import { PAGE } from "../nvme/spec.js";
 import { isCompareFailure, isDataTransferError } from "../nvme/status.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
+import { isBlank } from "./blank.js";
 import { blocksOf, lengthsOf, readInto, TrialEnd } from "./leg.js";
 import type { BlockRange, Leg, Trial } from "./leg.js";
 import type { ProofMemory } from "./memory.js";
@@ -173,9 +174,4 @@ function judge(
   if (at < 0) return { wrongAt: null, isLost: false };
   const isFormer = addon().compare(seen.memory, 0, former.memory, 0, length) < 0;
   return { wrongAt: at, isLost: isFormer || isBlank(new Uint8Array(seen.buffer, 0, length)) };
-}
-
-function isBlank(bytes: Uint8Array): boolean {
-  const [first] = bytes;
-  return (first === 0x00 || first === 0xff) && bytes.every((byte) => byte === first);
 }

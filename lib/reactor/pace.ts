@@ -26,6 +26,11 @@ export class Pace {
     return clock[0]! >= this.#next[0]!;
   }
 
+  /** Nanoseconds until one is due; 0: it is. */
+  untilDue(clock: Float64Array): number {
+    return Math.max(0, this.#next[0]! - clock[0]!);
+  }
+
   /** One begins now. */
   spend(clock: Float64Array): void {
     const next = this.#next[0]! + this.#spacingNs[0]!;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 
 namespace p2pmem {
 
@@ -126,7 +127,12 @@ void IoRing::close() {
   // The kernel ends each request, its drivers have time limits. Its own pins would keep the pages;
   // who maps or frees the memory next must not meet a device that still writes.
   while (rings_ && entries_ && inFlight() > 0)
-    if (enter(0, inFlight(), 100'000'000) < 0) break;
+    if (enter(0, inFlight(), 100'000'000) < 0) {
+      // Nobody can be asked any more when it is over: better the memory is never freed.
+      static_cast<void>(
+          std::make_unique<std::vector<std::shared_ptr<Memory>>>(std::move(held_)).release());
+      break;
+    }
   // Not with the descriptor: what that lets go of, the kernel does later, and files stay in use.
   registerWith(fd_.get(), IORING_UNREGISTER_BUFFERS, nullptr, 0);
   registerWith(fd_.get(), IORING_UNREGISTER_FILES, nullptr, 0);

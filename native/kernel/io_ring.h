@@ -44,7 +44,7 @@ class IoRing {
   int64_t enter(uint32_t submit, uint32_t complete, int64_t timeoutNs);
 
   /// Waits until nothing is in flight, which the kernel sees to, then lets everything go.
-  /// Idempotent.
+  /// Where it cannot wait (io_uring_enter fails), memory that is held stays for good. Idempotent.
   void close();
 
  private:

@@ -8,12 +8,21 @@ import { rawTopology } from "../../support/topology.js";
 describe("traffic of the kernel's path", () => {
   const tree = new PciTree(rawTopology(fixture("desktop")));
   const fn = (address: string) => tree.get(parseBdf(address));
-  const bytes = { readBytes: 300, writtenBytes: 200 };
+  const bytes = { isFile: false, readBytes: 300, writtenBytes: 200 };
 
   it("is one passage of each byte where it goes through ordinary memory", () => {
     const legs = [{ clients: [], ...bytes }];
     const { host_memory_bytes, root_complex_bytes } = kernelTraffic(tree, null, legs);
     assert.deepEqual([host_memory_bytes, root_complex_bytes], [500, 500]);
+  });
+
+  it("is unknown of a file, which may have been read and written without O_DIRECT", () => {
+    const legs = [{ ...bytes, clients: [fn("01:00.0")], isFile: true }];
+    for (const provider of [null, parseBdf("01:00.0")])
+      assert.deepEqual(kernelTraffic(tree, provider, legs), {
+        ...{ source: "derived", host_memory_bytes: null, host_control_bytes: null },
+        ...{ root_complex_bytes: null, links: null },
+      });
   });
 
   it("never meets host memory on its way to a peer, and crosses the root complex by its route", () => {

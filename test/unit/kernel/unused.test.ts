@@ -46,4 +46,13 @@ describe("a disk that is to be written", () => {
     });
     await looking;
   });
+
+  it("must not be a part of one that somebody has open as a whole", async () => {
+    host.file("/sys/dev/block/259:1/partition", "1\n");
+    host.file("/sys/dev/block/259:1/start", "2048\n");
+    host.file("/sys/dev/block/259:1/size", "4096\n");
+    await look("b259:1");
+    host.process(77, "qemu", "/dev/nvme0n1");
+    await assert.rejects(look("b259:1"), { code: "IN_USE", message: /nvme0n1 is open in qemu/ });
+  });
 });

@@ -1,5 +1,6 @@
 import { groupBy } from "../group-by.js";
 import { shortSize } from "../units.js";
+import { isKernelPath } from "./point.js";
 import type { BenchResult } from "./report.js";
 
 /** The results of one combination of what a job sweeps: what its paths and providers did with it. */
@@ -125,7 +126,7 @@ export function describe(
 }
 
 function isKernel({ path }: BenchResult): boolean {
-  return path === "kernel-p2p" || path === "kernel-host";
+  return isKernelPath(path);
 }
 
 function isEndpoint(name: Parameter): boolean {

@@ -1,9 +1,10 @@
 import { P2pError } from "../errors.js";
 import { parseEndpoint } from "../io/endpoint.js";
+import { isKernelEndpoint } from "../kernel/endpoint.js";
 import { parseProvider } from "../p2pmem/provider-name.js";
 import type { Bdf } from "../pci/bdf.js";
 import { parseExpectation, type Expectation } from "./expect/parser.js";
-import { isKernelEndpoint, isWildcard } from "./job/endpoints.js";
+import { isWildcard } from "./job/endpoints.js";
 import type { BenchJob } from "./job/job.js";
 
 /** Jobs, and what each expects of its results. */

@@ -22,6 +22,11 @@ export const BENCH_PATHS: readonly BenchPath[] = [
   ...["kernel-p2p", "kernel-host"],
 ] as BenchPath[];
 
+/** Whether the kernel's own driver takes it. */
+export function isKernelPath(path: BenchPath): boolean {
+  return path.startsWith("kernel-");
+}
+
 /** A namespace that p2pmem drives, or what the kernel's driver shows: `/dev/nvme0n1`, `file:PATH`. */
 export type BenchEndpoint = Endpoint | KernelEndpoint;
 

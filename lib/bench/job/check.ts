@@ -2,10 +2,10 @@
 import { needsProvider } from "../../copy/plan.js";
 import { isMixed } from "../../perf/plan.js";
 import { formatSize } from "../../units.js";
-import type { BenchPath, Workload } from "../point.js";
-import { isKernelEndpoint, isWildcard } from "./endpoints.js";
+import { isKernelEndpoint } from "../../kernel/endpoint.js";
+import { isKernelPath, type BenchPath, type Workload } from "../point.js";
+import { isWildcard } from "./endpoints.js";
 import type { BenchJob } from "./job.js";
-import { isKernelPath } from "./parameters.js";
 import type { Settings } from "./settings.js";
 
 /** Errors: those of `settings.mistake()`. */

@@ -1,9 +1,9 @@
 import { P2pError } from "../../errors.js";
+import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
+import { isKernelPath } from "../point.js";
 import { takesProvider } from "./check.js";
-import { isKernelEndpoint } from "./endpoints.js";
 import type { BenchJob } from "./job.js";
-import { isKernelPath } from "./parameters.js";
 
 /** Combinations that nobody runs by accident. */
 export const MOST_POINTS = 10_000;

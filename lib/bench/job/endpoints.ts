@@ -1,6 +1,7 @@
 /** Endpoints and providers as a job names them: checked, but the machine is not asked yet. */
 import { parseEndpoint } from "../../io/endpoint.js";
 import { P2pError } from "../../errors.js";
+import { isKernelEndpoint, parseKernelEndpoint } from "../../kernel/endpoint.js";
 import { parseProvider } from "../../p2pmem/provider-name.js";
 import { refuse, type Kind } from "./kinds.js";
 
@@ -9,11 +10,6 @@ export const WILDCARDS = ["auto", "each"] as const;
 
 export function isWildcard(endpoint: string): boolean {
   return (WILDCARDS as readonly string[]).includes(endpoint);
-}
-
-/** What the kernel's own driver shows: a block device or a file. */
-export function isKernelEndpoint(endpoint: string): boolean {
-  return /^(\/dev\/|file:)./.test(endpoint);
 }
 
 const BDF = "(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\\.[0-7]";
@@ -30,7 +26,8 @@ function checkEndpoint(value: unknown): string {
   if (typeof value !== "string" || value.trim() === "")
     return refuse(value, "an endpoint", `write ${FORMS}`);
   const text = value.trim();
-  if (!isWildcard(text) && !isKernelEndpoint(text)) parseOwn(text);
+  if (isKernelEndpoint(text)) parseKernelEndpoint(text);
+  else if (!isWildcard(text)) parseOwn(text);
   return text;
 }
 

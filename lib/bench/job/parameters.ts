@@ -4,7 +4,7 @@
  */
 import { DESCRIPTORS, type Descriptors } from "../../nvme/descriptors/data-pointer.js";
 import { PATTERNS } from "../../perf/plan.js";
-import { BENCH_PATHS, VERIFY_MODES } from "../point.js";
+import { BENCH_PATHS, isKernelPath, VERIFY_MODES } from "../point.js";
 import type { BenchPath, VerifyMode, Workload } from "../point.js";
 import { destination, provider, sources } from "./endpoints.js";
 import { choice, cpus, flag, percentiles, size, texts, time, whole, type Kind } from "./kinds.js";
@@ -52,10 +52,6 @@ const registration = choice<"once" | "each", "once" | "each">(
   byName(["once", "each"]),
 );
 const descriptors = choice<Descriptors, Descriptors>("a kind of descriptors", byName(DESCRIPTORS));
-
-export function isKernelPath(path: BenchPath): boolean {
-  return path.startsWith("kernel-");
-}
 
 const MANY = Number.MAX_SAFE_INTEGER;
 

@@ -1,10 +1,10 @@
 /** From a job to its points, by who knows the machine. */
+import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
+import { isKernelPath } from "../point.js";
 import type { BenchEndpoint, BenchPath, BenchPoint, Workload } from "../point.js";
 import { takesProvider, writes } from "./check.js";
-import { isKernelEndpoint } from "./endpoints.js";
 import type { BenchJob } from "./job.js";
-import { isKernelPath } from "./parameters.js";
 
 /** Where data goes, as a job names it. */
 export interface Question {

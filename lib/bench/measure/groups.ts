@@ -1,9 +1,5 @@
 import { groupBy } from "../../group-by.js";
-import type { BenchPath, BenchPoint } from "../point.js";
-
-export function isKernelPath(path: BenchPath): boolean {
-  return path.startsWith("kernel-");
-}
+import { isKernelPath, type BenchPoint } from "../point.js";
 
 /**
  * The points whose samples take turns: those that differ in nothing but the way (path and provider,

@@ -7,9 +7,9 @@ import type { Bdf } from "../../pci/bdf.js";
 import type { Session } from "../../session.js";
 import { allProviders, chooseEndpoints, chooseProvider, firstNamespaces } from "../choose.js";
 import { writes } from "../job/check.js";
-import { isKernelEndpoint, isWildcard } from "../job/endpoints.js";
+import { isWildcard } from "../job/endpoints.js";
 import type { Answer, Question, Resolve } from "../job/points.js";
-import { parseKernelEndpoint } from "../../kernel/endpoint.js";
+import { isKernelEndpoint, parseKernelEndpoint } from "../../kernel/endpoint.js";
 
 /** Endpoints of one combination. */
 interface Ends {

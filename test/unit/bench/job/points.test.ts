@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { combinations } from "#lib/bench/job/count.js";
-import { isKernelEndpoint } from "#lib/bench/job/endpoints.js";
+import { isKernelEndpoint } from "#lib/kernel/endpoint.js";
 import { jobsFrom } from "#lib/bench/job/load.js";
 import type { JobParameters } from "#lib/bench/job/parameters.js";
 import { pointsOf, type Answer, type Question, type Resolve } from "#lib/bench/job/points.js";

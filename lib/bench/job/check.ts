@@ -10,8 +10,8 @@ import type { Settings } from "./settings.js";
 
 /** Errors: those of `settings.mistake()`. */
 export function checkJob(job: BenchJob, settings: Settings): void {
-  for (const check of [checkEnd, checkWorkload, checkProvider, checkVerify, checkEndpoints])
-    check(job, settings);
+  const checks = [checkEnd, checkWorkload, checkProvider, checkCmb, checkVerify, checkEndpoints];
+  for (const check of checks) check(job, settings);
 }
 
 /** Blocks go from one namespace to another on them: they are no paths of I/Os. */
@@ -71,6 +71,20 @@ function checkProvider({ path }: BenchJob, settings: Settings): void {
   throw settings.mistake("provider", `the path ${path.join(", ")} goes through no peer memory`, {
     hint: "it goes with the paths p2p, cpu and kernel-p2p",
   });
+}
+
+function checkCmb({ rw, path }: BenchJob, settings: Settings): void {
+  const kernel = path.find(isKernelPath);
+  for (const parameter of ["sq_in_cmb", "lists_in_cmb"] as const)
+    if (settings.value(parameter) === true && kernel !== undefined)
+      throw settings.mistake(parameter, `on ${kernel} the kernel places queues and lists itself`, {
+        hint: "give the kernel's paths a job of their own, without it",
+      });
+  const workload = rw.find((name) => name !== "copy");
+  if (settings.value("lists_in_cmb") === true && workload !== undefined)
+    throw settings.mistake("lists_in_cmb", `it goes with copies, but rw is ${workload}`, {
+      hint: "leave it out; sq_in_cmb goes with I/Os, too",
+    });
 }
 
 function checkVerify({ rw, verify }: BenchJob, settings: Settings): void {

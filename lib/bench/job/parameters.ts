@@ -102,7 +102,7 @@ export const PARAMETERS = {
     "jobs",
     "submission queues in their controller's CMB, where it takes them",
   ),
-  lists_in_cmb: entry(flag, "jobs", "PRP lists and SGLs there, likewise"),
+  lists_in_cmb: entry(flag, "jobs", "PRP lists and SGLs of copies there, likewise"),
   expect: entry(texts, "none", "what must hold, such as p2p.bw_bytes >= host.bw_bytes"),
 } as const;
 

@@ -72,11 +72,11 @@ describe("job files", () => {
     ],
     [
       "- and _ are alike, and fio's other names are known",
-      "a: { ramp-time: 2, rate_iops: 5, readwrite: randread, blocksize: 1k, lists-in_cmb: 1 }\n",
+      "a: { ramp-time: 2, rate_iops: 5, readwrite: randread, blocksize: 1k, sq-in_cmb: 1 }\n",
       [
         {
           ...{ name: "a", rampTime: 2, rateIops: 5, rw: ["randread"], bs: [1024] },
-          listsInCmb: true,
+          sqInCmb: true,
         },
       ],
     ],

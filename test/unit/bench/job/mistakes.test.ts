@@ -52,6 +52,18 @@ describe("mistakes in job files", () => {
     ],
     ["an empty sweep", "a:\n  bs: []\n", "2: a.bs: an empty list measures nothing", /leave bs out/],
     ["no value", "a:\n  bs:\n", "2: a.bs: nothing is not a size", /4096/],
+    [
+      "lists in a CMB where nothing is copied",
+      "a:\n  rw: read\n  path: host\n  lists_in_cmb: true\n",
+      "4: a.lists_in_cmb: it goes with copies, but rw is read",
+      /sq_in_cmb/,
+    ],
+    [
+      "queues in a CMB where the kernel makes them",
+      "a:\n  path: kernel-host\n  src: /dev/nvme0n1\n  dst: /dev/nvme1n1\n  sq_in_cmb: true\n",
+      "5: a.sq_in_cmb: on kernel-host the kernel places queues and lists itself",
+      /a job of their own/,
+    ],
     ["bs 0", "a: { bs: 0 }\n", "1: a.bs: the size is 0", /above 0/],
     ["size 0", "a: { size: 0k }\n", "1: a.size: the size is 0", /above 0/],
     ["runtime 0", "a:\n  runtime: 0\n", "2: a.runtime: 0 is not a time", /more than 0 seconds/],

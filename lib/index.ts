@@ -33,6 +33,8 @@ export type { BenchPath, BenchPoint, Workload } from "./bench/point.js";
 export type {
   BenchReport,
   BenchResult,
+  CpuFigures,
+  DriverReport,
   ExpectationResult,
   Latency,
   MachineReport,

@@ -7,7 +7,7 @@ import { packageVersion } from "../version.js";
 import { BenchError } from "./error.js";
 import { evaluateExpectations } from "./expect/expectations.js";
 import { jobsFrom, loadJobs, type JobFile, type LoadOptions } from "./job/load.js";
-import type { JobParameters } from "./job/parameters.js";
+import { isKernelPath, type JobParameters } from "./job/parameters.js";
 import { pointsOf } from "./job/points.js";
 import { namedDevices, readExpectations, type ReadJobs } from "./jobs.js";
 import { CopyLimit } from "./limit.js";
@@ -142,7 +142,10 @@ function endWarnings(points: readonly BenchPoint[], { results, failure }: Measur
   return [`${reason}: ${whole} of ${points.length} results are complete`];
 }
 
-function devicesOf({ pci }: Session, { sources, destination, provider }: BenchPoint): PointDevices {
+function devicesOf(
+  { pci }: Session,
+  { path, sources, destination, provider }: BenchPoint,
+): PointDevices {
   const known = (endpoint: BenchEndpoint | null): Bdf[] =>
     endpoint !== null && "device" in endpoint ? [endpoint.device] : [];
   const memory = provider === null ? null : parseProvider(provider).device;
@@ -150,5 +153,6 @@ function devicesOf({ pci }: Session, { sources, destination, provider }: BenchPo
     sources: sources.flatMap(known),
     destination: known(destination)[0] ?? null,
     provider: memory !== null && pci.has(memory) ? memory : null,
+    isKernel: isKernelPath(path),
   };
 }

@@ -37,11 +37,20 @@ const part = z
 
 const interval = z.tuple([amount, amount]).nullable();
 
+/** Each figure of each sample. */
+const cpuSamples = z.strictObject({
+  usr_pct: z.array(figure),
+  sys_pct: z.array(figure),
+  busy_ns_per_block: z.array(figure),
+  device_ns_per_block: z.array(figure),
+});
+
 const samples = z.strictObject({
   at_s: z.array(amount).describe("begin of each sample, seconds after `started`"),
   bw_bytes: z.array(figure),
   iops: z.array(figure),
   lat_mean_ns: z.array(figure),
+  cpu: cpuSamples,
   confidence: z.number().gt(0).lt(1).describe("probability that the intervals hold the medians"),
   bw_bytes_ci: interval,
   iops_ci: interval,
@@ -91,6 +100,7 @@ const result = z.strictObject({
   bytes: count.describe("of all samples together, as ios and runtime_ns"),
   ios: count,
   runtime_ns: amount,
+  warm_up_ns: amount.describe("what ran before the first sample, and is counted nowhere"),
   bw_bytes: figure.describe("bytes a second: the median of the samples"),
   iops: figure.describe("I/Os or blocks a second: the median of the samples"),
   lat_ns: latency.nullable(),
@@ -126,6 +136,12 @@ const path = z.strictObject({
   reason: z.string(),
 });
 
+const driver = z.strictObject({
+  name: z.string(),
+  version: z.string().nullable().describe("as its module states it; null: that of its kernel"),
+  source_version: z.string().nullable().describe("the module's srcversion"),
+});
+
 const machine = z.strictObject({
   hostname: z.string(),
   kernel: z.string(),
@@ -133,6 +149,7 @@ const machine = z.strictObject({
   cpu: z.strictObject({ model: z.string(), cores: positive, governor: z.string().nullable() }),
   memory_bytes: count,
   iommu: z.string().nullable().describe("translated, passthrough, or off"),
+  drivers: z.array(driver).describe("the kernel's; none of the loopback machine"),
   devices: z.array(device),
   paths: z.array(path),
 });

@@ -47,6 +47,8 @@ export interface BenchResult {
   bytes: number;
   ios: number;
   runtime_ns: number;
+  /** What ran before the first sample and is counted nowhere: the same I/Os for a moment, with their set-up. */
+  warm_up_ns: number;
   /** Medians of the samples. */
   bw_bytes: number;
   iops: number;
@@ -55,14 +57,8 @@ export interface BenchResult {
   /** The two parts of a mixed workload. */
   read: { ios: number; lat_ns: Latency | null } | null;
   write: { ios: number; lat_ns: Latency | null } | null;
-  cpu: {
-    usr_pct: number;
-    sys_pct: number;
-    /** The driver's time for each block, empty polls left out; null: not known (the kernel's driver). */
-    busy_ns_per_block: number | null;
-    /** The loopback machine's device threads, for each block; null on hardware, which has its own. */
-    device_ns_per_block: number | null;
-  };
+  /** Of all samples together. */
+  cpu: CpuFigures;
   /** Of all samples together. */
   traffic: Traffic;
   verify: VerifyResult | null;
@@ -73,6 +69,15 @@ export interface BenchResult {
   samples: Samples;
   incomplete: boolean;
   warnings: string[];
+}
+
+export interface CpuFigures {
+  usr_pct: number;
+  sys_pct: number;
+  /** The driver's time for each block, empty polls left out; null: not known (the kernel's driver). */
+  busy_ns_per_block: number | null;
+  /** The loopback machine's device threads, for each block; null on hardware, which has its own. */
+  device_ns_per_block: number | null;
 }
 
 export interface Latency {
@@ -92,6 +97,7 @@ export interface Samples {
   bw_bytes: number[];
   iops: number[];
   lat_mean_ns: number[];
+  cpu: { [Figure in keyof CpuFigures]: CpuFigures[Figure][] };
   /** Bounds of the intervals that hold the medians with this probability. */
   confidence: number;
   bw_bytes_ci: [number, number] | null;
@@ -119,10 +125,23 @@ export interface MachineReport {
   memory_bytes: number;
   /** `translated`, `passthrough`, `off`, or null. */
   iommu: string | null;
+  /**
+   * Of the kernel's drivers that the devices below are bound to, and of its NVMe driver where its paths are
+   * measured. None of the loopback machine, whose devices p2pmem's own code drives.
+   */
+  drivers: DriverReport[];
   /** Of each PCI function on the way of some result. */
   devices: DeviceReport[];
   /** Of each pair of devices on the way of some result. */
   paths: PathReport[];
+}
+
+export interface DriverReport {
+  name: string;
+  /** As its module states it; null where it states none, and is what its kernel is. */
+  version: string | null;
+  /** Checksum of the module's sources (modinfo's srcversion); null where there is none. */
+  source_version: string | null;
 }
 
 export interface DeviceReport {

@@ -2,6 +2,8 @@ import type { BenchProgress } from "../bench/measure/measure.js";
 import { shortSize } from "../units.js";
 import { StatusLine } from "./status-line.js";
 
+const DOING = { "warm-up": "warming up", prepare: "preparing", verify: "verifying" };
+
 /** One line on standard error that shows how far a benchmark is; nothing where that is no terminal. */
 export class BenchProgressLine {
   readonly #line: StatusLine;
@@ -42,14 +44,14 @@ export class BenchProgressLine {
     const what = `${point.job}: ${point.rw === "copy" ? "" : `${point.rw} `}${point.path}`;
     return [
       `${what} bs ${shortSize(point.bs)} depth ${point.iodepth}`,
-      `sample ${sample}/${samples}`,
+      ...(sample === 0 ? [] : [`sample ${sample}/${samples}`]),
       this.#doing(progress, now),
       ...this.#left(progress, now),
     ].join(", ");
   }
 
   #doing({ phase, bytes }: BenchProgress, now: number): string {
-    if (phase !== "measure") return phase === "verify" ? "verifying" : "preparing";
+    if (phase !== "measure") return DOING[phase];
     const seconds = (now - this.#phaseStart) / 1000;
     return bytes > 0 && seconds > 0 ? `${(bytes / seconds / 1e9).toFixed(2)} GB/s` : "starting";
   }

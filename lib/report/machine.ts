@@ -1,4 +1,10 @@
-import type { BenchReport, DeviceReport, MachineReport, PathReport } from "../bench/report.js";
+import type {
+  BenchReport,
+  DeviceReport,
+  DriverReport,
+  MachineReport,
+  PathReport,
+} from "../bench/report.js";
 import { formatSize } from "../units.js";
 import { shortName } from "./addresses.js";
 import { dataTable, type Column } from "./data-table.js";
@@ -36,7 +42,7 @@ export function machineSection({ machine, platform }: BenchReport): Markup {
 }
 
 function facts(
-  { hostname, kernel, node, cpu, memory_bytes, iommu }: MachineReport,
+  { hostname, kernel, node, cpu, memory_bytes, iommu, drivers }: MachineReport,
   platform: BenchReport["platform"],
 ): [string, Content][] {
   return [
@@ -47,9 +53,17 @@ function facts(
     ["Governor", cpu.governor ?? UNKNOWN],
     ["Memory", formatSize(memory_bytes)],
     ["Kernel", kernel],
+    ...(drivers.length === 0
+      ? []
+      : [["Drivers", drivers.map(driverWords).join(", ")] as [string, string]]),
     ["IOMMU", iommu ?? UNKNOWN],
     ["Node.js", node],
   ];
+}
+
+/** What states no version is a part of its kernel. */
+function driverWords({ name, version }: DriverReport): string {
+  return version === null ? name : `${name} ${version}`;
 }
 
 const DEVICES: Column<DeviceReport>[] = [

@@ -69,6 +69,38 @@ describe("a benchmark", () => {
     assert.equal(machine.paths.length, 2);
   });
 
+  it("warms each path up first, has the CPU time of each sample, and the drivers", async () => {
+    const { results, machine } = await run({ path: ["p2p", "host"], samples: 2 });
+    for (const { warm_up_ns: warmUp, samples, cpu } of results) {
+      // 0.1 s, and what was in flight after them.
+      assert.ok(warmUp >= 100e6, `${warmUp} ns`);
+      for (const figures of Object.values(samples.cpu)) assert.equal(figures.length, 2);
+      const all = cpu.busy_ns_per_block!;
+      const [one, other] = samples.cpu.busy_ns_per_block as [number, number];
+      assert.ok(Math.min(one, other) <= all && all <= Math.max(one, other));
+    }
+    assert.ok(Math.min(...results.flatMap(({ samples }) => samples.at_s)) >= 0.2, "before both");
+    assert.equal(
+      machine.drivers.some(({ name }) => name === "vfio-pci"),
+      isLab,
+    );
+  });
+
+  it("says of I/Os whose submission queues lie in a CMB that they do", async () => {
+    const { nvmeCmb } = devices;
+    const io = { src: `${nvmeCmb}@0+4m`, dst: "auto", path: "p2p", samples: 1 } as const;
+    for (const [rw, side] of [
+      ["read", "src"],
+      ["write", "dst"],
+    ] as const) {
+      const { results } = await run({ ...io, rw, sq_in_cmb: true });
+      assert.deepEqual(results[0]!.in_cmb, [`${side} sq`]);
+      assert.ok(results[0]!.ios > 0);
+    }
+    const { results } = await run({ ...io, rw: "read" });
+    assert.deepEqual(results[0]!.in_cmb, []);
+  });
+
   it("verifies the last sample of each path, apart from its timing", async () => {
     for (const verify of ["crc32c", "pattern", "memcmp"] as const) {
       const { results } = await run({ path: ["p2p", "host"], verify, samples: 2 });

@@ -11,6 +11,10 @@ export function machineReport(): MachineReport {
     cpu: { model: "AMD EPYC 9354P 32-Core Processor", cores: 64, governor: "powersave" },
     memory_bytes: 256 * 2 ** 30,
     iommu: "translated",
+    drivers: [
+      { name: "nvme", version: "1.0", source_version: "9A5C1B1E0C2F8D7B6A4E3D2" },
+      { name: "vfio-pci", version: null, source_version: null },
+    ],
     devices: [
       bridge("0000:16:00.0", null, "1022:14a5"),
       bridge("0000:17:00.0", "0000:16:00.0", "1000:c030"),

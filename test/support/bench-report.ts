@@ -18,10 +18,21 @@ function samplesOf(bandwidth: number, bs: number, begin: number): Samples {
     bw_bytes: bw,
     iops: bw.map((bytes) => bytes / bs),
     lat_mean_ns: bw.map((bytes) => Math.round((32 * bs * 1e9) / bytes)),
+    cpu: cpuOf(bw),
     confidence: 0.95,
     bw_bytes_ci: [bw[0]!, bw[3]!],
     iops_ci: [bw[0]! / bs, bw[3]! / bs],
     drift: 0.006,
+  };
+}
+
+/** Figures of samples of which only the number matters. */
+export function cpuOf(samples: readonly unknown[]): Samples["cpu"] {
+  return {
+    usr_pct: samples.map(() => 90),
+    sys_pct: samples.map(() => 1),
+    busy_ns_per_block: samples.map(() => 150),
+    device_ns_per_block: samples.map(() => null),
   };
 }
 
@@ -66,6 +77,7 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
     bytes,
     ios,
     runtime_ns: 10e9,
+    warm_up_ns: 104e6,
     bw_bytes: bandwidth,
     iops: bandwidth / bs,
     lat_ns: latencyOf((iodepth * bs * 1e9) / bandwidth, ios),
@@ -188,6 +200,7 @@ function kernel(): BenchResult[] {
       ...{ job: "kernel", src, dst: "/dev/nvme1n1", cpu, lat_ns: null, incomplete: true },
       samples: {
         ...{ at_s: [31.5], bw_bytes: [2.6e9], iops: [19836.4], lat_mean_ns: [NaN] },
+        cpu: cpuOf([0]),
         ...{ confidence: 0.95, bw_bytes_ci: null, iops_ci: null, drift: null },
       },
     },

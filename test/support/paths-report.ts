@@ -1,6 +1,6 @@
 import type { BenchPath } from "#lib/bench/point.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
-import { benchReport, benchResult, latencyOf } from "./bench-report.js";
+import { benchReport, benchResult, cpuOf, latencyOf } from "./bench-report.js";
 
 const SAMPLES = 7;
 
@@ -80,6 +80,7 @@ function modelled(
       bw_bytes: bw,
       iops: bw.map((rate) => rate / bs),
       lat_mean_ns: bw.map((rate) => (iodepth * bs * 1e9) / rate),
+      cpu: cpuOf(bw),
       bw_bytes_ci: interval,
       iops_ci: [interval[0] / bs, interval[1] / bs],
       drift: -0.024,

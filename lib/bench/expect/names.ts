@@ -23,7 +23,7 @@ const LATENCY: Record<LatencyField, true> = { min: true, mean: true, stddev: tru
 /** That none is missing, and none too many, the compiler sees. */
 const FIELDS: Record<Field, true> = {
   ...{ bs: true, size: true, iodepth: true, numjobs: true, rwmixread: true, randseed: true },
-  ...{ bytes: true, ios: true, runtime_ns: true, bw_bytes: true, iops: true },
+  ...{ bytes: true, ios: true, runtime_ns: true, warm_up_ns: true, bw_bytes: true, iops: true },
   ...{ "read.ios": true, "write.ios": true },
   ...{ "cpu.usr_pct": true, "cpu.sys_pct": true },
   ...{ "cpu.busy_ns_per_block": true, "cpu.device_ns_per_block": true },

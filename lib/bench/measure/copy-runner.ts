@@ -10,6 +10,7 @@ import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
 import { fromOffset, rangeOf } from "./ranges.js";
 import type { Sample, SampleRunner, Verifier } from "./sample.js";
+import { warmUpOf } from "./warm-up.js";
 
 /** A point that copies between namespaces that p2pmem drives. */
 export type CopyPoint = Omit<BenchPoint, "sources"> & {
@@ -85,8 +86,11 @@ class CopySamples {
     this.#length = length;
   }
 
-  get parts(): Pick<SampleRunner, "run" | "verifier"> {
+  get parts(): Pick<SampleRunner, "warmUp" | "run" | "verifier"> {
     return {
+      warmUp: async (signal) => {
+        await runCopy(this.#session, { ...warmUpOf(this.#plan), signal });
+      },
       run: (signal, onProgress) => this.#run(signal, onProgress),
       verifier: this.#verifier(),
     };

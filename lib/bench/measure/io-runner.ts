@@ -8,6 +8,7 @@ import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
 import { fromOffset, rangeOf } from "./ranges.js";
 import type { Sample, SampleRunner } from "./sample.js";
+import { warmUpOf } from "./warm-up.js";
 
 /** A point whose I/Os read or write namespaces that p2pmem drives. */
 export type IoPoint = Omit<BenchPoint, "sources"> & { rw: Pattern; sources: readonly Endpoint[] };
@@ -30,6 +31,9 @@ export async function openIoRunner(
     endpoints: { src: reads > 0 ? names : null, dst: reads < 100 ? names : null },
     footprint: null,
     verifier: null,
+    warmUp: async (signal) => {
+      await runPerf(session, { ...warmUpOf(plan), signal });
+    },
     run: (signal, onProgress) => sampleOf(session, { ...plan, signal, onProgress }),
   };
 }
@@ -76,7 +80,8 @@ async function sampleOf(session: Session, plan: PerfPlan): Promise<Sample> {
     writes: isMix ? total.writes : null,
     cpu,
     traffic,
-    inCmb: [],
+    // Where they lay elsewhere the plan was refused.
+    inCmb: plan.sqInCmb === true ? [`${readPercentOf(plan) > 0 ? "src" : "dst"} sq`] : [],
     notes,
   };
 }

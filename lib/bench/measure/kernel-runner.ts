@@ -11,6 +11,7 @@ import { isMixed } from "../../perf/plan.js";
 import type { Session } from "../../session.js";
 import type { BenchEndpoint, BenchPoint } from "../point.js";
 import type { Sample, SampleRunner } from "./sample.js";
+import { warmUpOf } from "./warm-up.js";
 
 /** A point that the kernel's own driver runs. Errors: BAD_ENDPOINT, UNSUPPORTED. */
 export function openKernelRunner(
@@ -32,6 +33,9 @@ export function openKernelRunner(
     },
     footprint: null,
     verifier: null,
+    warmUp: async (signal) => {
+      await runKernel({ ...warmUpOf(plan), signal }, session);
+    },
     run: (signal, onProgress) => sampleOf(session, { ...plan, signal, onProgress }),
   });
 }

@@ -1,10 +1,12 @@
 import { cpus, hostname, release, totalmem } from "node:os";
+import { Host } from "../../host/host.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { IommuMode, PciFunction } from "../../pci/function.js";
 import { peerPath } from "../../pci/peer-path.js";
 import type { PciTree } from "../../pci/tree.js";
 import type { Session } from "../../session.js";
 import type { DeviceReport, MachineReport, PathReport } from "../report.js";
+import { describeDrivers } from "./drivers.js";
 import type { NoiseSource } from "./noise.js";
 
 /** What a device is to the points of a run. */
@@ -15,6 +17,8 @@ export interface PointDevices {
   sources: readonly Bdf[];
   destination: Bdf | null;
   provider: Bdf | null;
+  /** By the kernel's own NVMe driver. */
+  isKernel: boolean;
 }
 
 const IOMMU: Readonly<Record<IommuMode, string | null>> = {
@@ -32,10 +36,12 @@ export async function describeMachine(
   session: Session,
   points: readonly PointDevices[],
   noise: NoiseSource,
+  host = new Host(),
 ): Promise<MachineReport> {
   const { pci } = session;
   const roles = rolesOf(points);
   const ends = [...roles.keys()].map((address) => pci.get(address));
+  const devices = onTheWay(pci, ends);
   const processors = cpus();
   return {
     hostname: hostname(),
@@ -48,11 +54,22 @@ export async function describeMachine(
     },
     memory_bytes: totalmem(),
     iommu: iommuOf(ends),
+    drivers: describeDrivers(host, driversOf(session, devices, points)),
     devices: await Promise.all(
-      onTheWay(pci, ends).map((fn) => describe(session, fn, roles.get(fn.address) ?? null)),
+      devices.map((fn) => describe(session, fn, roles.get(fn.address) ?? null)),
     ),
     paths: pathsOf(pci, points),
   };
+}
+
+/** What the loopback machine's devices are bound to is no driver of this kernel. */
+function driversOf(
+  { platform }: Session,
+  devices: readonly PciFunction[],
+  points: readonly PointDevices[],
+): string[] {
+  const bound = platform.kind === "loopback" ? [] : devices.flatMap(({ driver }) => driver ?? []);
+  return [...bound, ...(points.some(({ isKernel }) => isKernel) ? ["nvme"] : [])];
 }
 
 /** The first role of each device, in the order of points. */

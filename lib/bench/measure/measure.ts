@@ -14,8 +14,8 @@ export interface BenchProgress {
   /** Samples of all points, and which of them this is, from 1. */
   samples: number;
   sample: number;
-  /** `measure`: bytes of this sample so far; else what is done for its verification. */
-  phase: "measure" | "prepare" | "verify";
+  /** `measure`: bytes of this sample so far; else what is done before it, or for its verification. */
+  phase: "warm-up" | "measure" | "prepare" | "verify";
   bytes: number;
 }
 
@@ -90,6 +90,7 @@ interface Entry {
   runner: SampleRunner;
   tally: Tally;
   noise: NoiseMeter;
+  warmUpNs: number;
   verify: VerifyResult | null;
 }
 
@@ -118,6 +119,7 @@ class Run {
           runner: runners.get(point)!,
           tally: new Tally(point),
           noise: new NoiseMeter(this.#options.noise),
+          warmUpNs: 0,
           verify: null,
         },
       ]),
@@ -125,6 +127,7 @@ class Run {
     const limits: number[] = [];
     let failure: Error | null = null;
     try {
+      for (const [point, entry] of entries) await this.#warmUp(point, entry);
       let round = -1;
       for (const turn of turnsOf(group)) {
         if (turn.sample !== round) this.#sampleLimit(entries, limits);
@@ -135,10 +138,11 @@ class Run {
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
     }
-    for (const [point, { runner, tally, noise, verify }] of entries) {
+    for (const [point, { runner, tally, noise, warmUpNs, verify }] of entries) {
       const result = tally.result({
         endpoints: runner.endpoints,
         limit: runner.footprint === null || limits.length === 0 ? null : median(limits),
+        warmUpNs,
         verify,
         warnings: noiseWarnings(noise),
         histograms: this.#options.histograms,
@@ -146,6 +150,13 @@ class Run {
       if (result !== null) results.set(point, result);
     }
     return failure;
+  }
+
+  async #warmUp(point: BenchPoint, entry: Entry): Promise<void> {
+    const { signal } = this.#options;
+    assertGoesOn(signal);
+    const { ns } = await this.#timed(point, "warm-up", () => entry.runner.warmUp(signal));
+    entry.warmUpNs = ns;
   }
 
   async #turn({ point, sample }: Turn, entry: Entry): Promise<void> {

@@ -39,6 +39,8 @@ export interface SampleRunner {
   readonly footprint: { range: number; slots: number } | null;
   /** Null where the point asks for none. */
   readonly verifier: Verifier | null;
+  /** Some of the same I/Os that do not count, before the first sample. Errors: as of run(). */
+  warmUp(signal: AbortSignal): Promise<void>;
   /**
    * One sample. Errors: those of the run; INTERRUPTED by the signal. `onProgress` is told of the bytes
    * so far.

@@ -1,7 +1,7 @@
 import { medianInterval } from "../../stats/interval.js";
 import { median } from "../../stats/median.js";
 import { theilSenSlope } from "../../stats/trend.js";
-import type { Samples } from "../report.js";
+import type { CpuFigures, Samples } from "../report.js";
 
 /** What is wanted of the intervals; few samples give less, and the report says which. */
 const CONFIDENCE = 0.95;
@@ -14,6 +14,7 @@ export interface SampleFigures {
   iops: number;
   /** Nanoseconds; NaN where no latency was recorded. */
   latency: number;
+  cpu: CpuFigures;
 }
 
 export function samplesOf(figures: readonly SampleFigures[]): Samples {
@@ -27,6 +28,12 @@ export function samplesOf(figures: readonly SampleFigures[]): Samples {
     bw_bytes: bandwidths,
     iops,
     lat_mean_ns: figures.map(({ latency }) => latency),
+    cpu: {
+      usr_pct: figures.map(({ cpu }) => cpu.usr_pct),
+      sys_pct: figures.map(({ cpu }) => cpu.sys_pct),
+      busy_ns_per_block: figures.map(({ cpu }) => cpu.busy_ns_per_block),
+      device_ns_per_block: figures.map(({ cpu }) => cpu.device_ns_per_block),
+    },
     confidence: interval?.confidence ?? CONFIDENCE,
     bw_bytes_ci: interval && [interval.low, interval.high],
     iops_ci: ofIops && [ofIops.low, ofIops.high],

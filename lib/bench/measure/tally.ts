@@ -2,7 +2,7 @@ import { Histogram } from "../../reactor/histogram.js";
 import { median } from "../../stats/median.js";
 import { isMixed } from "../../perf/plan.js";
 import type { BenchPoint } from "../point.js";
-import type { BenchResult, VerifyResult } from "../report.js";
+import type { BenchResult, CpuFigures, VerifyResult } from "../report.js";
 import { latencyOf } from "./latency.js";
 import type { Sample, SampleRunner } from "./sample.js";
 import { sampleWarnings } from "./warnings.js";
@@ -12,6 +12,8 @@ import { samplesOf, type SampleFigures } from "./samples.js";
 export interface ResultFacts {
   endpoints: SampleRunner["endpoints"];
   limit: number | null;
+  /** What ran before the samples took. */
+  warmUpNs: number;
   verify: VerifyResult | null;
   /** Noise while it ran; what the samples themselves say is added to it. */
   warnings: readonly string[];
@@ -48,6 +50,7 @@ export class Tally {
       bandwidth: sample.bytes / seconds,
       iops: sample.ios / seconds,
       latency: sample.latency.mean,
+      cpu: cpuOf(sample),
     });
     this.#bytes += sample.bytes;
     this.#ios += sample.ios;
@@ -75,7 +78,6 @@ export class Tally {
       latencyOf(histogram, point.percentiles, facts.histograms);
     const part = (histogram: Histogram | undefined): BenchResult["read"] =>
       histogram === undefined ? null : { ios: histogram.count, lat_ns: latency(histogram) };
-    const forEach = (ns: number | null): number | null => (ns === null ? null : ns / this.#ios);
     return {
       job: point.job,
       rw: point.rw,
@@ -92,17 +94,13 @@ export class Tally {
       bytes: this.#bytes,
       ios: this.#ios,
       runtime_ns: this.#runtimeNs,
+      warm_up_ns: facts.warmUpNs,
       bw_bytes: median(samples.bw_bytes),
       iops: median(samples.iops),
       lat_ns: latency(this.#latency),
       read: part(this.#parts?.reads),
       write: part(this.#parts?.writes),
-      cpu: {
-        usr_pct: (100 * this.#cpu.userNs) / this.#runtimeNs,
-        sys_pct: (100 * this.#cpu.systemNs) / this.#runtimeNs,
-        busy_ns_per_block: forEach(this.#cpu.busyNs),
-        device_ns_per_block: forEach(this.#cpu.deviceNs),
-      },
+      cpu: cpuOf({ cpu: this.#cpu, ios: this.#ios, runtimeNs: this.#runtimeNs }),
       traffic: this.#traffic,
       verify: facts.verify,
       in_cmb: [...this.#last.inCmb],
@@ -113,6 +111,16 @@ export class Tally {
       warnings: [...this.#notes, ...facts.warnings, ...sampleWarnings(samples)],
     };
   }
+}
+
+function cpuOf({ cpu, ios, runtimeNs }: Pick<Sample, "cpu" | "ios" | "runtimeNs">): CpuFigures {
+  const forEach = (ns: number | null): number | null => (ns === null ? null : ns / ios);
+  return {
+    usr_pct: (100 * cpu.userNs) / runtimeNs,
+    sys_pct: (100 * cpu.systemNs) / runtimeNs,
+    busy_ns_per_block: forEach(cpu.busyNs),
+    device_ns_per_block: forEach(cpu.deviceNs),
+  };
 }
 
 /** Unknown if one of them is. */

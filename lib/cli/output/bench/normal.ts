@@ -127,12 +127,13 @@ function placeText(src: Name, dst: Name): string {
   return `of ${src ?? dst ?? "several"}`;
 }
 
-function machineFacts({ hostname, cpu, kernel, node, iommu }: MachineReport): string[] {
+function machineFacts({ hostname, cpu, kernel, node, iommu, drivers }: MachineReport): string[] {
   return [
     hostname,
     cpu.model,
     counted(cpu.cores, "core"),
     `kernel ${kernel}`,
+    ...drivers.flatMap(({ name, version }) => (version === null ? [] : [`${name} ${version}`])),
     `Node ${node}`,
     ...(iommu === null ? [] : [`IOMMU ${iommu}`]),
     ...(cpu.governor === null ? [] : [`governor ${cpu.governor}`]),

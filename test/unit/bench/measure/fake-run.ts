@@ -50,13 +50,16 @@ interface FakeOptions extends Partial<MeasureOptions> {
   verifier?: (log: string[], point: BenchPoint) => Verifier;
   machine?: FakeNoise;
   limit?: boolean;
+  warmUp?: (log: string[], point: BenchPoint) => Promise<void>;
 }
 
 /** Measures with samples that take a second of the fake clock each. */
 export async function fakeRun(
   points: readonly BenchPoint[],
-  { sample, verifier, machine = new FakeNoise(), limit = false, ...rest }: FakeOptions = {},
+  options: FakeOptions = {},
 ): Promise<FakeRun> {
+  const { sample, verifier, machine = new FakeNoise(), limit = false, ...others } = options;
+  const { warmUp = () => Promise.resolve(), ...rest } = others;
   const log: string[] = [];
   let turn = 0;
   let now = 0;
@@ -66,6 +69,7 @@ export async function fakeRun(
         endpoints: { src: "a", dst: "b" },
         footprint: limit ? { range: 1 << 20, slots: 8 } : null,
         verifier: point.verify === null ? null : (verifier?.(log, point) ?? null),
+        warmUp: () => warmUp(log, point),
         run: (signal, onProgress) => {
           log.push(point.path);
           now += 1000;

@@ -35,6 +35,34 @@ describe("measuring", () => {
     for (const { limit_bw_bytes: limit } of results) assert.equal(limit, 8e6);
   });
 
+  it("warms up each way before the samples, says how long, and counts nothing of it", async () => {
+    let now = 0;
+    const points = ways.map((way) => ({ ...way, samples: 1 }));
+    const { results, log } = await fakeRun(points, {
+      clock: () => now,
+      warmUp: (log, { path }) => {
+        now += path === "p2p" ? 100 : 120;
+        return Promise.resolve(void log.push(`warm up ${path}`));
+      },
+    });
+    assert.deepEqual(log, ["warm up p2p", "warm up host", "p2p", "host"]);
+    assert.deepEqual(
+      results.map(({ warm_up_ns, runtime_ns, samples }) => [warm_up_ns, runtime_ns, samples.at_s]),
+      [
+        [100e6, 1e9, [0.22]],
+        [120e6, 1e9, [0.22]],
+      ],
+    );
+  });
+
+  it("has no result of a group that did not get over its warm-up", async () => {
+    const { results, failure, log } = await fakeRun(ways, {
+      warmUp: () => Promise.reject(new P2pError("DEVICE_GONE", "it is gone")),
+    });
+    assert.equal((failure as P2pError).code, "DEVICE_GONE");
+    assert.deepEqual([results, log], [[], []]);
+  });
+
   it("looks at all points before the first of them runs", async () => {
     let opened = 0;
     const run = fakeRun(ways, {
@@ -42,6 +70,7 @@ describe("measuring", () => {
         if (++opened === 2) throw new P2pError("BAD_RANGE", "past the end");
         return Promise.resolve({
           ...{ endpoints: { src: null, dst: null }, footprint: null, verifier: null },
+          warmUp: () => assert.fail("it ran"),
           run: () => assert.fail("it ran"),
         });
       },
@@ -127,6 +156,7 @@ describe("measuring", () => {
     assert.deepEqual(
       told.map(({ samples, sample, phase, bytes }) => [samples, sample, phase, bytes]),
       [
+        [2, 0, "warm-up", 0],
         [2, 1, "measure", 0],
         [2, 1, "measure", 4096],
         [2, 2, "measure", 0],
@@ -150,6 +180,10 @@ describe("a result of several samples", () => {
       ...{ usr_pct: 50, sys_pct: 0, busy_ns_per_block: 1000, device_ns_per_block: null },
     });
     assert.equal(result!.runtime_ns, 4e9);
+    assert.deepEqual(result!.samples.cpu, {
+      ...{ usr_pct: [100, 100 / 3], sys_pct: [0, 0] },
+      ...{ busy_ns_per_block: [1000, 1000], device_ns_per_block: [null, 0.005] },
+    });
     assert.equal(result!.lat_ns!.mean, 2000);
     assert.deepEqual(result!.samples.lat_mean_ns, [1000, 5000]);
     assert.deepEqual(Object.keys(result!.lat_ns!.percentile), ["50", "99"]);

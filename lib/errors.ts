@@ -8,6 +8,8 @@ export interface P2pErrorDetails {
   device?: string;
   /** What to do about it. */
   hint?: string;
+  /** The parameter at fault, by its name in job files: `bs`. */
+  parameter?: string;
   /** The line with the mistake, and below it one with a caret. */
   excerpt?: string;
   cause?: unknown;
@@ -36,6 +38,7 @@ export class P2pError extends Error {
   readonly syscall?: string;
   readonly device?: string;
   readonly hint?: string;
+  readonly parameter?: string;
   readonly excerpt?: string;
 
   constructor(code: string, message: string, details: P2pErrorDetails = {}) {
@@ -46,6 +49,7 @@ export class P2pError extends Error {
     if (details.syscall !== undefined) this.syscall = details.syscall;
     if (details.device !== undefined) this.device = details.device;
     if (details.hint !== undefined) this.hint = details.hint;
+    if (details.parameter !== undefined) this.parameter = details.parameter;
     if (details.excerpt !== undefined) this.excerpt = details.excerpt;
   }
 

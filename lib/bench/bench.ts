@@ -6,8 +6,10 @@ import { Session, type SessionOptions } from "../session.js";
 import { packageVersion } from "../version.js";
 import { BenchError } from "./error.js";
 import { evaluateExpectations } from "./expect/expectations.js";
+import { blaming } from "./job/blame.js";
+import { checkCount, MOST_JOBS, MOST_POINTS } from "./job/count.js";
 import { jobsFrom, loadJobs, type JobFile, type LoadOptions } from "./job/load.js";
-import { isKernelPath, type JobParameters } from "./job/parameters.js";
+import type { JobParameters } from "./job/parameters.js";
 import { pointsOf } from "./job/points.js";
 import { namedDevices, readExpectations, type ReadJobs } from "./jobs.js";
 import { CopyLimit } from "./limit.js";
@@ -17,13 +19,15 @@ import { HostNoise, type NoiseSource } from "./measure/noise.js";
 import { runnerOpener } from "./measure/open.js";
 import { resolver } from "./measure/resolve.js";
 import { machineWarnings } from "./measure/warnings.js";
-import type { BenchEndpoint, BenchPoint } from "./point.js";
+import { isKernelPath, type BenchEndpoint, type BenchPoint } from "./point.js";
 import { REPORT_FORMAT, type BenchReport } from "./report.js";
 
 /** How to run what was read. */
 export interface RunOptions {
   /** Needed to write to namespaces of real devices, which then must be named. */
   allowWrite?: boolean;
+  /** More than 10,000 combinations are wanted. Default: false. */
+  yes?: boolean;
   /** With the buckets of latencies in the report. Default: false. */
   histograms?: boolean;
   /** The command that repeats it, for the report. Default: this process's. */
@@ -100,15 +104,21 @@ export async function runJobs(
   const warnings = machineWarnings(noise);
   const points: BenchPoint[] = [];
   const resolve = resolver(session, allowWrite);
-  for (const job of jobs) points.push(...(await pointsOf(job, resolve)));
+  for (const job of jobs) {
+    points.push(...(await blaming(job, () => pointsOf(job, resolve))));
+    // Again: how many `each` and `all` make only the machine knows.
+    checkCount(points.length, options.yes === true ? MOST_JOBS : MOST_POINTS, options.yes === true);
+  }
   const machine = await describeMachine(
     session,
     points.map((point) => devicesOf(session, point)),
     noise,
   );
   options.onPoints?.(points);
+  const jobOf = new Map(jobs.map((job) => [job.name, job]));
+  const open = runnerOpener(session, allowWrite);
   const measured = await measure(points, {
-    open: runnerOpener(session, allowWrite),
+    open: (point) => blaming(jobOf.get(point.job)!, () => open(point)),
     openLimit: (range, buffers) => new CopyLimit(range, buffers),
     noise,
     clock: () => performance.now() - begin,

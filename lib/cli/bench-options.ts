@@ -77,6 +77,10 @@ function parse(name: ParameterName, text: string): unknown {
     kind.parse(value);
     return value;
   }
+  if (/^[\s,]*$/.test(text))
+    throw new P2pError("BAD_ARGUMENT", "an empty list measures nothing", {
+      hint: `give a ${kind.form} at least, or leave --${name.replaceAll("_", "-")} out`,
+    });
   const values = text.split(",").map(plainValue);
   for (const value of values) kind.parse(value);
   return values.length === 1 ? values[0] : values;

@@ -93,6 +93,7 @@ async function bench(names: readonly string[], options: BenchOptions): Promise<n
       try {
         const report = await runJobs(session, jobs, {
           allowWrite: options.allowWrite ?? false,
+          yes: options.yes ?? false,
           histograms: format === "json+",
           command: ["p2pmem", ...process.argv.slice(2)],
           signal,

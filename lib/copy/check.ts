@@ -128,16 +128,16 @@ function checkAlignment(
   { blockSize }: NvmeNamespace,
   length: number,
 ): void {
-  for (const [what, value] of [
-    ["block size", plan.bs],
-    ["offset", offset],
-    ["size", length],
+  for (const [what, value, parameter] of [
+    ["block size", plan.bs, "bs"],
+    ["offset", offset, "offset"],
+    ["size", length, "size"],
   ] as const)
     if (value % blockSize !== 0)
       throw new P2pError(
         "UNALIGNED",
         `${what} ${value} is no multiple of the ${blockSize} byte blocks of ${device}/${nsid}`,
-        { device, hint: `use multiples of ${blockSize} bytes` },
+        { device, hint: `use multiples of ${blockSize} bytes`, parameter },
       );
 }
 
@@ -201,10 +201,12 @@ function checkRegistration({ path, registration, listsInCmb }: CopyPlan): void {
   if (path === "nvme-copy")
     throw new P2pError("BAD_ARGUMENT", "the path nvme-copy has no memory to map for each I/O", {
       hint: "use the registration once",
+      parameter: "registration",
     });
   if (listsInCmb === true)
     throw new P2pError("BAD_ARGUMENT", "lists that are built for each I/O lie in host memory", {
       hint: "leave the lists out of the CMB, or use the registration once",
+      parameter: "lists_in_cmb",
     });
 }
 

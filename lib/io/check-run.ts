@@ -32,5 +32,6 @@ export function checkCpus(cpus: readonly number[]): void {
   if (missing === undefined) return;
   throw new P2pError("BAD_ARGUMENT", `this process cannot run on CPU ${missing}`, {
     hint: `it can on ${usable.join(", ")}`,
+    parameter: "cpus_allowed",
   });
 }

@@ -38,7 +38,7 @@ export interface CheckedTarget {
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
  * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED, NO_ABILITY; NOT_SUPPORTED, where a target does
- * not reach the provider, NO_ROOM, REVOKED; and those of opening the devices.
+ * not reach the provider, NO_ROOM, NO_QUEUE, REVOKED; and those of opening the devices.
  */
 export async function checkPerf(session: Session, plan: PerfPlan): Promise<CheckedPerf> {
   checkPattern(plan);
@@ -52,9 +52,26 @@ export async function checkPerf(session: Session, plan: PerfPlan): Promise<Check
   const { provider = null, registration } = plan;
   const clients = plan.targets.map(({ device }) => device);
   for (const client of clients) provider?.mapTypeFor(client);
+  checkQueues(plan, targets);
   const { depth, notes } = fitDepth(plan);
   if (registration === "each") notes.push(...keptNotes(provider, clients));
   return { targets, jobs: jobsOf(plan), depth, notes };
+}
+
+/** That each thread finds its queue pairs. One is tried in any case. Errors: NO_QUEUE. */
+function checkQueues(plan: PerfPlan, targets: readonly CheckedTarget[]): void {
+  const controllers = targets.map(({ namespace }) => namespace.controller);
+  for (const controller of new Set(controllers)) {
+    const own = controllers.filter((each) => each === controller).length;
+    const needed = own * jobsOf(plan) * plan.queuePairs;
+    const { address, freeQueuePairs: free } = controller;
+    if (needed > Math.max(1, free))
+      throw new P2pError(
+        "NO_QUEUE",
+        `${address} has ${free} I/O queue pairs left, fewer than the ${needed} that are needed`,
+        { device: address, hint: "use fewer threads" },
+      );
+  }
 }
 
 /** As many I/Os in flight as there is room for in the provider. Errors: NO_ROOM. */
@@ -159,15 +176,15 @@ async function checkTarget(
   const { device } = endpoint;
   const name = `${device}/${endpoint.nsid}`;
   const { blockSize, size } = namespace;
-  for (const [what, value] of [
-    ["an I/O of", plan.ioSize],
-    ["the offset", endpoint.offset],
+  for (const [what, value, parameter] of [
+    ["an I/O of", plan.ioSize, "bs"],
+    ["the offset", endpoint.offset, "offset"],
   ] as const)
     if (value % blockSize !== 0)
       throw new P2pError(
         "UNALIGNED",
         `${what} ${value} bytes is no multiple of the ${blockSize} byte blocks of ${name}`,
-        { device, hint: `use a multiple of ${blockSize} bytes` },
+        { device, hint: `use a multiple of ${blockSize} bytes`, parameter },
       );
   const available = endpoint.length ?? Math.max(0, size - endpoint.offset);
   const length = plan.size ?? available;
@@ -214,6 +231,10 @@ function checkDepth(
   throw new P2pError(
     "BAD_ARGUMENT",
     `a queue of ${controller.address} holds ${most} I/Os of ${ioSize} bytes, too few for a depth of ${depth} on ${queuePairs}`,
-    { device: controller.address, hint: "use a smaller depth, or more queue pairs (-P)" },
+    {
+      device: controller.address,
+      hint: "use a smaller depth, or more queue pairs (-P)",
+      parameter: "iodepth",
+    },
   );
 }

@@ -60,7 +60,7 @@ describe("mistakes in the arguments", () => {
     ["BAD_SIZE", ["copy", "0000:03:00.0@4q", "0000:04:00.0"]],
     ["BAD_SIZE", ["copy", "0000:03:00.0", "0000:04:00.0", "--size", "0"]],
     ["BAD_SIZE", ["bench", "--bs", "4k,0"]],
-    ["BAD_SIZE", ["bench", "--bs", ""]],
+    ["BAD_ARGUMENT", ["bench", "--bs", ""]],
     ["BAD_ARGUMENT", ["bench", "--path", "p2p,moon"]],
     ["BAD_ARGUMENT", ["bench", "--iodepth", "0"]],
     ["BAD_ARGUMENT", ["bench", "--iodepth", "1.5"]],

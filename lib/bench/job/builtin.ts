@@ -91,9 +91,9 @@ export function builtinSettings(
   mistakeAt: MistakeAt,
 ): Settings {
   const { parameters, withDestination }: Builtin = BUILTINS[name];
-  let own = Settings.read(parameters, mistakeAt);
+  let own = Settings.read(parameters, mistakeAt).implied();
   if (overrides.values("dst") !== undefined && withDestination !== undefined)
-    own = own.with(Settings.read(withDestination, mistakeAt));
+    own = own.with(Settings.read(withDestination, mistakeAt).implied());
   return fit(own, overrides);
 }
 

@@ -49,9 +49,11 @@ export interface BenchJob {
   /** As written. */
   expect: readonly string[];
 
+  /** Somebody wrote this parameter; else it is a built-in job's, or what holds where nothing is said. */
+  says: (parameter: ParameterName) => boolean;
   /**
    * An error of this parameter, or of an item of its list, in its file and line: for what is found out
-   * later.
+   * later, or only the machine knows.
    */
   mistake: (
     parameter: ParameterName,
@@ -136,6 +138,7 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
     sqInCmb: settings.value("sq_in_cmb") ?? false,
     listsInCmb: settings.value("lists_in_cmb") ?? false,
     expect: settings.value("expect") ?? [],
+    says: (parameter) => settings.says(parameter),
     mistake: (parameter, ...mistake) => settings.mistake(parameter, ...mistake),
   };
   checkJob(job, settings);

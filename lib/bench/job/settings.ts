@@ -17,6 +17,8 @@ interface Setting {
   values: readonly unknown[];
   /** It is said for several jobs, so it need not make sense in each. */
   isShared: boolean;
+  /** Nobody wrote it: a built-in job has it. */
+  isImplied: boolean;
   /** `item`: where it is a list, the index of what is wrong in it. */
   mistake(what: string, details?: P2pErrorDetails, item?: number): P2pError;
 }
@@ -45,6 +47,7 @@ export class Settings {
       settings.set(name, {
         values: readValues(name, value, [key], mistakeAt),
         isShared: false,
+        isImplied: false,
         mistake: (what, details, item) => {
           const isItem = item !== undefined && Array.isArray(value);
           return mistakeAt(isItem ? [key, item] : [key], what, details);
@@ -56,8 +59,17 @@ export class Settings {
 
   /** The same, said for several jobs. */
   shared(): Settings {
+    return this.#marked({ isShared: true });
+  }
+
+  /** The same, of a built-in job. */
+  implied(): Settings {
+    return this.#marked({ isImplied: true });
+  }
+
+  #marked(mark: Partial<Setting>): Settings {
     const settings = [...this.#settings].map(
-      ([name, setting]) => [name, { ...setting, isShared: true }] as const,
+      ([name, setting]) => [name, { ...setting, ...mark }] as const,
     );
     return new Settings(new Map(settings), this.#fallback);
   }
@@ -94,6 +106,11 @@ export class Settings {
   /** The value of what is not swept, or no more. */
   value<N extends ParameterName>(name: N): Parsed<N> | undefined {
     return this.values(name)?.[0];
+  }
+
+  /** Somebody wrote it. */
+  says(name: ParameterName): boolean {
+    return this.#settings.get(name)?.isImplied === false;
   }
 
   /** It is said, and for this job. */

@@ -22,6 +22,7 @@ export async function openIoRunner(
   if (point.verify !== null)
     throw new P2pError("UNSUPPORTED", `${point.rw} is not verified by a benchmark`, {
       hint: "verify copies (rw: copy), or leave out verify",
+      parameter: "verify",
     });
   const plan = await planOf(session, point, allowWrite);
   await checkPerf(session, plan);

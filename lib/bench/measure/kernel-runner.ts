@@ -22,6 +22,7 @@ export function openKernelRunner(
   if (point.verify !== null)
     throw new P2pError("UNSUPPORTED", `the path ${point.path} is not verified`, {
       hint: "canaries prove its memory first; give it a job of its own, without verify",
+      parameter: "verify",
     });
   const plan = planOf(point, allowWrite);
   const sources = plan.sources.map(formatKernelEndpoint).join(",");

@@ -34,6 +34,7 @@ export function shapeOf(
     new P2pError("UNSUPPORTED", `the path nvme-copy is inside one controller: ${why}`, {
       device,
       hint: "copy by way of memory: --via p2p or host",
+      parameter: "path",
     });
   if (source.controller !== controller)
     throw refuse(`${source.controller.address} and ${device} are two`);

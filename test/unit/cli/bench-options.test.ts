@@ -54,12 +54,13 @@ describe("the options of a benchmark's parameters", () => {
 
   const mistakes: [words: string[], code: string, message: RegExp][] = [
     [["--bs", "4k,0"], "BAD_SIZE", /^--bs: the size is 0/],
-    [["--bs", ""], "BAD_SIZE", /^--bs: "" is not a size/],
     [["--path", "p2p,moon"], "BAD_ARGUMENT", /^--path: "moon" is not a path/],
     [["--iodepth", "0"], "BAD_ARGUMENT", /^--iodepth: 0 is not a whole number/],
     [["--runtime", "-1"], "BAD_ARGUMENT", /^--runtime: "-1" is not a time/],
     [["--src", "nvme0"], "BAD_ENDPOINT", /^--src: "nvme0" is not an endpoint/],
     [["--provider", "05:00.0/bar9"], "BAD_ENDPOINT", /^--provider: /],
+    [["--bs", ""], "BAD_ARGUMENT", /^--bs: an empty list measures nothing$/],
+    [["--iodepth", ","], "BAD_ARGUMENT", /^--iodepth: an empty list measures nothing$/],
     [["--verify", "job.yaml"], "BAD_ARGUMENT", /^--verify: "job\.yaml" is not a mode/],
     [["--expect", ""], "BAD_ARGUMENT", /^--expect: "" is not a text/],
     [["--jobs", "2", "--numjobs", "3"], "BAD_ARGUMENT", /^--numjobs is given twice/],

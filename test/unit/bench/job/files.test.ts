@@ -8,7 +8,7 @@ import { jobsFrom, loadJobs } from "#lib/bench/job/load.js";
 import { PARAMETER_NAMES, type JobParameters } from "#lib/bench/job/parameters.js";
 import { JobFiles } from "../../../support/job-files.js";
 
-const DEFAULTS: Omit<BenchJob, "name" | "file" | "mistake"> = {
+const DEFAULTS: Omit<BenchJob, "name" | "file" | "says" | "mistake"> = {
   rw: ["copy"],
   path: ["p2p", "host"],
   src: [["auto"]],
@@ -39,7 +39,7 @@ const DEFAULTS: Omit<BenchJob, "name" | "file" | "mistake"> = {
 
 const UNTIMED = { runtime: null, timeBased: false };
 
-type Expected = Partial<Omit<BenchJob, "mistake">>;
+type Expected = Partial<Omit<BenchJob, "says" | "mistake">>;
 
 describe("job files", () => {
   const files = new JobFiles();
@@ -49,8 +49,9 @@ describe("job files", () => {
 
   const load = async (text: string, overrides?: JobParameters): Promise<Expected[]> =>
     (await files.load(text, overrides)).map((job) => {
-      const { mistake, file, ...rest } = job;
-      assert.ok(typeof mistake === "function" && file === `${files.directory}/job.yaml`);
+      const { says, mistake, file, ...rest } = job;
+      assert.ok(typeof says === "function" && typeof mistake === "function");
+      assert.ok(file === `${files.directory}/job.yaml`);
       return rest;
     });
 

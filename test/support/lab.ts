@@ -1,40 +1,67 @@
 /** Runs programs in a virtual server that is booted for them. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What the program printed; it has to succeed. `machine`: as for scripts/lab.mjs. */
-export function runInLab(machine: string, ...command: string[]): string {
-  const { status, stdout, stderr } = spawnSync(
-    process.execPath,
-    ["scripts/lab.mjs", "--machine", machine, "--timeout", "500", ...command],
-    { cwd: root, encoding: "utf8" },
-  );
-  assert.equal(status, 0, stdout + stderr);
-  return stdout;
+/** What test/support/reporter.cjs writes; `running`: the test that the run did not get beyond. */
+interface Totals {
+  passed: number;
+  failed: number;
+  pending: number;
+  running?: string;
 }
 
-/** Runs one file of tests, all of which have to pass, and none may be left out. */
+export interface LabRun {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+  /** Of the script's last run of tests; null where there was none. */
+  totals: Totals | null;
+}
+
+/** `machine`: as for scripts/lab.mjs; `script`: for a shell. */
+export function runInLab(machine: string, script: string): LabRun {
+  const directory = mkdtempSync(join(tmpdir(), "p2pmem-lab-run-"));
+  try {
+    const lab = ["scripts/lab.mjs", "--machine", machine, "--dir", directory, "--timeout", "500"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...lab, "sh", "-c", script], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    const file = join(directory, "out/totals.json");
+    const totals = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Totals) : null;
+    return { status, stdout, stderr, totals };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** The command, for a shell in the lab, that runs one file of tests. */
+export function testsIn(file: string): string {
+  return (
+    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" ' +
+    `"${process.execPath}" node_modules/mocha/bin/mocha.js --timeout 120000 ` +
+    `--reporter test/support/reporter.cjs ${file}`
+  );
+}
+
+/** All of the tests have passed, and none was left out. */
+export function assertPassed({ stdout, stderr, totals }: LabRun): void {
+  const printed = stdout + stderr;
+  assert.ok(totals !== null, printed);
+  assert.equal(totals.running, undefined, printed);
+  assert.deepEqual([totals.failed, totals.pending], [0, 0], printed);
+  assert.ok(totals.passed > 0, printed);
+}
+
+/** Runs one file of tests, which have to pass. */
 export function passInLab(machine: string, file: string): void {
-  assertPassed(runInLab(machine, process.execPath, ...testsIn(file)));
-}
-
-/** Node's arguments that run one file of tests and print what assertPassed() reads. */
-export function testsIn(file: string): string[] {
-  return ["node_modules/mocha/bin/mocha.js", "--timeout", "120000", "--reporter", "json", file];
-}
-
-export function assertPassed(printed: string): void {
-  const { stats, failures } = JSON.parse(printed) as {
-    stats: { passes: number; pending: number };
-    failures: { fullTitle: string; err: { message?: string } }[];
-  };
-  assert.deepEqual(
-    failures.map(({ fullTitle, err }) => `${fullTitle}: ${err.message}`),
-    [],
-  );
-  assert.ok(stats.passes > 0);
-  assert.equal(stats.pending, 0);
+  const run = runInLab(machine, testsIn(file));
+  assertPassed(run);
+  assert.equal(run.status, 0, run.stdout + run.stderr);
 }

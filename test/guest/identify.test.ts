@@ -12,6 +12,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { identifyJson } from "#lib/cli/output/identify-data.js";
 import { BindPlan } from "#lib/host/bind.js";
 import { Host, pciPath } from "#lib/host/host.js";
 import { UnbindPlan } from "#lib/host/unbind.js";
@@ -116,13 +117,27 @@ for (const name of ["NVME1", "NVME_CMB", "NVME2"])
       const report = await identify(address);
       controller = report.controller as Json;
       registers = (await identify(address, "--regs")).registers as Json;
-      for (const { nsid } of report.namespaces as { nsid: number }[])
-        namespaces.set(nsid, (await identify(`${address}/${nsid}`)).namespace as Json);
       {
         await using session = await Session.open({ platform: "vfio" });
-        const { admin } = await session.controller(address);
+        const { admin, namespaces: found } = await session.controller(address);
+        // By the command for one of all only: a process takes seconds to start here.
+        const known = { version: "", platform: session.platform.kind, address };
+        for (const { nsid, identity } of found) {
+          const data = identifyJson({ ...known, namespace: { nsid, identity, descriptors: null } });
+          namespaces.set(nsid, (JSON.parse(data) as Json).namespace as Json);
+        }
+        const listed = report.namespaces as { nsid: number }[];
+        assert.deepEqual(
+          [...namespaces.keys()],
+          listed.map(({ nsid }) => nsid),
+        );
         smart = await admin.smart();
         limits = await admin.nvmLimits();
+      }
+      if (name === "NVME1") {
+        const { descriptors, ...printed } = (await identify(`${address}/1`)).namespace as Json;
+        assert.ok(descriptors);
+        assert.deepEqual({ ...printed, descriptors: null }, namespaces.get(1));
       }
       run("modprobe", "nvme");
       new UnbindPlan(host, [address]).run();

@@ -23,6 +23,8 @@ const ABORTED = 0x07; // Command Abort Requested
 const ABORTED_WITH_QUEUE = 0x08; // Command Aborted due to SQ Deletion
 const ABORT_LIMIT_EXCEEDED = 0x103;
 const ABORT_LIMIT = 4; // Identify ACL, 0's based, and one
+/** Milliseconds; long enough for what is done meanwhile, on a busy machine as well. */
+const LATE = 200;
 
 describe("faults of the loopback machine, against each way to end a command:", () => {
   let bench: Bench;
@@ -93,12 +95,12 @@ describe("faults of the loopback machine, against each way to end a command:", (
 
     it("ends a command that is late, which then never touches memory", () => {
       data.bytes.fill(0x55);
-      inject({ on: "read", delay: 20 });
+      inject({ on: "read", delay: LATE });
       const cid = send(READ);
       assert.equal(queue.run(FLUSH).status, 0);
       assert.equal(abort(cid), 0);
       assert.equal(queue.wait().status, ABORTED);
-      const end = performance.now() + 60;
+      const end = performance.now() + LATE + 40;
       while (performance.now() < end);
       nvme.identify(1);
       assert.ok(data.bytes.every((byte) => byte === 0x55));
@@ -160,13 +162,13 @@ describe("faults of the loopback machine, against each way to end a command:", (
 
     it("takes late commands along, whose data then comes no more", () => {
       data.bytes.fill(0x55);
-      inject({ on: "read", delay: 20 });
+      inject({ on: "read", delay: LATE });
       send(READ);
       queue.run(FLUSH);
       for (const opcode of [DELETE_SQ, DELETE_CQ])
         assert.equal(nvme.admin.run({ opcode, dwords: [1] }).status, 0);
       assert.equal(queue.wait().status, ABORTED_WITH_QUEUE);
-      const end = performance.now() + 60;
+      const end = performance.now() + LATE + 40;
       while (performance.now() < end);
       nvme.identify(1);
       assert.ok(data.bytes.every((byte) => byte === 0x55));
@@ -185,7 +187,7 @@ describe("faults of the loopback machine, against each way to end a command:", (
   describe("a controller reset", () => {
     it("may be ignored: the controller stays ready and goes on, until the function is reset", () => {
       inject({ on: "now", effect: "no-disable" });
-      inject({ on: "write", delay: 20 });
+      inject({ on: "write", delay: LATE });
       data.bytes.fill(0x21);
       const late = send(WRITE);
       assert.equal(queue.run(FLUSH).status, 0);
@@ -222,7 +224,7 @@ describe("faults of the loopback machine, against each way to end a command:", (
     it("may fail: then the device is as it was, but for bus mastering", () => {
       inject({ on: "now", effect: "no-reset" });
       data.bytes.fill(0x55);
-      inject({ on: "read", delay: 20 });
+      inject({ on: "read", delay: LATE });
       send(READ);
       queue.run(FLUSH);
       assert.throws(

@@ -12,6 +12,7 @@ import { AdminOpcode } from "#lib/nvme/spec.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
+import { withVector } from "../device/machine.js";
 import { FaultyMachine } from "../support/faulty-machine.js";
 import { NVME1, NVME2 } from "../support/raw-nvme.js";
 
@@ -48,11 +49,11 @@ describe("while a controller is recovered", () => {
     machine.close();
   });
 
-  function open(device: string): Promise<NvmeController> {
+  function open(device: string, timeout = TIMEOUT): Promise<NvmeController> {
     const fn = tree.functions.find(({ address }) => address === device)!;
     return NvmeController.open(space, fn, {
       allowWrite: true,
-      timeout: TIMEOUT,
+      timeout,
       onInterrupted: (error) => {
         onInterrupted(error);
       },
@@ -64,14 +65,25 @@ describe("while a controller is recovered", () => {
   };
 
   it("no Abort is sent for a command that has ended while it waited for its turn", async () => {
-    const limit = controller.identity.abortLimit;
+    // A timeout that leaves time between its steps on a busy machine as well.
+    const timeout = 3 * TIMEOUT;
+    const other = await open(NVME2, timeout);
+    const target = other.namespaces[0]!;
+    const list = new ScatterList(space).addHost(space.allocate(BYTES), 0, BYTES);
+    const limit = other.identity.abortLimit;
     const { mock: spy } = mock.method(AdminQueue.prototype, "execute");
-    inject({ on: "abort", count: limit, delay: 350 });
-    inject({ on: "read", count: limit + 8, delay: TIMEOUT + 250 });
-    await Promise.all(Array.from({ length: limit + 8 }, (_, n) => namespace.read(n, BLOCKS, data)));
-    await delay(300);
+    machine.inject(NVME2, { on: "abort", count: limit, delay: timeout / 2 });
+    machine.inject(NVME2, { on: "read", count: limit + 8, delay: timeout + timeout / 4 });
+    await withVector(list, target, async (vector) => {
+      const reads = Array.from({ length: limit + 8 }, (_, n) => target.read(n, BLOCKS, vector));
+      await Promise.all(reads);
+    });
+    // The next ones would be sent as soon as these have ended.
+    await Promise.all(spy.calls.map(({ result }) => result as unknown as Promise<unknown>));
+    await delay(20);
     const aborts = spy.calls.filter((call) => call.arguments[0].opcode === AdminOpcode.ABORT);
     spy.restore();
+    await other.close();
     assert.equal(aborts.length, limit);
   });
 
@@ -105,10 +117,10 @@ describe("while a controller is recovered", () => {
   });
 
   it("an admin queue that others have filled does not stand in the way of Abort", async () => {
-    inject({ on: "identify", count: 23, delay: TIMEOUT - 100 });
+    inject({ on: "identify", count: 23, delay: TIMEOUT / 2 });
     inject({ on: "read", effect: "hang" });
     const read = namespace.read(0, BLOCKS, data);
-    await delay(TIMEOUT / 2);
+    await delay((TIMEOUT * 3) / 4);
     const identified = Array.from({ length: 40 }, () => controller.admin.identifyNamespace(1));
     await assert.rejects(read, { message: /it was aborted$/ });
     await Promise.all(identified);

@@ -14,6 +14,10 @@ import { bench, type BenchReport, type BenchResult } from "p2pmem";
 
 const { SRC: src, DST: dst } = process.env;
 const isReal = src !== undefined && dst !== undefined;
+if (!isReal && (src ?? dst) !== undefined)
+  throw new Error(
+    "name both: SRC is read and DST overwritten; without either it is the loopback machine",
+  );
 
 describe("copies on this machine", () => {
   let report: BenchReport;

@@ -60,20 +60,30 @@ describe("the example in YAML", () => {
 });
 
 describe("the example in TypeScript", () => {
-  it("has no mistake in its types, and passes", async () => {
-    const run = promisify(execFile);
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
-    await run(process.execPath, [tsc, "-p", join(root, "examples/tsconfig.json")]);
+  const run = promisify(execFile);
+
+  function example(env: NodeJS.ProcessEnv): Promise<{ stdout: string; stderr: string }> {
     const source = readFileSync(join(root, "examples/lab-test.ts"), "utf8");
     const { outputText } = ts.transpileModule(source, {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
     });
     // From here `p2pmem` is this package.
-    const { stdout } = await run(
-      ...([process.execPath, ["--input-type=module", "--eval", outputText]] as const),
-      { cwd: root },
-    );
+    return run(process.execPath, ["--input-type=module", "--eval", outputText], {
+      cwd: root,
+      env: { ...process.env, ...env },
+    });
+  }
+
+  it("has no mistake in its types, and passes", async () => {
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    await run(process.execPath, [tsc, "-p", join(root, "examples/tsconfig.json")]);
+    const { stdout } = await example({});
     assert.match(stdout, /pass 3/);
     assert.match(stdout, /fail 0/);
   });
+
+  for (const side of ["SRC", "DST"])
+    it(`fails where ${side} is named alone, and does not test the loopback machine instead`, async () => {
+      await assert.rejects(example({ [side]: "0000:03:00.0" }), /name both: SRC is read/);
+    });
 });

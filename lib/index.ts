@@ -50,12 +50,16 @@ export { parseKernelEndpoint } from "./kernel/endpoint.js";
 export type { KernelEndpoint } from "./kernel/endpoint.js";
 export { Histogram } from "./reactor/histogram.js";
 export {
+  blotDestination,
   checkStamps,
   prepareSource,
   stampSource,
   verifyCopy,
   verifyDestination,
 } from "./copy/verify.js";
+export { Marks } from "./verify/marks.js";
+export { verifyWritten } from "./verify/written.js";
+export type { MarkedSlots, Written, WrittenRange } from "./verify/written.js";
 export { provePath } from "./proof/path.js";
 export type { PathProof, PathProofRequest, PathVerdict } from "./proof/path.js";
 export type { LegOutcome, LegProof } from "./proof/leg.js";

@@ -106,11 +106,12 @@ export interface Samples {
   drift: number | null;
 }
 
+/** Of all samples together. */
 export interface VerifyResult {
   mode: VerifyMode;
   blocks: number;
   mismatches: number;
-  /** The first one, in words; null where there is none. */
+  /** The first one, in words, with its sample; null where there is none. */
   first: string | null;
   /** What verifying took, apart from the samples. */
   runtime_ns: number;

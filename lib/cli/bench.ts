@@ -53,7 +53,9 @@ Figures are medians; ±% is half of the interval that holds the median, with the
 table's heading says. CPU ns/block is the driver's time for each block, empty polls left out; host
 B/B and root B/B are the payload bytes that crossed host memory and the root complex for each byte;
 % of limit (loopback only) compares with two memcpys a block by one thread. --verify checks the data
-of each combination's last sample, apart from the timing.
+of every sample, apart from the timing: by memcmp, against the source, which is only read. With
+--verify=crc32c and --verify=pattern blocks tell stale, swapped and shifted data: for that they
+OVERWRITE the source of a copy. Writes that copy nothing (rw) take one of these two.
 
 Interrupted, it writes what it has, marked as incomplete. Exit code 3: an expectation failed, or
 data was not right.
@@ -63,6 +65,7 @@ Examples:
   p2pmem bench paths --bs 4k,1m --iodepth 1,64 --samples 10 --report out.html
   p2pmem bench job.yaml --output-format json --output result.json --junit result.xml
   p2pmem bench --src 0000:03:00.0/1 --dst 0000:04:00.0/1@0+8g --allow-write --verify
+  p2pmem bench --rw randwrite --src 0000:03:00.0/1@0+8g --allow-write --verify=crc32c
   p2pmem bench --rw randread --path p2p,host --src 0000:03:00.0 --expect 'p2p.iops >= host.iops'`,
     )
     .action(async (names: string[], _options: unknown, command: Command) => {

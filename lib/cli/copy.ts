@@ -92,7 +92,7 @@ flight. --via nvme-copy has the controller copy by itself, within a namespace or
 own: it needs the NVMe Copy command, and no provider.
 
 --verify reads source and destination again and compares them. --verify=crc32c and --verify=pattern
-overwrite the source first, with blocks that tell stale, swapped and shifted data: on the loopback
+OVERWRITE the source first, with blocks that tell stale, swapped and shifted data: on the loopback
 machine only.
 
 Examples:

@@ -19,7 +19,7 @@ export async function prepareToVerify(
   mode: VerifyMode,
 ): Promise<(covered: readonly Range[]) => Promise<Verification>> {
   if (mode !== "memcmp" && session.platform.kind !== "loopback")
-    throw new P2pError("WRITE_NOT_ALLOWED", `verifying by ${mode} would overwrite the source`, {
+    throw new P2pError("WRITE_NOT_ALLOWED", `verifying by ${mode} would OVERWRITE the source`, {
       device: plan.source.device,
       hint: "compare with the source: --verify=memcmp (library: verify: true)",
     });

@@ -10,6 +10,7 @@ import type { NvmeController } from "../nvme/controller.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
+import { checkMarked } from "./check-marked.js";
 import { isMixed, isRandom, PATTERNS, readPercentOf, type PerfPlan } from "./plan.js";
 
 /** What a run that has been checked goes by. */
@@ -54,6 +55,7 @@ export async function checkPerf(session: Session, plan: PerfPlan): Promise<Check
   for (const client of clients) provider?.mapTypeFor(client);
   checkQueues(plan, targets);
   const { depth, notes } = fitDepth(plan);
+  if (plan.marks !== undefined) checkMarked(plan, targets, jobsOf(plan));
   if (registration === "each") notes.push(...keptNotes(provider, clients));
   return { targets, jobs: jobsOf(plan), depth, notes };
 }
@@ -97,9 +99,15 @@ export function peerBytes(plan: PerfPlan, depth: number): number {
   let bytes = 0;
   for (let i = 0; i < plan.queuePairs; i++)
     bytes += wholePages(
-      slotsOf(depth, plan.queuePairs, i) * slotStride(plan.ioSize, plan.registration),
+      buffersOf(plan, slotsOf(depth, plan.queuePairs, i)) *
+        slotStride(plan.ioSize, plan.registration),
     );
   return jobsOf(plan) * plan.targets.length * bytes;
+}
+
+/** Buffers of so many slots: marks that are to be written must not be overwritten by what is read. */
+export function buffersOf({ marks, pattern }: PerfPlan, slots: number): number {
+  return marks !== undefined && isMixed(pattern) ? 2 * slots : slots;
 }
 
 /** The share of one queue pair in the depth, which is as even as it goes. */

@@ -3,6 +3,7 @@ import { IoOpcode } from "../nvme/spec.js";
 import { tick } from "../reactor/clock.js";
 import { Engine } from "../reactor/engine.js";
 import type { EngineCommand, EngineThread } from "../reactor/engine-job.js";
+import { recordWrite } from "../verify/writers.js";
 import type { PerfJob, PerfOutcome } from "./job.js";
 import { Lane, Target, type LaneResources } from "./lane.js";
 
@@ -71,7 +72,8 @@ export class PerfEngine extends Engine {
       const slot = cookie >>> shift;
       taken++;
       if (flight.end(slot)) {
-        if (lane.registrar !== null) this.#unregister(lane.registrar, slot - lane.firstSlot);
+        if (lane.registrar !== null)
+          this.#unregister(lane.registrar, lane.bufferOf(slot - lane.firstSlot));
         lane.finish(slot, this.seen);
         if (this.isFlowing && !this.closing && this.#submit(lane, slot)) begun = true;
       }
@@ -100,15 +102,18 @@ export class PerfEngine extends Engine {
     const io = target.isRandom ? lane.random.below(target.ios) : target.nextIo();
     let lba = target.lba + io * target.ioBlocks;
     const own = slot - lane.firstSlot;
-    if (lane.registrar !== null && !this.#register(lane, lane.registrar, own)) return false;
-    const command = opcode | lane.flags;
     lane.opcode[own] = opcode;
+    const buffer = lane.bufferOf(own);
+    if (lane.registrar !== null && !this.#register(lane, lane.registrar, buffer)) return false;
+    if (target.writers !== null && opcode === IoOpcode.WRITE)
+      recordWrite(target.writers, io, lane.firstMark + own);
+    const command = opcode | lane.flags;
     lane.firstLba[own] = lba;
     lane.begun[own] = this.seen[0]!;
     let left = target.ioBlocks;
     let cookie = slot << lane.commandShift;
-    const end = (own + 1) * commands * 4;
-    for (let word = own * commands * 4; word < end; word += 4) {
+    const end = (buffer + 1) * commands * 4;
+    for (let word = buffer * commands * 4; word < end; word += 4) {
       const blocks = left < target.commandBlocks ? left : target.commandBlocks;
       queue.submit(
         command,
@@ -130,9 +135,9 @@ export class PerfEngine extends Engine {
   }
 
   /** False where it has failed. */
-  #register({ pointers }: Lane, registrar: Registrar, own: number): boolean {
+  #register({ pointers }: Lane, registrar: Registrar, buffer: number): boolean {
     try {
-      registrar.begin(own, this.#ioBytes, pointers);
+      registrar.begin(buffer, this.#ioBytes, pointers);
       return true;
     } catch (error) {
       this.failFor(error);
@@ -140,9 +145,9 @@ export class PerfEngine extends Engine {
     }
   }
 
-  #unregister(registrar: Registrar, own: number): void {
+  #unregister(registrar: Registrar, buffer: number): void {
     try {
-      registrar.end(own);
+      registrar.end(buffer);
     } catch (error) {
       this.failFor(error);
     }

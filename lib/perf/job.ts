@@ -1,5 +1,6 @@
 import type { RegistrarJob } from "../io/registrar.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
+import type { Writers } from "../verify/writers.js";
 import type { EngineJob, EngineOutcome } from "../reactor/engine-job.js";
 
 /** One queue pair, and the I/Os that are in flight on it. */
@@ -8,9 +9,13 @@ export interface LaneJob {
   /** How long a command may take, nanoseconds. */
   timeoutNs: number;
   slots: number;
+  /** How many buffers a read's is behind its slot's: 0 where writes and reads share one. */
+  readBuffers: number;
+  /** What its first slot is to {@link TargetJob.writers}, and one more for each of the others. */
+  firstMark: number;
   /**
-   * Four words for each command of each slot: its data pointer (see DataPointerBuilder). Built once:
-   * a slot's memory stays the same, only the LBA moves.
+   * Four words for each command of each buffer: its data pointer (see DataPointerBuilder). Built once:
+   * a buffer's memory stays the same, only the LBA moves.
    */
   pointers: Int32Array;
   /** What the data pointers need in dword 0 beside the opcode. */
@@ -36,6 +41,8 @@ export interface TargetJob {
   /** Reads among a hundred I/Os. */
   readPercent: number;
   lanes: LaneJob[];
+  /** Of its I/Os, in shared memory; null where nobody will look at what was written. */
+  writers: Writers | null;
   /** Bytes of a {@link Histogram} each. */
   readLatency: SharedArrayBuffer;
   writeLatency: SharedArrayBuffer;

@@ -5,6 +5,7 @@ import type { EngineQueue } from "../reactor/engine.js";
 import type { EngineJob } from "../reactor/engine-job.js";
 import { Histogram } from "../reactor/histogram.js";
 import type { LaneJob, TargetJob } from "./job.js";
+import type { Writers } from "../verify/writers.js";
 import { Random } from "./random.js";
 
 /** A namespace, as one thread drives it: where its next I/O goes, and what they took. */
@@ -17,6 +18,7 @@ export class Target {
   /** Commands of one I/O. */
   readonly commands: number;
   readonly isRandom: boolean;
+  readonly writers: Writers | null;
   /** An I/O is a read if 32 random bits are below this. */
   readonly readBelow: number;
   readonly #readLatency: Histogram;
@@ -37,6 +39,7 @@ export class Target {
     this.commandBlocks = job.commandBlocks;
     this.commands = Math.ceil(job.ioBlocks / job.commandBlocks);
     this.isRandom = job.isRandom;
+    this.writers = job.writers;
     this.readBelow = (job.readPercent / 100) * 2 ** 32;
     this.#readLatency = new Histogram(job.readLatency);
     this.#writeLatency = new Histogram(job.writeLatency);
@@ -110,6 +113,8 @@ export class Lane implements EngineQueue {
   /** Its slots are numbered from here on, as all of a thread's are. */
   readonly firstSlot: number;
   readonly slots: number;
+  readonly firstMark: number;
+  readonly #readBuffers: number;
   readonly pointers: Int32Array;
   readonly flags: number;
   readonly random: Random;
@@ -136,6 +141,8 @@ export class Lane implements EngineQueue {
     this.timeoutNs = job.timeoutNs;
     this.firstSlot = firstSlot;
     this.slots = job.slots;
+    this.firstMark = job.firstMark;
+    this.#readBuffers = job.readBuffers;
     this.pointers = job.pointers;
     this.flags = job.flags;
     this.random = new Random(seed + index);
@@ -144,6 +151,11 @@ export class Lane implements EngineQueue {
     this.firstLba = new Float64Array(job.slots);
     this.begun = new Float64Array(job.slots);
     this.#acknowledgeAfter = job.acknowledgeAfter;
+  }
+
+  /** Which of the lane's buffers an I/O of its slot `own` goes to or comes from. */
+  bufferOf(own: number): number {
+    return this.opcode[own] === IoOpcode.READ ? own + this.#readBuffers : own;
   }
 
   /** An I/O has completed: the time since it was submitted, or shortly before. */

@@ -9,15 +9,24 @@ import type { Provider } from "../p2pmem/provider.js";
 import type { Session } from "../session.js";
 import type { DmaVector } from "../sgl/dma-vector.js";
 import { ScatterList } from "../sgl/scatterlist.js";
-import { Random } from "./random.js";
+import type { Bytes } from "../verify/seal.js";
 
-/** Bytes that the CPU fills peer memory by at once. */
-const FILL_BYTES = 2 ** 20;
+/** The buffers of one lane. Bytes. */
+export interface LaneBuffers {
+  count: number;
+  /** From one to the next, and what of each an I/O moves. */
+  stride: number;
+  ioSize: number;
+  /** Of which something is written: so many of the first. */
+  written: number;
+}
+
+/** Makes what is to be written, in the buffer `index` of a lane, which begins at `start` of `memory`. */
+export type FillBuffer = (memory: Bytes, start: number, index: number) => void;
 
 /** The memory that the I/Os of a run go to and come from: the host's, or part of a provider. */
 export class PerfMemory {
   readonly #session: Session;
-  readonly #seed: number | null;
   readonly #provider: Provider | null;
   readonly #allocation: Allocation | null;
   readonly #closes: (() => void)[];
@@ -25,20 +34,18 @@ export class PerfMemory {
   #used = 0;
 
   /**
-   * `size`: bytes of all lanes together, each in whole pages. `seed`: of what is written, null where
-   * nothing is. `closes`: what undoes it is added to it. Errors: NO_ROOM, UNPUBLISHED, REVOKED.
+   * `size`: bytes of all lanes together, each in whole pages. `closes`: what undoes it is added to it.
+   * Errors: NO_ROOM, UNPUBLISHED, REVOKED.
    */
   constructor(
     session: Session,
     provider: Provider | null,
     size: number,
-    seed: number | null,
     onRevoke: (error: P2pError) => void,
     closes: (() => void)[],
   ) {
     this.#session = session;
     this.#provider = provider;
-    this.#seed = seed;
     this.#closes = closes;
     if (provider === null) {
       this.#allocation = null;
@@ -52,12 +59,6 @@ export class PerfMemory {
     this.#allocation = allocation;
   }
 
-  /** Fills peer memory that is to be written from, once its path has been proved: that overwrites it. */
-  fillPeer(): void {
-    if (this.#provider === null || this.#allocation === null || this.#seed === null) return;
-    fillPeer(this.#provider, this.#allocation, this.#seed);
-  }
-
   /** The run's part of the provider, bytes; null without one. */
   get held(): Range | null {
     if (this.#allocation === null) return null;
@@ -65,9 +66,25 @@ export class PerfMemory {
     return { start: offset, end: offset + length };
   }
 
-  /** Memory for one lane's slots. Errors: NO_MEMORY, MEMLOCK; those of ScatterList.map(). */
-  open(size: number, controller: NvmeController): DmaVector {
-    const list = this.#allocation === null ? this.#openHost(size) : this.#openPeer(size);
+  /**
+   * Memory for one lane's buffers. Peer memory is filled as well, so that its path must have been proved
+   * before: that overwrites it. Errors: NO_MEMORY, MEMLOCK; those of ScatterList.map().
+   */
+  open(buffers: LaneBuffers, controller: NvmeController, fill: FillBuffer): DmaVector {
+    const { addressSpace } = this.#session;
+    const list = new ScatterList(addressSpace);
+    const size = buffers.count * buffers.stride;
+    if (this.#provider === null) {
+      const buffer = addressSpace.allocate(size, { huge: true });
+      this.#closes.push(() => {
+        buffer.close();
+      });
+      fillHost(buffer.buffer, buffers, fill);
+      list.addHost(buffer, 0, size);
+    } else {
+      const offset = this.#takePeer(this.#provider, buffers, fill);
+      list.addPeer(this.#provider, offset, size, this.#allocation!);
+    }
     const vector = list.map(controller);
     this.#closes.push(() => {
       vector.unmap();
@@ -76,64 +93,55 @@ export class PerfMemory {
   }
 
   /** The same, mapped for nobody: for each I/O it will be. Errors: NO_MEMORY. */
-  place(size: number, { address }: NvmeController): RegisteredMemory {
+  place(buffers: LaneBuffers, { address }: NvmeController, fill: FillBuffer): RegisteredMemory {
     const provider = this.#provider;
     if (provider !== null) {
-      const offset = this.#takePeer(size);
+      const offset = this.#takePeer(provider, buffers, fill);
       const iova = keepsAddress(provider, address) ? provider.iova + offset : null;
       return { memory: provider.memory, offset, iova };
     }
-    const memory = addon().allocatePinned(size, true);
+    const memory = addon().allocatePinned(buffers.count * buffers.stride, true);
     this.#closes.push(() => {
       memory.close();
     });
-    this.#fillHost(memory.buffer);
+    fillHost(memory.buffer, buffers, fill);
     return { memory, offset: 0, iova: null };
   }
 
-  #openHost(size: number): ScatterList {
-    const { addressSpace } = this.#session;
-    const buffer = addressSpace.allocate(size, { huge: true });
-    this.#closes.push(() => {
-      buffer.close();
-    });
-    this.#fillHost(buffer.buffer);
-    return new ScatterList(addressSpace).addHost(buffer, 0, size);
-  }
-
-  #fillHost(buffer: ArrayBuffer): void {
-    if (this.#seed !== null) fill(new Int32Array(buffer), new Random(this.#seed));
-  }
-
-  /** Bytes from the start of the provider to so many of its own. */
-  #takePeer(size: number): number {
+  /** Bytes from the start of the provider to the first of the buffers. */
+  #takePeer(provider: Provider, buffers: LaneBuffers, fill: FillBuffer): number {
     const offset = this.#allocation!.offset + this.#used;
-    this.#used += wholePages(size);
+    this.#used += wholePages(buffers.count * buffers.stride);
+    fillPeer(provider, offset, buffers, fill);
     return offset;
   }
-
-  #openPeer(size: number): ScatterList {
-    const offset = this.#takePeer(size);
-    const list = new ScatterList(this.#session.addressSpace);
-    return list.addPeer(this.#provider!, offset, size, this.#allocation!);
-  }
 }
 
-/** What is written should not be easier to store than other data. */
-function fill(words: Int32Array, random: Random): void {
-  for (let i = 0; i < words.length; i++) words[i] = random.next();
+function fillHost(memory: ArrayBuffer, { written, stride }: LaneBuffers, fill: FillBuffer): void {
+  const bytes = bytesOf(memory);
+  for (let index = 0; index < written; index++) fill(bytes, index * stride, index);
 }
 
-/** The same by way of a buffer, before the run: a BAR is not for stores of any width. */
-function fillPeer({ memory }: Provider, { offset, length }: Allocation, seed: number): void {
-  const buffer = addon().allocatePinned(Math.min(length, FILL_BYTES), false);
-  const random = new Random(seed);
+/** The same by way of a buffer: a BAR is not for stores of any width. */
+function fillPeer(
+  { memory }: Provider,
+  offset: number,
+  { written, stride, ioSize }: LaneBuffers,
+  fill: FillBuffer,
+): void {
+  if (written === 0) return;
+  const buffer = addon().allocatePinned(ioSize, false);
   try {
-    for (let at = 0; at < length; at += buffer.size) {
-      fill(new Int32Array(buffer.buffer), random);
-      addon().copy(memory, offset + at, buffer, 0, Math.min(buffer.size, length - at));
+    const bytes = bytesOf(buffer.buffer);
+    for (let index = 0; index < written; index++) {
+      fill(bytes, 0, index);
+      addon().copy(memory, offset + index * stride, buffer, 0, ioSize);
     }
   } finally {
     buffer.close();
   }
+}
+
+function bytesOf(memory: ArrayBuffer): Bytes {
+  return { bytes: new Uint8Array(memory), words: new Uint32Array(memory) };
 }

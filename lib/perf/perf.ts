@@ -40,7 +40,6 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       const memory = setup.openMemory();
       // The loopback machine is what its description says; p2pmem probe works there all the same.
       if (session.platform.kind === "vfio") await prove(session, plan, checked, memory, signal);
-      memory.fillPeer();
       const threads = await setup.openThreads(memory);
       signal.throwIfAborted();
       const runnable = threads.map((thread) => runnableOf(session, plan, thread));
@@ -52,9 +51,12 @@ export function runPerf(session: Session, plan: PerfPlan): Promise<PerfMeasureme
       plan.provider?.barrier();
       signal.throwIfAborted();
       meter.end();
-      measurement = measurementOf(checked, threads, run.outcomes, meter, (ios) =>
-        derivePerfTraffic(session.pci, plan, ios),
-      );
+      measurement = {
+        ...measurementOf(checked, threads, run.outcomes, meter, (ios) =>
+          derivePerfTraffic(session.pci, plan, ios),
+        ),
+        written: setup.written(threads),
+      };
     } catch (error) {
       // What goes wrong now as well is of less interest.
       await setup.close().catch(() => undefined);

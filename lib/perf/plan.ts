@@ -2,6 +2,7 @@ import type { Endpoint } from "../io/endpoint.js";
 import type { RunPlan } from "../io/run-plan.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { Provider } from "../p2pmem/provider.js";
+import type { Marks } from "../verify/marks.js";
 
 /** What the I/Os do, in the words of SPDK's perf: sequential or random, reads, writes or both. */
 export type Pattern = "read" | "write" | "randread" | "randwrite" | "rw" | "randrw";
@@ -51,6 +52,12 @@ export interface PerfPlan extends RunPlan {
   sqInCmb?: boolean;
   /** Of the random places, and of the mix: 32 bits. */
   seed: number;
+  /**
+   * What is written bears these marks, not random data, and the measurement says where it went, for
+   * verifyWritten(). Reads of a mixed pattern then have buffers of their own. `seed` of the marks: another
+   * one for each run, or what an earlier one left would pass.
+   */
+  marks?: Marks;
   /** Needed to write to a real device; the loopback machine's may be written freely. */
   allowWrite: boolean;
   /** Begins nothing more, finishes what is in flight, and rejects with INTERRUPTED. */

@@ -2,6 +2,7 @@ import { formatEndpoint } from "../io/endpoint.js";
 import type { RunMeter } from "../io/run-meter.js";
 import type { Traffic } from "../io/traffic.js";
 import { Histogram } from "../reactor/histogram.js";
+import type { Written } from "../verify/written.js";
 import type { CheckedPerf } from "./check.js";
 import type { PerfOutcome } from "./job.js";
 import { readPercentOf, type PerfPlan } from "./plan.js";
@@ -54,6 +55,8 @@ export interface PerfMeasurement {
   /** I/Os in flight for each target and thread: may be fewer than the plan asked for, see `notes`. */
   depth: number;
   notes: readonly string[];
+  /** Where marks went, with the ramp; null where the plan has none. */
+  written: Written | null;
 }
 
 /** `derive`: of the I/Os of each target, where nothing counts. */
@@ -63,7 +66,7 @@ export function measurementOf(
   outcomes: readonly PerfOutcome[],
   meter: Pick<RunMeter, "counted" | "deviceCpuNs">,
   derive: (ios: TargetIos[]) => Traffic,
-): PerfMeasurement {
+): Omit<PerfMeasurement, "written"> {
   const parts = setups.flatMap(({ job, latency }, thread) =>
     latency.map(({ read, write }, index): PerfPart => ({
       target: formatEndpoint(targets[index]!.endpoint),

@@ -12,9 +12,11 @@ import { ControlBlock } from "../reactor/control-block.js";
 import { Histogram } from "../reactor/histogram.js";
 import type { Session } from "../session.js";
 import { tryAll, tryAllInTurn } from "../try-all.js";
-import { peerBytes, slotsOf, type CheckedPerf, type CheckedTarget } from "./check.js";
+import { mergeWriters, type Writers } from "../verify/writers.js";
+import { fillSlot, type MarkedSlots, type Written } from "../verify/written.js";
+import { buffersOf, peerBytes, slotsOf, type CheckedPerf, type CheckedTarget } from "./check.js";
 import type { LaneJob, PerfJob, TargetJob } from "./job.js";
-import { PerfMemory } from "./memory.js";
+import { PerfMemory, type FillBuffer } from "./memory.js";
 import { isRandom, readPercentOf, type PerfPlan } from "./plan.js";
 import { Random } from "./random.js";
 
@@ -42,11 +44,16 @@ export class PerfSetup {
   readonly #controls: ControlBlock[] = [];
   readonly #queues: (() => Promise<void>)[] = [];
   readonly #memory: (() => void)[] = [];
+  /** What is written should not be easier to store than other data. */
+  readonly #random: Random;
+  /** Of all lanes so far. */
+  #slots = 0;
 
   constructor(session: Session, plan: PerfPlan, checked: CheckedPerf) {
     this.#session = session;
     this.#plan = plan;
     this.#checked = checked;
+    this.#random = new Random(plan.seed);
     this.jobs = new EngineJobs(plan, checked.jobs, plan.runtime);
   }
 
@@ -55,17 +62,9 @@ export class PerfSetup {
    * in flight. Errors: NO_ROOM, NO_MEMORY, MEMLOCK.
    */
   openMemory(): PerfMemory {
-    const { provider = null, seed } = this.#plan;
+    const { provider = null } = this.#plan;
     const bytes = peerBytes(this.#plan, this.#checked.depth);
-    const isWritten = readPercentOf(this.#plan) < 100;
-    return new PerfMemory(
-      this.#session,
-      provider,
-      bytes,
-      isWritten ? seed : null,
-      this.#revoke,
-      this.#memory,
-    );
+    return new PerfMemory(this.#session, provider, bytes, this.#revoke, this.#memory);
   }
 
   /** `memory`: what openMemory() gave. Errors: NO_MEMORY, MEMLOCK, and those of creating queues. */
@@ -74,6 +73,21 @@ export class PerfSetup {
     for (let index = 0; index < this.#checked.jobs; index++)
       threads.push(await this.#openThread(index, memory));
     return threads;
+  }
+
+  /** Once the threads have ended: where marks went, and from where; null where the plan has none. */
+  written(threads: readonly ThreadSetup[]): Written | null {
+    const from = this.#marked();
+    if (from === null) return null;
+    const ranges = this.#checked.targets.flatMap(({ namespace }, index) => {
+      const parts = threads.map(({ job }) => {
+        const { lba, writers } = job.targets[index]!;
+        return { namespace, offset: lba * namespace.blockSize, writers: writers! };
+      });
+      if (!isRandom(this.#plan.pattern)) return parts;
+      return [{ ...parts[0]!, writers: mergeWriters(parts.map(({ writers }) => writers)) }];
+    });
+    return { from, ranges };
   }
 
   /**
@@ -100,17 +114,19 @@ export class PerfSetup {
     const latency: ThreadSetup["latency"] = [];
     const targets: TargetJob[] = [];
     for (const target of checked) {
+      const share = this.#share(target, index);
       const read = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
       const write = new Histogram(new SharedArrayBuffer(Histogram.byteLength));
       latency.push({ read, write });
       targets.push({
-        ...this.#share(target, index),
+        ...share,
         nsid: target.namespace.nsid,
         ioBlocks: ioSize / target.namespace.blockSize,
         commandBlocks: target.commandBytes / target.namespace.blockSize,
         isRandom: isRandom(this.#plan.pattern),
         readPercent: readPercentOf(this.#plan),
         lanes: await this.#openLanes(target, memory),
+        writers: this.#openWriters(share.ios),
         readLatency: read.buffer as SharedArrayBuffer,
         writeLatency: write.buffer as SharedArrayBuffer,
       });
@@ -153,7 +169,9 @@ export class PerfSetup {
     for (let i = 0; i < queuePairs; i++) {
       const slots = slotsOf(this.#checked.depth, queuePairs, i);
       const inFlight = slots * commands;
-      const memoryOfSlots = this.#openSlots(target, slots, memory);
+      const firstSlot = this.#slots;
+      this.#slots += slots;
+      const memoryOfSlots = this.#openSlots(target, slots, firstSlot, memory);
       const wanted = Math.min(Math.max(LEAST_DEPTH, 2 * inFlight + 1), controller.maxQueueDepth);
       const queue = await this.#openQueue(controller, wanted);
       // All that is in flight finds a place in the completion queue beside what was not given back.
@@ -162,12 +180,38 @@ export class PerfSetup {
         queue,
         timeoutNs: controller.timeout * 1e6,
         slots,
+        readBuffers: buffersOf(this.#plan, slots) - slots,
+        firstMark: firstSlot + 1,
         ...memoryOfSlots,
         // A controller may interrupt again only once what it told of was given back.
         acknowledgeAfter: this.#plan.interrupts === true ? 1 : Math.max(1, room),
       });
     }
     return lanes;
+  }
+
+  #filler(firstSlot: number): FillBuffer {
+    const { ioSize } = this.#plan;
+    const marked = this.#marked();
+    if (marked !== null)
+      return (memory, start, index) => {
+        fillSlot(memory, start, firstSlot + index, marked);
+      };
+    const random = this.#random;
+    return ({ words }, start) => {
+      for (let i = start / 4; i < (start + ioSize) / 4; i++) words[i] = random.next();
+    };
+  }
+
+  #marked(): MarkedSlots | null {
+    const { marks, ioSize, registration } = this.#plan;
+    if (marks === undefined) return null;
+    return { marks, slots: this.#slots, stride: slotStride(ioSize, registration), ioSize };
+  }
+
+  #openWriters(ios: number): Writers | null {
+    if (this.#plan.marks === undefined) return null;
+    return new Uint16Array(new SharedArrayBuffer(ios * Uint16Array.BYTES_PER_ELEMENT));
   }
 
   readonly #revoke = (error: P2pError): void => {
@@ -192,23 +236,31 @@ export class PerfSetup {
     return queue;
   }
 
-  /** A buffer for each slot, and the data pointer of each of its commands; lists in pinned memory. */
+  /**
+   * The buffers of a lane's slots, and the data pointer of each of their commands; lists in pinned
+   * memory. `firstSlot`: its number among all of the run.
+   */
   #openSlots(
     target: CheckedTarget,
     slots: number,
+    firstSlot: number,
     memory: PerfMemory,
   ): Pick<LaneJob, "pointers" | "flags" | "registrar"> {
     const { ioSize, descriptors, registration } = this.#plan;
     const { commandBytes, namespace } = target;
     const { controller } = namespace;
     const stride = slotStride(ioSize, registration);
-    const layout = { offset: 0, slots, stride, ioBytes: ioSize, commandBytes };
+    const count = buffersOf(this.#plan, slots);
+    const layout = { offset: 0, slots: count, stride, ioBytes: ioSize, commandBytes };
+    const written = readPercentOf(this.#plan) < 100 ? slots : 0;
+    const buffers = { count, stride, ioSize, written };
+    const fill = this.#filler(firstSlot);
     if (registration === "each") {
       const { addressSpace } = this.#session;
       const context = { addressSpace, controller, descriptors, closes: this.#memory };
-      return openRegistered(context, memory.place(slots * stride, controller), layout);
+      return openRegistered(context, memory.place(buffers, controller, fill), layout);
     }
-    const vector = memory.open(slots * stride, controller);
+    const vector = memory.open(buffers, controller, fill);
     // One kind for all commands of a lane: it is a part of the opcode.
     const kind = controller.dataPointers.choose(descriptors).settle(vector, 0, commandBytes);
     const pointers = buildPointers(kind, vector, layout, (size) => {

@@ -21,6 +21,11 @@ export interface Diagnosis {
   what: string;
 }
 
+/** With the first bytes that are wrong, in words. */
+export interface Finding extends Diagnosis {
+  bytes: string;
+}
+
 /** What 512 bytes of a block are, if they are known: another place's, by its name, or an earlier run's. */
 export type Belonging = { place: string } | { earlier: string } | null;
 
@@ -39,9 +44,24 @@ const HEAD_BYTES = 16;
 /** Enough to be found in one place only. */
 const NEEDLE_BYTES = 16;
 
+/** Bytes that a finding shows. */
+const SHOWN_BYTES = 8;
+
 /** `found` and `expected`: one block, of whole stamps' length. */
-export function diagnose(found: Uint8Array, expected: Uint8Array, evidence: Evidence): Diagnosis {
+export function diagnose(found: Uint8Array, expected: Uint8Array, evidence: Evidence): Finding {
   const wrong = compare(found, expected);
+  const shown = (block: Uint8Array): string =>
+    Buffer.from(block.subarray(wrong.first, wrong.first + SHOWN_BYTES)).toString("hex");
+  const bytes = `byte ${wrong.first} on: expected ${shown(expected)}, found ${shown(found)}`;
+  return { ...defectOf(found, expected, wrong, evidence), bytes };
+}
+
+function defectOf(
+  found: Uint8Array,
+  expected: Uint8Array,
+  wrong: Wrong,
+  evidence: Evidence,
+): Diagnosis {
   const fill = fillOf(found);
   if (fill !== null) return { defect: fill, at: wrong.first, what: FILLS[fill] };
   return (
@@ -130,12 +150,12 @@ function ofWhole(
   const owner = identify(0);
   if (owner !== null && "place" in owner)
     return { defect: "swapped", at: 0, what: `there is what belongs at ${owner.place}` };
+  if (owner !== null) return { defect: "stale", at: 0, what: `there is ${owner.earlier}` };
   const at = found.findIndex((byte, i) => byte !== expected[i]);
   if (!isMarked) return { defect: "different", at, what: "none of it is what the source has" };
   if (at >= HEAD_BYTES)
     return { defect: "corrupted", at, what: "its head is right, and nothing else of it" };
-  const what = owner?.earlier ?? "data without a mark of this run";
-  return { defect: "stale", at: 0, what: `there is ${what}` };
+  return { defect: "stale", at: 0, what: "there is data without a mark of this run" };
 }
 
 function ofPart(found: Uint8Array, wrong: Wrong, { identify }: Evidence): Diagnosis {

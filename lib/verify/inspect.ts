@@ -2,7 +2,7 @@ import type { Range } from "../extents/ranges.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { allSettled } from "../try-all.js";
-import type { Defect, Diagnosis } from "./diagnosis.js";
+import type { Defect, Finding } from "./diagnosis.js";
 import { Window, windowBytesFor } from "./window.js";
 
 export interface Verification {
@@ -16,7 +16,7 @@ export interface Mismatch {
   /** The first wrong byte, counted from the start of the range. */
   offset: number;
   defect: Defect;
-  /** One line: device, namespace and logical block, the defect, and what is there instead. */
+  /** One line: device, namespace and logical block, the defect, what is there instead, and bytes of both. */
   message: string;
 }
 
@@ -34,12 +34,12 @@ export interface Inspected {
 export interface Reference {
   /** Makes itself ready for a piece of the range. */
   read?(at: number, size: number): Promise<void>;
-  /** Blocks that are none of the run's, and nobody knows whether they should be. */
-  passesOver?(window: Window, start: number, length: number): boolean;
+  /** Blocks that the run has left alone. */
+  passesOver?(at: number): boolean;
   /** `start`: of the block in the window. */
   isRight(window: Window, start: number, length: number, at: number): boolean;
   /** Of a block that is not. */
-  diagnose(window: Window, start: number, length: number, at: number): Diagnosis;
+  diagnose(window: Window, start: number, length: number, at: number): Finding;
   close?(): void;
 }
 
@@ -86,18 +86,20 @@ function look(
   length: number,
   at: number,
 ): void {
-  if (reference.passesOver?.(window, start, length) === true) return;
+  if (reference.passesOver?.(at) === true) return;
   result.blocks++;
   if (reference.isRight(window, start, length, at)) return;
   result.mismatches++;
   result.first ??= mismatch(inspected, reference.diagnose(window, start, length, at), at);
 }
 
-function mismatch(inspected: Inspected, { defect, at, what }: Diagnosis, block: number): Mismatch {
+function mismatch(inspected: Inspected, finding: Finding, block: number): Mismatch {
+  const { defect, at, what, bytes } = finding;
   const offset = block + at;
   const { namespace, bs } = inspected;
   const where = `${namespace.controller.address}/${namespace.nsid}, ${placeIn(inspected, offset)}`;
-  return { offset, defect, message: `${where}: ${defect}: ${what} (blocks of ${bs} bytes)` };
+  const message = `${where}: ${defect}: ${what}; ${bytes} (blocks of ${bs} bytes)`;
+  return { offset, defect, message };
 }
 
 /** What is so many bytes from the start of the range, as the device addresses it. */

@@ -6,7 +6,8 @@ import { inspect, type Reference, type Verification } from "./inspect.js";
 import type { Marks } from "./marks.js";
 import type { Bytes } from "./seal.js";
 import { STAMP_BYTES, findHead, readStamp } from "./stamp.js";
-import type { Window } from "./window.js";
+import { windowBytesFor } from "./window.js";
+import { MANY, type Writers } from "./writers.js";
 
 /**
  * The buffers of a run of writes that copies nothing: one after the other, each so many bytes behind
@@ -20,81 +21,104 @@ export interface MarkedSlots {
   ioSize: number;
 }
 
-/** Where writes went. Bytes. */
+/** Where a run wrote. */
 export interface WrittenRange {
   namespace: NvmeNamespace;
-  /** From the start of the namespace. */
+  /** Bytes from the start of the namespace. */
   offset: number;
-  /** Whole I/Os. */
-  length: number;
-  /**
-   * What was written for certain, from the range's start, between borders of I/Os; null: nobody knows,
-   * as with random writes.
-   */
-  covered: readonly Range[] | null;
-  signal?: AbortSignal;
+  /** An entry for each I/O that the range has room for. */
+  writers: Writers;
 }
 
-/** Before the run. `memory`: host memory of all slots; for a BAR it is copied from there. */
-export function fillSlots(memory: Bytes, { marks, slots, stride, ioSize }: MarkedSlots): void {
-  for (let slot = 0; slot < slots; slot++) marks.fill(memory, slot * stride, ioSize, slot * stride);
+/** All that a run wrote, and from where. */
+export interface Written {
+  from: MarkedSlots;
+  ranges: readonly WrittenRange[];
+}
+
+/** Before the run: what belongs in slot `slot`, whose first byte is at `start` of `memory`. */
+export function fillSlot(
+  memory: Bytes,
+  start: number,
+  slot: number,
+  { marks, stride, ioSize }: MarkedSlots,
+): void {
+  marks.fill(memory, start, ioSize, slot * stride);
 }
 
 /**
- * After a run that did nothing but write, always from the same slots: reads the range back, by way of
- * host memory, and looks whether each I/O's blocks hold what one of the slots does, whichever. Swapped
- * I/Os are thus not seen, unlike stale, torn, shifted and corrupted ones.
- *
- * Where nobody knows what was written, blocks without a mark of this run are passed over: a lost write
- * is seen only where it left a part, or if all were lost. Two I/Os may then have met, and each have
- * left a part. Errors: those of reading; INTERRUPTED.
+ * After a run whose writes came from marked slots that nothing else filled: reads what was written back,
+ * by way of host memory, and looks whether each I/O's blocks hold what its slot does. Where several I/Os
+ * wrote the same place that is what any slot holds, or in each stamp's place that stamp of any, since two
+ * may have met: there swapped I/Os are not seen, unlike stale, shifted and corrupted ones.
+ * Errors: those of reading; INTERRUPTED.
  */
 export function verifyWritten(
   session: Session,
-  { namespace, offset, length, covered, signal }: WrittenRange,
-  from: MarkedSlots,
+  { from, ranges }: Written,
+  signal?: AbortSignal,
 ): Promise<Verification> {
-  const range = { namespace, offset, length, bs: from.ioSize };
   return session.operation(signal, async (signal) => {
-    const known = slotReference(from);
-    if (covered !== null) return inspect(session, signal, { ...range, covered }, () => known);
-    const all = { ...range, covered: undefined };
-    const found = await inspect(session, signal, all, () => withUnknown(from, known));
-    if (found.blocks > 0) return found;
-    const first = [{ start: 0, end: Math.min(length, from.ioSize) }];
-    return inspect(session, signal, { ...range, covered: first }, () => known);
+    const all: Verification = { blocks: 0, mismatches: 0, first: null };
+    for (const { namespace, offset, writers } of ranges) {
+      const bs = from.ioSize;
+      const range = { namespace, offset, length: writers.length * bs, bs };
+      const covered = coveredOf(writers, bs);
+      const reference = slotReference(from, writers);
+      const found = await inspect(session, signal, { ...range, covered }, () => reference);
+      all.blocks += found.blocks;
+      all.mismatches += found.mismatches;
+      all.first ??= found.first;
+    }
+    return all;
   });
 }
 
-function slotReference(from: MarkedSlots): Reference {
-  const { marks } = from;
+/** Pieces of the range in which all that was written lies: reading on is faster than many small reads. */
+function coveredOf(writers: Writers, ioSize: number): Range[] {
+  const gap = windowBytesFor(ioSize);
+  const covered: { start: number; end: number }[] = [];
+  for (let io = 0; io < writers.length; io++) {
+    if (writers[io] === 0) continue;
+    const start = io * ioSize;
+    const last = covered.at(-1);
+    if (last !== undefined && start - last.end < gap) last.end = start + ioSize;
+    else covered.push({ start, end: start + ioSize });
+  }
+  return covered;
+}
+
+function slotReference(from: MarkedSlots, writers: Writers): Reference {
+  const { marks, stride, ioSize } = from;
+  /** Where the slot begins that an I/O was written from; null: from more than one. */
+  const writerOf = (at: number): number | null => {
+    const mark = writers[at / ioSize]!;
+    return mark === MANY ? null : (mark - 1) * stride;
+  };
   return {
-    isRight: (window, start, length) => {
-      const slot = slotAt(from, window, start, 0);
-      return slot !== null && marks.isRight(window, start, length, slot);
+    passesOver: (at) => writers[at / ioSize] === 0,
+    isRight: (window, start, length, at) => {
+      const slot = writerOf(at);
+      if (slot !== null) return marks.isRight(window, start, length, slot);
+      const any = slotAt(from, window, start, 0);
+      if (any !== null && marks.isRight(window, start, length, any)) return true;
+      return isMixed(from, window, start, length);
     },
-    diagnose: (window, start, length) => {
-      const slot = anySlot(from, window, start, length) ?? 0;
+    diagnose: (window, start, length, at) => {
+      const slot = writerOf(at) ?? anySlot(from, window, start, length) ?? 0;
       return diagnose(window.bytes.subarray(start, start + length), marks.make(length, slot), {
         isMarked: true,
         identify: (sector) =>
-          marks.identify(window, start + sector, slot + sector, (offset) => placeIn(from, offset)),
+          marks.identify(window, start + sector, slot + sector, (offset) =>
+            placeIn(from, offset, slot),
+          ),
       });
     },
   };
 }
 
-function withUnknown(from: MarkedSlots, known: Reference): Reference {
-  return {
-    ...known,
-    passesOver: (window, start, length) => anySlot(from, window, start, length) === null,
-    isRight: (window, start, length, at) =>
-      known.isRight(window, start, length, at) || isMixed(from, window, start, length),
-  };
-}
-
 /** Whether each stamp is where it was in some slot. */
-function isMixed(from: MarkedSlots, window: Window, start: number, length: number): boolean {
+function isMixed(from: MarkedSlots, window: Bytes, start: number, length: number): boolean {
   for (let sector = 0; sector < length; sector += STAMP_BYTES)
     if (slotAt(from, window, start, sector) === null) return false;
   return true;
@@ -126,6 +150,7 @@ function anySlot(
   return offset < slots * stride ? Math.floor(offset / stride) * stride : 0;
 }
 
-function placeIn({ stride }: MarkedSlots, offset: number): string {
-  return `byte ${offset % stride} of slot ${Math.floor(offset / stride)}`;
+function placeIn({ stride }: MarkedSlots, offset: number, slot: number): string {
+  const place = `byte ${offset % stride} of slot ${Math.floor(offset / stride)}`;
+  return `${place}, but it was written from slot ${slot / stride}`;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { NativeFault } from "#lib/addon.js";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
+import { blotDestination, prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
 import { Session } from "#lib/session.js";
 import type { Defect } from "#lib/verify/diagnosis.js";
@@ -131,6 +131,22 @@ describe("verification of copies that lose data", () => {
     for (const mode of VERIFY_MODES) {
       const { blocks, mismatches } = await verified(mode, plan, NEAR, null);
       assert.deepEqual([blocks, mismatches], [Math.ceil(plan.size! / plan.bs), 0]);
+    }
+  });
+
+  it("by memcmp finds what is lost of a second copy, whose data were there, once they are blotted", async () => {
+    await open();
+    const plan = await planTo(NEAR);
+    await verified("memcmp", plan, NEAR, null);
+    const { platform } = session;
+    assert.ok(platform instanceof LoopbackPlatform);
+    for (const isBlotted of [false, true]) {
+      if (isBlotted) await blotDestination(session, plan, SEED + 1);
+      platform.inject(NEAR, { on: "write", after: 9, effect: "drop-dma" });
+      const { covered } = await runCopy(session, plan);
+      const found = await verifyDestination(session, plan, "memcmp", SEED + 1, covered);
+      if (isBlotted) assertFirst(found, "stale", /there is what was there before the run/);
+      else assert.equal(found.mismatches, 0);
     }
   });
 

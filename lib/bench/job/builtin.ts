@@ -57,7 +57,7 @@ const BUILTINS = {
     },
   },
   soak: {
-    about: "copies by p2p for an hour, in samples of a minute, the last one verified",
+    about: "copies by p2p for an hour, each minute verified; crc32c OVERWRITES the source too",
     parameters: {
       ...{ path: "p2p", bs: "128k", iodepth: 32 },
       ...{ runtime: "1m", samples: 60, verify: "crc32c" },

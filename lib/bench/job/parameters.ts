@@ -90,7 +90,11 @@ export const PARAMETERS = {
   cpus_allowed: entry(cpus, "none", "processors to pin the threads to, in turn: 0-3,6"),
   group_reporting: entry(flag, "none", "always on: the results of threads are added up"),
   percentile_list: entry(percentiles, "none", "of the latency: 50:99:99.9"),
-  verify: entry(verify, "jobs", "crc32c, pattern, memcmp or none, apart from the timing"),
+  verify: entry(
+    verify,
+    "jobs",
+    "each sample: memcmp, crc32c or pattern (both OVERWRITE the source), none",
+  ),
   randseed: entry(
     whole(0, 2 ** 32 - 1),
     "jobs",

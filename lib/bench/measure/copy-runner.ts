@@ -4,12 +4,12 @@ import { runCopy } from "../../copy/copy.js";
 import { formatEndpoint } from "../../io/endpoint.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import { needsProvider, type CopyPath, type CopyPlan } from "../../copy/plan.js";
-import { prepareSource, verifyDestination } from "../../copy/verify.js";
+import { blotDestination, prepareSource, verifyDestination } from "../../copy/verify.js";
 import type { Range } from "../../extents/ranges.js";
 import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
 import { fromOffset, rangeOf } from "./ranges.js";
-import type { Sample, SampleRunner, Verifier } from "./sample.js";
+import { sampleVerification, type Sample, type SampleRunner, type Verifier } from "./sample.js";
 import { warmUpOf } from "./warm-up.js";
 
 /** A point that copies between namespaces that p2pmem drives. */
@@ -108,15 +108,19 @@ class CopySamples {
   #verifier(): Verifier | null {
     const { verify: mode } = this.#point;
     if (mode === null) return null;
-    // Another one for each run of each benchmark: what an earlier one left must not pass.
-    const seed = randomInt(2 ** 32);
+    // Another one for each sample: what an earlier one left must not pass.
+    let seed = 0;
     return {
-      prepare: (signal) => prepareSource(this.#session, { ...this.#plan, signal }, mode, seed),
+      prepare: async (signal) => {
+        seed = randomInt(2 ** 32);
+        const plan = { ...this.#plan, signal };
+        if (mode === "memcmp") await blotDestination(this.#session, plan, seed);
+        else await prepareSource(this.#session, plan, mode, seed);
+      },
       check: async (signal) => {
         const plan = { ...this.#plan, signal };
         const found = await verifyDestination(this.#session, plan, mode, seed, this.#covered);
-        const { blocks, mismatches, first } = found;
-        return { mode, blocks, mismatches, first: first?.message ?? null };
+        return sampleVerification(mode, found);
       },
     };
   }

@@ -91,7 +91,9 @@ interface Entry {
   tally: Tally;
   noise: NoiseMeter;
   warmUpNs: number;
+  /** Of all samples so far, and how many those are. */
   verify: VerifyResult | null;
+  verified: number;
 }
 
 class Run {
@@ -121,6 +123,7 @@ class Run {
           noise: new NoiseMeter(this.#options.noise),
           warmUpNs: 0,
           verify: null,
+          verified: 0,
         },
       ]),
     );
@@ -138,12 +141,13 @@ class Run {
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
     }
-    for (const [point, { runner, tally, noise, warmUpNs, verify }] of entries) {
+    for (const [point, { runner, tally, noise, warmUpNs, verify, verified }] of entries) {
       const result = tally.result({
         endpoints: runner.endpoints,
         limit: runner.footprint === null || limits.length === 0 ? null : median(limits),
         warmUpNs,
         verify,
+        verified,
         warnings: noiseWarnings(noise),
         histograms: this.#options.histograms,
       });
@@ -163,8 +167,7 @@ class Run {
     const { signal, clock } = this.#options;
     const { runner, tally, noise } = entry;
     this.#sample++;
-    // Verified is the last sample: its data is still there, and the others were not held up by it.
-    const verifier = sample === point.samples - 1 ? runner.verifier : null;
+    const { verifier } = runner;
     assertGoesOn(signal);
     const prepared =
       verifier && (await this.#timed(point, "prepare", () => verifier.prepare(signal)));
@@ -174,7 +177,9 @@ class Run {
     tally.add(await noise.around(() => runner.run(signal, tell)), at / 1000);
     if (verifier === null || prepared === null) return;
     const checked = await this.#timed(point, "verify", () => verifier.check(signal));
-    entry.verify = { ...checked.value, runtime_ns: prepared.ns + checked.ns };
+    const found = { ...checked.value, runtime_ns: prepared.ns + checked.ns };
+    entry.verify = addVerified(entry.verify, found, sample);
+    entry.verified++;
   }
 
   async #timed<T>(
@@ -206,6 +211,19 @@ class Run {
       onProgress?.({ ...told, bytes });
     };
   }
+}
+
+/** `sample`: its number, from 0, by which the first that is wrong is known. */
+function addVerified(sum: VerifyResult | null, found: VerifyResult, sample: number): VerifyResult {
+  const first = found.first === null ? null : `sample ${sample + 1}: ${found.first}`;
+  if (sum === null) return { ...found, first };
+  return {
+    mode: sum.mode,
+    blocks: sum.blocks + found.blocks,
+    mismatches: sum.mismatches + found.mismatches,
+    first: sum.first ?? first,
+    runtime_ns: sum.runtime_ns + found.runtime_ns,
+  };
 }
 
 /** Errors: INTERRUPTED, or what the signal was aborted with, if that is an error of p2pmem. */

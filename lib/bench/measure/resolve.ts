@@ -123,9 +123,11 @@ function assertNamed(
   for (const [endpoint, text, side] of written) {
     if (allowWrite && !isWildcard(text)) continue;
     const name = formatEndpoint(endpoint);
-    throw new P2pError("WRITE_NOT_ALLOWED", `the benchmark would overwrite ${name}`, {
+    const isMarked = marks && side === "src";
+    const what = isMarked ? `verifying by ${job.verify}` : "the benchmark";
+    throw new P2pError("WRITE_NOT_ALLOWED", `${what} would OVERWRITE ${name}`, {
       device: endpoint.device,
-      hint: `if that is wanted: --${side} ${name} --allow-write`,
+      hint: `if that is wanted: --${side} ${name} --allow-write${isMarked ? "; --verify=memcmp only reads it" : ""}`,
     });
   }
 }

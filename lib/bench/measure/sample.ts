@@ -1,5 +1,6 @@
 import type { Histogram } from "../../reactor/histogram.js";
-import type { BenchPoint } from "../point.js";
+import type { Verification } from "../../verify/inspect.js";
+import type { BenchPoint, VerifyMode } from "../point.js";
 import type { BenchResult, VerifyResult } from "../report.js";
 
 /** What one sample of a point gave: a run of its own, without its ramp. */
@@ -48,10 +49,19 @@ export interface SampleRunner {
   run(signal: AbortSignal, onProgress: (bytes: number) => void): Promise<Sample>;
 }
 
-/** Looks whether the data of a sample came where they belong, before and after it. */
+/** Looks whether the data of a sample came where they belong, before and after each. */
 export interface Verifier {
   prepare(signal: AbortSignal): Promise<void>;
-  check(signal: AbortSignal): Promise<Omit<VerifyResult, "runtime_ns">>;
+  check(signal: AbortSignal): Promise<SampleVerification>;
+}
+
+export type SampleVerification = Omit<VerifyResult, "runtime_ns">;
+
+export function sampleVerification(
+  mode: VerifyMode,
+  { blocks, mismatches, first }: Verification,
+): SampleVerification {
+  return { mode, blocks, mismatches, first: first?.message ?? null };
 }
 
 /**

@@ -15,6 +15,8 @@ export interface ResultFacts {
   /** What ran before the samples took. */
   warmUpNs: number;
   verify: VerifyResult | null;
+  /** Samples that were verified. */
+  verified: number;
   /** Noise while it ran; what the samples themselves say is added to it. */
   warnings: readonly string[];
   /** With the buckets of latencies. */
@@ -107,7 +109,8 @@ export class Tally {
       limit_bw_bytes: facts.limit,
       samples,
       incomplete:
-        this.figures.length < point.samples || (point.verify !== null && facts.verify === null),
+        this.figures.length < point.samples ||
+        (point.verify !== null && facts.verified < point.samples),
       warnings: [...this.#notes, ...facts.warnings, ...sampleWarnings(samples)],
     };
   }

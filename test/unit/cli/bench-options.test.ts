@@ -28,7 +28,7 @@ describe("the options of a benchmark's parameters", () => {
     [["--blocksize", "8k", "--readwrite", "read"], { bs: "8k", rw: "read" }],
     [["--sq-in-cmb", "--no-lists-in-cmb"], { sq_in_cmb: true, lists_in_cmb: false }],
     [["--time_based", "--runtime", "2m"], { time_based: true, runtime: "2m" }],
-    [["--verify"], { verify: "pattern" }],
+    [["--verify"], { verify: "memcmp" }],
     [["--verify", "crc32c"], { verify: "crc32c" }],
     [["--verify=none", "--bs", "4k"], { verify: "none", bs: "4k" }],
     [["--cpus-allowed", "0-3,6"], { cpus_allowed: "0-3,6" }],

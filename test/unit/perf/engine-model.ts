@@ -102,6 +102,8 @@ interface Shape {
   commandBlocks: number;
   /** Slots by lane. */
   lanes: number[];
+  /** Writes are marked: a record is kept of them, and reads have buffers of their own. */
+  isMarked: boolean;
   work: number;
   rampNs: number;
   runtimeNs: number | null;
@@ -118,6 +120,7 @@ const plain: Shape = {
   ioBlocks: 8,
   commandBlocks: 8,
   lanes: [4],
+  isMarked: false,
   work: 0,
   rampNs: 0,
   spacingNs: 0,
@@ -137,6 +140,7 @@ export class Model {
   readonly engine: PerfEngine;
   readonly reads = new Histogram(shared());
   readonly writes = new Histogram(shared());
+  readonly writers: Uint16Array | null;
   /** Commands of the ramp. */
   ramped = 0;
   /** At its end. */
@@ -149,6 +153,7 @@ export class Model {
     this.control = ControlBlock.create(shape.lanes.length);
     this.queues = shape.lanes.map(() => new ModelQueue(random));
     const commands = Math.ceil(shape.ioBlocks / shape.commandBlocks);
+    this.writers = shape.isMarked ? new Uint16Array(shape.ios) : null;
     const target: TargetJob = {
       nsid: 7,
       lba: FIRST_LBA,
@@ -158,13 +163,16 @@ export class Model {
       commandBlocks: shape.commandBlocks,
       isRandom: shape.isRandom,
       readPercent: shape.readPercent,
-      lanes: shape.lanes.map((slots) => ({
+      writers: this.writers,
+      lanes: shape.lanes.map((slots, lane) => ({
         queue: {} as TargetJob["lanes"][number]["queue"],
         timeoutNs: shape.timeoutNs,
         slots,
+        readBuffers: shape.isMarked ? slots : 0,
+        firstMark: 100 * lane + 1,
         // By slot and command, so that each is known by its address.
         pointers: Int32Array.from(
-          Array.from({ length: slots * commands }, (_, n) => [n, 11, 12, 13]).flat(),
+          Array.from({ length: 2 * slots * commands }, (_, n) => [n, 11, 12, 13]).flat(),
         ),
         flags: 0,
         registrar: null,

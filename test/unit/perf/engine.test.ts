@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { P2pError } from "#lib/errors.js";
+import { MANY } from "#lib/verify/writers.js";
 import { FIRST_LBA, Model } from "./engine-model.js";
 
 const READ = 2;
@@ -81,6 +82,35 @@ describe("the perf engine", () => {
     assert.ok(ops.length > 3000 && Math.abs(share - 0.7) < 0.05, `${share} of ${ops.length}`);
     assert.equal(model.reads.count, ops.filter((opcode) => opcode === READ).length);
     assert.equal(model.writes.count, ops.filter((opcode) => opcode === WRITE).length);
+  });
+
+  it("says from which slot each I/O was written that is to be verified, and reads elsewhere", () => {
+    const model = new Model({
+      ...{ isMarked: true, readPercent: 30, ios: 300, lanes: [3, 5], rampNs: 1e5 },
+      ...{ ioBlocks: 8, commandBlocks: 3, runtimeNs: 1e12 },
+    });
+    model.runUntil(900);
+    assert.ok(model.ramped > 0, "the ramp's writes are there too");
+    const written = new Map<number, number[]>();
+    model.queues.forEach(({ log }, lane) => {
+      const slots = model.shape.lanes[lane]!;
+      for (const { opcode, lba, prp1, cookie } of log.filter((_, n) => n % 3 === 0)) {
+        const slot = (cookie >> 2) - (lane === 0 ? 0 : 3);
+        assert.equal(prp1, 3 * (opcode === READ ? slots + slot : slot));
+        if (opcode === READ) continue;
+        const io = (lba - FIRST_LBA) / 8;
+        written.set(io, [...(written.get(io) ?? []), 100 * lane + slot + 1]);
+      }
+    });
+    const counts = [...written.values()].map(({ length }) => length);
+    assert.ok(counts.includes(1) && counts.some((count) => count > 1) && written.size < 300);
+    assert.deepEqual(
+      [...model.writers!],
+      Array.from({ length: 300 }, (_, io) => {
+        const [mark, ...others] = written.get(io) ?? [0];
+        return others.length === 0 ? mark : MANY;
+      }),
+    );
   });
 
   it("goes to the same places with the same seed, to others with another", () => {

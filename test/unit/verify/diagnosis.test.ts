@@ -216,9 +216,12 @@ describe("a block that is compared with data that carry no marks", () => {
 
   it("is swapped where those who know say so", () => {
     const known: Evidence = { isMarked: false, identify: () => ({ place: "LBA 8" }) };
-    assert.deepEqual(diagnose(noise.slice(0, 4096), source, known), {
+    const found = noise.slice(0, 4096);
+    const hex = (block: Uint8Array): string => Buffer.from(block.subarray(0, 8)).toString("hex");
+    assert.deepEqual(diagnose(found, source, known), {
       ...{ defect: "swapped", at: 0 },
       what: "there is what belongs at LBA 8",
+      bytes: `byte 0 on: expected ${hex(source)}, found ${hex(found)}`,
     });
   });
 

@@ -6,6 +6,8 @@ import { fakeRun } from "./fake-run.js";
 
 const ways = (["p2p", "host"] as const).map((path) => benchPoint({ path }));
 
+const NOTHING_WRONG = { mismatches: 0, first: null };
+
 describe("measuring", () => {
   it("puts the samples of each point together, in the order of the points", async () => {
     const { results, failure, log } = await fakeRun(ways, {
@@ -113,7 +115,7 @@ describe("measuring", () => {
     );
   });
 
-  it("verifies the last sample of each point, and adds up what that took alone", async () => {
+  it("verifies each sample of each point, and adds up what was found and what that took alone", async () => {
     const points = ways.map((way) => ({ ...way, samples: 2, verify: "pattern" as const }));
     let now = 0;
     const { results, log } = await fakeRun(points, {
@@ -126,28 +128,42 @@ describe("measuring", () => {
         check: () => {
           now += 12;
           log.push(`check ${path}`);
-          return Promise.resolve({ mode: "pattern", blocks: 5, mismatches: 0, first: null });
+          const isBad = path === "p2p" && log.filter((each) => each === "check p2p").length === 2;
+          const found = isBad ? { mismatches: 2, first: "LBA 8: torn" } : NOTHING_WRONG;
+          return Promise.resolve({ mode: "pattern", blocks: 5, ...found });
         },
       }),
     });
     assert.deepEqual(log, [
-      ...["p2p", "host", "prepare p2p", "p2p", "check p2p", "prepare host", "host", "check host"],
+      ...["prepare p2p", "p2p", "check p2p", "prepare host", "host", "check host"],
+      ...["prepare p2p", "p2p", "check p2p", "prepare host", "host", "check host"],
     ]);
-    for (const { verify } of results)
-      assert.deepEqual(verify, {
-        ...{ mode: "pattern", blocks: 5, mismatches: 0, first: null },
-        runtime_ns: 42e6,
-      });
+    const all = { mode: "pattern", blocks: 10, runtime_ns: 84e6 };
+    assert.deepEqual(
+      results.map(({ verify }) => verify),
+      [
+        { ...all, mismatches: 2, first: "sample 2: LBA 8: torn" },
+        { ...all, ...NOTHING_WRONG },
+      ],
+    );
+    assert.ok(results.every(({ incomplete }) => !incomplete));
   });
 
   it("calls a result incomplete whose verification did not come to its end", async () => {
-    const { results } = await fakeRun([benchPoint({ verify: "crc32c", samples: 1 })], {
-      verifier: () => ({
-        prepare: () => Promise.resolve(),
-        check: () => Promise.reject(new P2pError("INTERRUPTED", "interrupted")),
-      }),
-    });
-    assert.deepEqual([results[0]!.incomplete, results[0]!.verify], [true, null]);
+    for (const samples of [1, 2]) {
+      let checks = 0;
+      const { results } = await fakeRun([benchPoint({ verify: "crc32c", samples })], {
+        verifier: () => ({
+          prepare: () => Promise.resolve(),
+          check: () =>
+            ++checks < samples
+              ? Promise.resolve({ mode: "crc32c", blocks: 5, ...NOTHING_WRONG })
+              : Promise.reject(new P2pError("INTERRUPTED", "interrupted")),
+        }),
+      });
+      assert.equal(results[0]!.incomplete, true);
+      assert.equal(results[0]!.verify?.blocks ?? null, samples === 1 ? null : 5);
+    }
   });
 
   it("tells which sample runs, of how many, and what is done for it", async () => {

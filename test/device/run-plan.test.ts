@@ -93,8 +93,8 @@ describe("runs", () => {
       const { ios, runtimeNs } = await run({ runtime: 0.3, rateIops, jobs: 2, rampTime: 0.05 });
       const most = 2 * (rateIops * (runtimeNs / 1e9) + 2);
       assert.ok(ios <= most, `${ios}, at most ${most}`);
-      // A busy machine may keep a thread from running; what it misses it does not make up for.
-      assert.ok(ios > most / 20, `${ios} of ${most}`);
+      // How many more a busy machine lets there be nobody knows; that none is left out see Pace.
+      assert.ok(ios >= 2, `${ios} of ${most}`);
     });
 
     it(`of ${what} record no latency where none is wanted`, async () => {

@@ -124,12 +124,13 @@ describe("p2pmem bench", () => {
     it(`drains, lets go, writes what it has and exits with 130 on ${signal}`, async () => {
       const path = join(directory, `${signal}.json`);
       const { child, done } = start(
-        ...["bench", "--platform", "loopback", "--runtime", "0.2", "--samples", "1000"],
+        ...["bench", "--platform", "loopback", "--runtime", "0.05", "--samples", "1000"],
         ...["--path", "p2p,host", "--bs", "128k", "--iodepth", "32"],
         ...["--output-format", "json", "--output", path],
       );
       await once(child, "spawn");
-      await waitUntilBusy(child.pid!, 2);
+      // Long enough for the start, the warm-up and some of the samples, far from all of them.
+      await waitUntilBusy(child.pid!, 4);
       child.kill(signal);
       const { code, stderr } = await done;
       assert.equal(code, 130);

@@ -3,7 +3,9 @@ import { Host } from "../host/host.js";
 import { parseProvider } from "../p2pmem/provider-name.js";
 import type { Bdf } from "../pci/bdf.js";
 import { Session, type SessionOptions } from "../session.js";
+import { counted } from "../units.js";
 import { packageVersion } from "../version.js";
+import { resultName, varyingFields } from "./combinations.js";
 import { BenchError } from "./error.js";
 import { evaluateExpectations } from "./expect/expectations.js";
 import { blaming } from "./job/blame.js";
@@ -20,7 +22,7 @@ import { runnerOpener } from "./measure/open.js";
 import { resolver } from "./measure/resolve.js";
 import { machineWarnings } from "./measure/warnings.js";
 import { isKernelPath, type BenchEndpoint, type BenchPoint } from "./point.js";
-import { REPORT_FORMAT, type BenchReport } from "./report.js";
+import { REPORT_FORMAT, type BenchReport, type BenchResult } from "./report.js";
 
 /** How to run what was read. */
 export interface RunOptions {
@@ -60,8 +62,9 @@ export interface BenchOptions extends RunOptions, LoadOptions {
  * they found is no error.
  *
  * Errors: BAD_JOB_FILE, BAD_ARGUMENT, BAD_EXPRESSION and TOO_MANY_POINTS of the jobs; those of
- * Session.open(); what is wrong with a point, before the first runs; then a BenchError with what there
- * was: by the signal INTERRUPTED, else those of runCopy(), runPerf() and runKernel().
+ * Session.open(); what is wrong with a point, before the first runs; then a BenchError with the report:
+ * INTERRUPTED by the signal, or where points failed that did not keep the others from running, the first
+ * error of runCopy(), runPerf() or runKernel().
  */
 export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const jobs = await readJobs(options);
@@ -139,17 +142,31 @@ export async function runJobs(
     expectations: evaluateExpectations(expectations, results),
     warnings: [...warnings, ...endWarnings(points, measured)],
   };
-  if (failure !== null) throw new BenchError(failure, report);
+  const cause = failure ?? failureOf(results);
+  if (cause !== null) throw new BenchError(cause, report);
   return report;
 }
 
 /** Why a report has less than was asked for. */
 function endWarnings(points: readonly BenchPoint[], { results, failure }: Measured): string[] {
   if (failure === null) return [];
-  const whole = results.filter(({ incomplete }) => !incomplete).length;
+  const whole = results.filter(({ incomplete, failed }) => !incomplete && failed === null).length;
   const reason =
     failure instanceof P2pError && failure.code === "INTERRUPTED" ? "interrupted" : failure.message;
   return [`${reason}: ${whole} of ${points.length} results are complete`];
+}
+
+/** One error for all of them, with the code of the first in the report; null where nothing failed. */
+function failureOf(results: readonly BenchResult[]): P2pError | null {
+  const failed = results.filter((result) => result.failed !== null);
+  const [first] = failed;
+  if (first === undefined) return null;
+  const { code, message, hint } = first.failed!;
+  const name = resultName(first, varyingFields(results.filter(({ job }) => job === first.job)));
+  const count = `${failed.length} of ${counted(results.length, "result")}`;
+  return new P2pError(code, `${count} failed; the first, ${name}: ${message}`, {
+    ...(hint === null ? {} : { hint }),
+  });
 }
 
 function devicesOf(

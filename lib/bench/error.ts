@@ -1,9 +1,12 @@
 import { P2pError } from "../errors.js";
 import type { BenchReport } from "./report.js";
 
-/** A benchmark that ended early: by its signal (INTERRUPTED), or by what failed, whose code it has. */
+/**
+ * A benchmark that ended early by its signal (INTERRUPTED), or of which something failed: the code is that
+ * of the first failure.
+ */
 export class BenchError extends P2pError {
-  /** What there was until then, marked as incomplete. */
+  /** Whole, with results that say that they failed; or what there was until then, marked as incomplete. */
   readonly report: BenchReport;
 
   constructor(cause: Error, report: BenchReport) {

@@ -1,3 +1,4 @@
+import type { P2pError } from "../errors.js";
 import type { Endpoint } from "../io/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
 import type { KernelEndpoint } from "../kernel/endpoint.js";
@@ -74,4 +75,8 @@ export interface BenchPoint {
   descriptors: Descriptors;
   sqInCmb: boolean;
   listsInCmb: boolean;
+  /** Its endpoints or its provider are some of all (`each`, `all`): if it cannot run, others may. */
+  isOneOfAll: boolean;
+  /** Why it is known that it cannot run; null: nothing is. */
+  refusal: P2pError | null;
 }

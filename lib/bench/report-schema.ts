@@ -83,6 +83,12 @@ const verify = z.strictObject({
   runtime_ns: amount.describe("apart from the samples"),
 });
 
+const failure = z.strictObject({
+  code: z.string().describe("stable; docs/errors.md"),
+  message: z.string(),
+  hint: z.string().nullable(),
+});
+
 const result = z.strictObject({
   job: z.string(),
   rw: z.enum(["copy", ...PATTERNS]),
@@ -112,7 +118,8 @@ const result = z.strictObject({
   in_cmb: z.array(z.string()).describe("submission queues and lists that lay in a CMB"),
   limit_bw_bytes: figure.describe("of two memcpys a block; of copies on the loopback machine"),
   samples,
-  incomplete: z.boolean(),
+  incomplete: z.boolean().describe("it was interrupted"),
+  failed: failure.nullable().describe("why it did not run, or not to its end"),
   warnings: z.array(z.string()),
 });
 
@@ -169,7 +176,7 @@ export const reportSchema = z
     platform: z.enum(["loopback", "vfio"]),
     started: z.iso.datetime(),
     command: z.array(z.string()).readonly().describe("what repeats it, word by word"),
-    incomplete: z.boolean().describe("it was interrupted: results are what there was until then"),
+    incomplete: z.boolean().describe("it ended early: results are what there was until then"),
     machine,
     results: z.array(result),
     expectations: z.array(expectation),

@@ -14,7 +14,7 @@ export interface BenchReport {
   started: string;
   /** The command that repeats it, word by word. */
   command: readonly string[];
-  /** It was interrupted: results are what there was until then. */
+  /** It ended early, most likely interrupted: results are what there was until then. */
   incomplete: boolean;
   machine: MachineReport;
   results: BenchResult[];
@@ -67,7 +67,10 @@ export interface BenchResult {
   /** Two memcpys a block by one thread, bytes a second; of copies on the loopback machine only. */
   limit_bw_bytes: number | null;
   samples: Samples;
+  /** It was interrupted: there are fewer samples, or they are not verified. */
   incomplete: boolean;
+  /** Why it did not run, or not to its end; null where nothing failed. Figures may be null then. */
+  failed: FailureReport | null;
   warnings: string[];
 }
 
@@ -78,6 +81,14 @@ export interface CpuFigures {
   busy_ns_per_block: number | null;
   /** The loopback machine's device threads, for each block; null on hardware, which has its own. */
   device_ns_per_block: number | null;
+}
+
+export interface FailureReport {
+  /** See docs/errors.md. */
+  code: string;
+  message: string;
+  /** What to do about it. */
+  hint: string | null;
 }
 
 export interface Latency {

@@ -10,7 +10,7 @@ import { renderHtml } from "../report/html.js";
 import { BenchProgressLine } from "./bench-progress.js";
 import { addJobOptions, overridesOf } from "./bench-options.js";
 import { wantsColors } from "./colors.js";
-import { EXIT } from "./failure.js";
+import { describeFailure, EXIT } from "./failure.js";
 import { runJob } from "./job.js";
 import { parseFileName, valueOption, type BenchFormat, type GlobalOptions } from "./options.js";
 import { benchCsv } from "./output/bench/csv.js";
@@ -57,8 +57,9 @@ of every sample, apart from the timing: by memcmp, against the source, which is 
 --verify=crc32c and --verify=pattern blocks tell stale, swapped and shifted data: for that they
 OVERWRITE the source of a copy. Writes that copy nothing (rw) take one of these two.
 
-Interrupted, it writes what it has, marked as incomplete. Exit code 3: an expectation failed, or
-data was not right.
+What cannot run or fails is reported as failed, and the rest goes on. Interrupted, it writes what it
+has, marked as incomplete. Exit code 3: an expectation failed, or data was not right; 1: something
+else failed.
 
 Examples:
   p2pmem bench
@@ -113,7 +114,11 @@ async function bench(names: readonly string[], options: BenchOptions): Promise<n
         // What there is until then; the error is said as well.
         write(error.report);
         output.finish();
-        throw error;
+        const exitCode = exitCodeOf(error.report);
+        if (error.report.incomplete || exitCode === EXIT.ok) throw error;
+        // What was expected and does not hold outweighs that something failed.
+        process.stderr.write(`${describeFailure(error).line}\n`);
+        return exitCode;
       }
     });
   } finally {

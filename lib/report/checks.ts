@@ -22,6 +22,17 @@ export function warningSection({ warnings, results }: BenchReport): Markup | nul
       </section>`;
 }
 
+/** What did not run, or not to its end, and why; null where nothing failed. */
+export function failureSection({ results }: BenchReport): Markup | null {
+  const failed = results.filter((result) => result.failed !== null);
+  return failed.length === 0
+    ? null
+    : html`<section aria-labelledby="failed">
+        <h2 id="failed">Failed</h2>
+        ${dataTable("Results that failed", FAILURES, failed)}
+      </section>`;
+}
+
 /** Null where nothing was expected. */
 export function expectationSection({ expectations }: BenchReport): Markup | null {
   if (expectations.length === 0) return null;
@@ -52,6 +63,13 @@ export function verificationSection({ results }: BenchReport): Markup | null {
     ${dataTable("Verified results", VERIFICATIONS, verified)}
   </section>`;
 }
+
+const FAILURES: Column<BenchResult>[] = [
+  { title: "result", align: "left", value: resultWords },
+  { title: "error", align: "left", value: ({ failed }) => html`<code>${failed!.code}</code>` },
+  { title: "why", align: "left", value: ({ failed }) => failed!.message },
+  { title: "what to do", align: "left", value: ({ failed }) => failed!.hint ?? "—" },
+];
 
 const EXPECTATIONS: Column<ExpectationResult>[] = [
   {

@@ -26,8 +26,9 @@ const BASELINES: Partial<Record<BenchPath, BenchPath>> = {
   "kernel-p2p": "kernel-host",
 };
 
-/** For each result through peer memory whose like through host memory was measured too. */
-export function gainsOf(results: readonly BenchResult[]): Gain[] {
+/** For each result through peer memory whose like through host memory was measured too; none that failed. */
+export function gainsOf(all: readonly BenchResult[]): Gain[] {
+  const results = all.filter(({ failed }) => failed === null);
   const alike = groupBy(results, likeness);
   return results.flatMap((peer) => {
     const baseline = BASELINES[peer.path];

@@ -3,7 +3,12 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { BenchReport } from "../bench/report.js";
 import { shellWord } from "../shell-word.js";
-import { expectationSection, verificationSection, warningSection } from "./checks.js";
+import {
+  expectationSection,
+  failureSection,
+  verificationSection,
+  warningSection,
+} from "./checks.js";
 import { groupsOf } from "./groups.js";
 import { jobSection } from "./job-section.js";
 import { machineSection } from "./machine.js";
@@ -52,8 +57,8 @@ export function renderHtml(report: BenchReport): string {
       <main>
         ${heading(report)} ${verdict(report)} ${warningSection(report)}
         ${groups.map((group, index) => jobSection(group, index, report.machine))}
-        ${expectationSection(report)} ${verificationSection(report)} ${machineSection(report)}
-        ${repeat(report)}
+        ${failureSection(report)} ${expectationSection(report)} ${verificationSection(report)}
+        ${machineSection(report)} ${repeat(report)}
       </main>
       <script type="application/json" id="plots">
         ${jsonData(groups.map(plotDataOf))}

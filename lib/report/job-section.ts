@@ -8,7 +8,7 @@ import { distinct, type Axis, type Group, type Place } from "./groups.js";
 import { html, type Content, type Markup } from "./markup.js";
 import { lookOf, type Look } from "./looks.js";
 import { matrices } from "./matrix.js";
-import { bandwidth, digits, ioRate, time } from "./quantities.js";
+import { bandwidth, digits, ioRate, isKnown, time } from "./quantities.js";
 import { resultTable } from "./result-table.js";
 import { pairWords } from "./words.js";
 
@@ -35,12 +35,12 @@ export function jobSection(group: Group, index: number, machine: MachineReport):
 /** What is shown before anybody chooses: where the job was fastest. */
 function firstPlace({ places }: Group): Place {
   const speed = ({ results }: Place): number =>
-    Math.max(...results.flat().map(({ bw_bytes }) => bw_bytes));
+    Math.max(...results.flatMap((own) => own.map(({ bw_bytes }) => bw_bytes)).filter(isKnown));
   return places.reduce((best, place) => (speed(place) > speed(best) ? place : best));
 }
 
 function describe({ results, places, axes }: Group): string {
-  const samples = distinct(results.map((result) => result.samples.bw_bytes.length));
+  const samples = distinct(results.map((result) => result.samples.bw_bytes.length)).filter(Boolean);
   const confidences = distinct(results.map((result) => result.samples.confidence));
   const pairs = distinct(results.map(pairWords));
   return [
@@ -49,7 +49,7 @@ function describe({ results, places, axes }: Group): string {
     axes.length === 0
       ? counted(results.length, "result")
       : `${counted(results.length, "result")} at ${counted(places.length, "combination")}`,
-    `${samples.join(" or ")} samples each`,
+    ...(samples.length === 0 ? [] : [`${samples.join(" or ")} samples each`]),
     `intervals of ${confidences.map((part) => `${Number((100 * part).toFixed(2))} %`).join(" or ")}`,
   ].join("; ");
 }

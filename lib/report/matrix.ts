@@ -14,12 +14,13 @@ interface Cell {
   from: string;
   to: string;
   value: number | null;
+  isFailed: boolean;
 }
 
 /** At one place: a heat map of each series over all pairs of devices, and one of what peer memory gains. */
 export function matrices({ series }: Group, place: Place): Markup {
   const all = place.results.flat();
-  const most = Math.max(...all.map(({ bw_bytes }) => bw_bytes), 0);
+  const most = Math.max(...all.map(({ bw_bytes }) => bw_bytes).filter(isKnown), 0);
   const gains = gainsOf(all);
   return html`<div class="matrices">
     ${series.map(({ label }, index) => {
@@ -47,7 +48,12 @@ export function matrices({ series }: Group, place: Place): Markup {
 }
 
 function cellOf(result: BenchResult, value: number | null): Cell {
-  return { from: sourceOf(result), to: targetOf(result), value };
+  return {
+    from: sourceOf(result),
+    to: targetOf(result),
+    value,
+    isFailed: result.failed !== null,
+  };
 }
 
 /** Sources down, destinations across, as the other outputs have it. */
@@ -78,6 +84,7 @@ function heatMap(
               ${columns.map((to) => {
                 const cell = cells.find((one) => one.from === from && one.to === to);
                 if (cell === undefined) return html`<td class="none" title="not measured">—</td>`;
+                if (cell.isFailed) return html`<td class="none">failed</td>`;
                 return html`<td class="${isKnown(cell.value) ? shadeOf(cell.value) : "none"}">
                   ${words(cell.value)}
                 </td>`;

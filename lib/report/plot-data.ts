@@ -1,7 +1,7 @@
 import type { BenchResult } from "../bench/report.js";
 import type { Group } from "./groups.js";
 import { lookOf, type Look } from "./looks.js";
-import { quotient } from "./quantities.js";
+import { isKnown, quotient } from "./quantities.js";
 import { percentilesOf } from "./result-table.js";
 
 /** What the page's script draws a job's plots from (assets/report/page.js). */
@@ -35,7 +35,7 @@ export function plotDataOf({ axes, series, places, results }: Group): PlotData {
     percentiles,
     points: places.flatMap(({ at, results: bySeries }) =>
       bySeries.flatMap((own, index) =>
-        own.map((result) => ({
+        own.filter(hasSamples).map((result) => ({
           series: index,
           at,
           bw: result.bw_bytes,
@@ -48,6 +48,11 @@ export function plotDataOf({ axes, series, places, results }: Group): PlotData {
       ),
     ),
   };
+}
+
+/** What failed before its first sample has no place in a plot. */
+function hasSamples({ bw_bytes: bandwidth }: BenchResult): boolean {
+  return isKnown(bandwidth);
 }
 
 /** Each against the median of its own point, so that all of a run's can be looked at together. */

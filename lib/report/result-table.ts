@@ -102,8 +102,10 @@ const REST: Column<BenchResult>[] = [
     shown: ({ in_cmb: parts }) => parts.length > 0,
   },
   {
-    ...text("state", ({ incomplete }) => (incomplete ? "incomplete" : "complete")),
-    shown: ({ incomplete }) => incomplete,
+    ...text("state", ({ incomplete, failed }) =>
+      failed !== null ? `failed: ${failed.code}` : incomplete ? "incomplete" : "complete",
+    ),
+    shown: ({ incomplete, failed }) => incomplete || failed !== null,
   },
 ];
 

@@ -6,18 +6,13 @@ import { bandwidth, change, digits, isKnown, ratio, time, UNKNOWN } from "./quan
 import { pointWords } from "./words.js";
 
 /** What peer-to-peer gained against the way through host memory: in a sentence, and in three figures. */
-export function verdict({ results, incomplete }: BenchReport): Markup {
+export function verdict(report: BenchReport): Markup {
+  const { results } = report;
   const gains = gainsOf(results);
   const headline = headlineOf(gains);
   return html`<section class="verdict" aria-labelledby="verdict">
     <h2 id="verdict" class="visually-hidden">Verdict</h2>
-    ${
-      incomplete
-        ? html`<p class="badge bad">
-            Incomplete: the run was interrupted, these are the results until then
-          </p>`
-        : null
-    }
+    ${troubles(report).map((text) => html`<p><span class="badge bad">${text}</span></p>`)}
     ${
       headline === null
         ? html`<p class="lead">
@@ -27,6 +22,21 @@ export function verdict({ results, incomplete }: BenchReport): Markup {
         : [lead(headline), tiles(headline), overall(gains)]
     }
   </section>`;
+}
+
+/** What must be known before any figure is believed. */
+function troubles({ results, expectations, incomplete }: BenchReport): string[] {
+  const of = (part: readonly unknown[], all: readonly unknown[], noun: string): string =>
+    `${part.length} of ${counted(all.length, noun)}`;
+  const failed = results.filter((result) => result.failed !== null);
+  const wrong = results.filter(({ verify }) => (verify?.mismatches ?? 0) > 0);
+  const missed = expectations.filter(({ outcome }) => outcome !== "pass");
+  return [
+    ...(incomplete ? ["Incomplete: the run ended early, these are the results until then"] : []),
+    ...(wrong.length > 0 ? [`Wrong data in ${of(wrong, results, "result")}`] : []),
+    ...(failed.length > 0 ? [`${of(failed, results, "result")} failed`] : []),
+    ...(missed.length > 0 ? [`${of(missed, expectations, "expectation")} not met`] : []),
+  ];
 }
 
 const VERBS: Record<Outcome, string> = {

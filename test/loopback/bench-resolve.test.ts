@@ -137,7 +137,7 @@ describe("what a job names", () => {
     const [source, destination, provider] = [NVME0, NVME2, CARD].map(parseBdf);
     const machine = await describeMachine(
       session,
-      [{ sources: [source!], destination: destination!, provider: provider! }],
+      [{ sources: [source!], destination: destination!, provider: provider!, isKernel: false }],
       new HostNoise(new Host()),
     );
     const { devices, paths, iommu } = machine;

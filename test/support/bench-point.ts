@@ -17,6 +17,7 @@ export function benchPoint(changes: Partial<BenchPoint> = {}): BenchPoint {
     ...{ loops: 1, rampTime: 0, samples: 3, rateIops: null, cpusAllowed: [] },
     ...{ registration: "once", verify: null, randseed: 1, percentiles: [50, 99] },
     ...{ descriptors: "auto", sqInCmb: false, listsInCmb: false },
+    ...{ isOneOfAll: false, refusal: null },
     ...changes,
   };
 }

@@ -99,6 +99,7 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
     limit_bw_bytes: null,
     samples: samplesOf(bandwidth, bs, 0.5),
     incomplete: false,
+    failed: null,
     warnings: [],
     ...changes,
   };
@@ -139,19 +140,43 @@ function reads(): BenchResult[] {
   );
 }
 
-/** Copies of each pair, whose providers are the closest ones. */
+/** One that did not come to its first sample. */
+export function failedResult(changes: Partial<BenchResult> = {}): BenchResult {
+  const nothing = { bytes: 0, ios: 0, runtime_ns: 0, bw_bytes: NaN, iops: NaN, lat_ns: null };
+  const unknown = { host_memory_bytes: null, host_control_bytes: null, root_complex_bytes: null };
+  return benchResult({
+    ...nothing,
+    cpu: { usr_pct: NaN, sys_pct: NaN, busy_ns_per_block: null, device_ns_per_block: null },
+    traffic: { source: "derived", ...unknown, links: null },
+    samples: {
+      ...{ at_s: [], bw_bytes: [], iops: [], lat_mean_ns: [], confidence: 0.95 },
+      ...{ bw_bytes_ci: null, iops_ci: null, drift: null },
+      cpu: {
+        ...{ usr_pct: [], sys_pct: [], busy_ns_per_block: [], device_ns_per_block: [] },
+      },
+    },
+    failed: {
+      code: "NVME_STATUS",
+      message: "0000:65:00.0: Read of 256 blocks: Unrecovered Read Error",
+      hint: null,
+    },
+    ...changes,
+  });
+}
+
+/** Copies of each pair, whose providers are the closest ones; one of them fails. */
 function pairs(): BenchResult[] {
   const all = [NVME0, NVME1, NVME2];
   return all.flatMap((src) =>
     all
       .filter((dst) => dst !== src)
-      .map((dst) =>
-        benchResult({
-          ...{ job: "pairs", src, dst, iodepth: 8 },
-          provider: src === NVME2 ? CARD : CMB0,
-          bw_bytes: [src, dst].includes(NVME2) ? 2.95e9 : 6.3e9,
-        }),
-      ),
+      .map((dst) => {
+        const provider = src === NVME2 ? CARD : CMB0;
+        const pair = { job: "pairs", src, dst, provider, iodepth: 8 };
+        return src === NVME2 && dst === NVME1
+          ? failedResult(pair)
+          : benchResult({ ...pair, bw_bytes: [src, dst].includes(NVME2) ? 2.95e9 : 6.3e9 });
+      }),
   );
 }
 

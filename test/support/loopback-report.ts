@@ -1,4 +1,5 @@
 import type { BenchReport, BenchResult, Latency } from "#lib/bench/report.js";
+import * as server from "./bench-report.js";
 
 export function latency(changes: Partial<Latency> = {}): Latency {
   return {
@@ -13,19 +14,14 @@ export function latency(changes: Partial<Latency> = {}): Latency {
 
 /** A result of a copy as the loopback machine gives it, with all that can be known. */
 export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
-  return {
+  return server.benchResult({
     job: "quick",
-    rw: "copy",
-    path: "p2p",
     provider: "0000:05:00.0/bar2",
     src: "0000:03:00.0/1",
     dst: "0000:04:00.0/1",
     bs: 4096,
     size: 2 ** 27,
     iodepth: 8,
-    numjobs: 1,
-    rwmixread: null,
-    registration: "once",
     randseed: 1,
     bytes: 4_096_000_000,
     ios: 1_000_000,
@@ -34,8 +30,6 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
     bw_bytes: 819_200_000,
     iops: 200_000,
     lat_ns: latency(),
-    read: null,
-    write: null,
     cpu: { usr_pct: 90, sys_pct: 1, busy_ns_per_block: 150, device_ns_per_block: 900 },
     traffic: {
       source: "counted",
@@ -44,8 +38,6 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
       root_complex_bytes: 0,
       links: null,
     },
-    verify: null,
-    in_cmb: [],
     limit_bw_bytes: 2e9,
     samples: {
       at_s: [0, 1, 2, 3, 4],
@@ -63,16 +55,14 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
       iops_ci: [199_707, 200_439],
       drift: 0.001,
     },
-    incomplete: false,
-    warnings: [],
     ...changes,
-  };
+  });
 }
 
+/** Of one result, and nothing else to say. */
 export function benchReport(changes: Partial<BenchReport> = {}): BenchReport {
   return {
-    format: "p2pmem-bench-1",
-    version: "1.2.3",
+    ...server.benchReport(),
     platform: "loopback",
     started: "2026-01-02T03:04:05.678Z",
     command: ["p2pmem", "bench"],

@@ -31,9 +31,11 @@ export interface Finding {
 export function evaluate(expression: Expression, binding: Binding): Finding {
   const evaluator = new Evaluator(binding);
   try {
-    for (const result of [binding.each, ...binding.byPath.values()])
-      if (result?.incomplete === true)
-        throw new CannotTell(`${result.path} did not run to its end`);
+    for (const result of [binding.each ?? [], ...binding.byPath.values()].flat()) {
+      const { path, incomplete, failed } = result;
+      if (incomplete) throw new CannotTell(`${path} did not run to its end`);
+      if (failed !== null) throw new CannotTell(`${path} failed: ${failed.message}`);
+    }
     const holds = evaluator.truth(expression);
     return { outcome: holds ? "pass" : "fail", detail: evaluator.compared.join("; ") };
   } catch (error) {

@@ -1,4 +1,5 @@
 /** From a job to its points, by who knows the machine. */
+import type { P2pError } from "../../errors.js";
 import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
 import { isKernelPath } from "../point.js";
@@ -25,6 +26,8 @@ export interface Answer {
   sources: readonly BenchEndpoint[];
   destination: BenchEndpoint | null;
   provider: string | null;
+  /** Why that way does not go; a pair that nobody named is no reason to run no other. */
+  refusal?: P2pError;
 }
 
 /**
@@ -39,7 +42,7 @@ export type Resolve = (question: Question) => Promise<readonly Answer[]> | reado
 interface Place {
   sources: readonly BenchEndpoint[];
   destination: BenchEndpoint | null;
-  ways: { path: BenchPath; provider: string | null }[];
+  ways: Pick<BenchPoint, "path" | "provider" | "isOneOfAll" | "refusal">[];
 }
 
 /**
@@ -77,15 +80,22 @@ async function placesOf(
   const places = new Map<string, Place>();
   for (const question of questionsOf(job, workloads.includes("copy"))) {
     const { path } = question;
-    for (const { sources, destination, provider } of await resolve(question)) {
+    const isOneOfAll = isOfAll(question);
+    for (const answer of await resolve(question)) {
+      const { sources, destination, provider, refusal = null } = answer;
       const key = JSON.stringify([sources, destination]);
       const place = places.get(key) ?? { sources, destination, ways: [] };
       places.set(key, place);
       const isThere = place.ways.some((way) => way.path === path && way.provider === provider);
-      if (!isThere) place.ways.push({ path, provider });
+      if (!isThere) place.ways.push({ path, provider, isOneOfAll, refusal });
     }
   }
   return places.values();
+}
+
+/** Whether a question's answers are what there is, and nobody named the one or the other. */
+export function isOfAll({ src, dst, provider }: Question): boolean {
+  return src.includes("each") || dst === "each" || provider === "all";
 }
 
 /** The kernel's paths go with the kernel's endpoints, the others with the others. */
@@ -120,7 +130,7 @@ function mixesOf(job: BenchJob, rw: Workload): readonly number[] {
   return [rw.endsWith("read") ? 100 : 0];
 }
 
-type Swept = keyof Io | "path" | "provider" | "registration" | "sources" | "destination";
+type Swept = keyof Io | keyof Place["ways"][number] | "registration" | "sources" | "destination";
 
 function sharedOf(job: BenchJob): Omit<BenchPoint, Swept> {
   const { offset, size, runtime, timeBased, loops, rampTime, samples, rateIops } = job;

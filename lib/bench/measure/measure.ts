@@ -2,6 +2,7 @@ import { P2pError } from "../../errors.js";
 import { median } from "../../stats/median.js";
 import type { BenchPoint } from "../point.js";
 import type { BenchResult, VerifyResult } from "../report.js";
+import { assertAnyRuns, isOfOnePoint, refusedRunner } from "./failed.js";
 import { groupsOf, turnsOf, type Turn } from "./groups.js";
 import { NoiseMeter, type NoiseSource } from "./noise.js";
 import type { OpenRunner, SampleRunner } from "./sample.js";
@@ -40,30 +41,28 @@ export interface MeasureOptions {
 }
 
 export interface Measured {
-  /** In the order of the points; those of which there is a sample. */
+  /** In the order of the points; those of which there is a sample, or that failed. */
   results: BenchResult[];
   /** What ended the run early; null: nothing did. */
   failure: Error | null;
 }
 
 /**
- * Takes the samples of all points, those that one compares in turns, and puts them together. What
- * fails, or the signal, ends it: what there is until then is in the results, marked as incomplete.
- * Errors: what is wrong with any of the points, before the first of them runs.
+ * Takes the samples of all points, those that one compares in turns, and puts them together. A point
+ * that fails ends alone. The signal, or a failure that is not of one point, ends all: what there is until
+ * then is in the results, marked as incomplete.
+ *
+ * Errors: what is wrong with any of the points, before the first of them runs; of points that are some
+ * of all, what is wrong with all of them: else only those that cannot run have failed.
  */
 export async function measure(
   points: readonly BenchPoint[],
   options: MeasureOptions,
 ): Promise<Measured> {
-  const runners = new Map<BenchPoint, SampleRunner>();
-  for (const point of points) {
-    assertGoesOn(options.signal);
-    runners.set(point, await options.open(point));
-  }
-  const footprints = points.flatMap((point) => {
-    const footprint = runners.get(point)!.footprint;
-    return footprint === null ? [] : [{ ...footprint, bs: point.bs }];
-  });
+  const runners = await openAll(points, options);
+  const footprints = [...runners].flatMap(([{ bs }, { footprint }]) =>
+    footprint === null ? [] : [{ ...footprint, bs }],
+  );
   const limit =
     footprints.length === 0
       ? null
@@ -85,6 +84,27 @@ export async function measure(
   return { results: points.flatMap((point) => results.get(point) ?? []), failure };
 }
 
+async function openAll(
+  points: readonly BenchPoint[],
+  { open, signal }: MeasureOptions,
+): Promise<Map<BenchPoint, SampleRunner>> {
+  const runners = new Map<BenchPoint, SampleRunner>();
+  const refusals = new Map<BenchPoint, P2pError>();
+  for (const point of points) {
+    assertGoesOn(signal);
+    try {
+      if (point.refusal !== null) throw point.refusal;
+      runners.set(point, await open(point));
+    } catch (error) {
+      if (!point.isOneOfAll || !isOfOnePoint(error)) throw error;
+      refusals.set(point, error);
+      runners.set(point, refusedRunner(point, error));
+    }
+  }
+  assertAnyRuns(points, refusals);
+  return runners;
+}
+
 /** What is known of a point while its group runs. */
 interface Entry {
   runner: SampleRunner;
@@ -99,7 +119,9 @@ interface Entry {
 class Run {
   readonly #options: MeasureOptions;
   readonly #limit: LimitMeter | null;
-  readonly #samples: number;
+  readonly #failures = new Map<BenchPoint, P2pError>();
+  /** Those that failed take no more. */
+  #samples: number;
   #sample = 0;
 
   constructor(options: MeasureOptions, limit: LimitMeter | null, points: readonly BenchPoint[]) {
@@ -130,12 +152,16 @@ class Run {
     const limits: number[] = [];
     let failure: Error | null = null;
     try {
-      for (const [point, entry] of entries) await this.#warmUp(point, entry);
+      for (const [point, entry] of entries)
+        await this.#orFailure(point, point.samples, this.#warmUp(point, entry));
       let round = -1;
       for (const turn of turnsOf(group)) {
-        if (turn.sample !== round) this.#sampleLimit(entries, limits);
-        round = turn.sample;
-        await this.#turn(turn, entries.get(turn.point)!);
+        const { point, sample } = turn;
+        if (this.#failures.has(point)) continue;
+        if (sample !== round) this.#sampleLimit(entries, limits);
+        round = sample;
+        const left = point.samples - sample - 1;
+        await this.#orFailure(point, left, this.#turn(turn, entries.get(point)!));
       }
       this.#sampleLimit(entries, limits);
     } catch (error) {
@@ -148,6 +174,7 @@ class Run {
         warmUpNs,
         verify,
         verified,
+        failed: this.#failures.get(point) ?? null,
         warnings: noiseWarnings(noise),
         histograms: this.#options.histograms,
       });
@@ -161,6 +188,20 @@ class Run {
     assertGoesOn(signal);
     const { ns } = await this.#timed(point, "warm-up", () => entry.runner.warmUp(signal));
     entry.warmUpNs = ns;
+  }
+
+  /**
+   * Part of a point's work; where it fails, `left` samples of it will not be taken. Errors: those that
+   * are not of this point alone.
+   */
+  async #orFailure(point: BenchPoint, left: number, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (this.#options.signal.aborted || !isOfOnePoint(error)) throw error;
+      this.#failures.set(point, error);
+      this.#samples -= left;
+    }
   }
 
   async #turn({ point, sample }: Turn, entry: Entry): Promise<void> {

@@ -8,8 +8,9 @@ import type { Session } from "../../session.js";
 import { allProviders, chooseEndpoints, chooseProvider, firstNamespaces } from "../choose.js";
 import { writes } from "../job/check.js";
 import { isWildcard } from "../job/endpoints.js";
-import type { Answer, Question, Resolve } from "../job/points.js";
+import { isOfAll, type Answer, type Question, type Resolve } from "../job/points.js";
 import { isKernelEndpoint, parseKernelEndpoint } from "../../kernel/endpoint.js";
+import { isOfOnePoint } from "./failed.js";
 
 /** Endpoints of one combination. */
 interface Ends {
@@ -26,8 +27,13 @@ export function resolver(session: Session, allowWrite: boolean): Resolve {
     for (const ends of await endsOf(session, question)) {
       if (!(await applies(session, question, ends))) continue;
       assertNamed(session, question, ends, allowWrite);
-      for (const provider of await providersOf(session, question, ends))
-        answers.push({ ...ends, provider });
+      try {
+        for (const provider of await providersOf(session, question, ends))
+          answers.push({ ...ends, provider });
+      } catch (error) {
+        if (!isOfAll(question) || !isOfOnePoint(error)) throw error;
+        answers.push({ ...ends, provider: null, refusal: error });
+      }
     }
     return answers;
   };

@@ -1,6 +1,7 @@
+import type { P2pError } from "../../errors.js";
+import { isMixed } from "../../perf/plan.js";
 import { Histogram } from "../../reactor/histogram.js";
 import { median } from "../../stats/median.js";
-import { isMixed } from "../../perf/plan.js";
 import type { BenchPoint } from "../point.js";
 import type { BenchResult, CpuFigures, VerifyResult } from "../report.js";
 import { latencyOf } from "./latency.js";
@@ -17,11 +18,22 @@ export interface ResultFacts {
   verify: VerifyResult | null;
   /** Samples that were verified. */
   verified: number;
+  /** What ended it; null: nothing did. */
+  failed: P2pError | null;
   /** Noise while it ran; what the samples themselves say is added to it. */
   warnings: readonly string[];
   /** With the buckets of latencies. */
   histograms: boolean;
 }
+
+/** Of what has no sample, nothing was counted. */
+const UNKNOWN_TRAFFIC: BenchResult["traffic"] = {
+  source: "derived",
+  host_memory_bytes: null,
+  host_control_bytes: null,
+  root_complex_bytes: null,
+  links: null,
+};
 
 /** A point's samples, put together one by one: only their figures are kept, and one histogram. */
 export class Tally {
@@ -71,10 +83,11 @@ export class Tally {
     for (const note of sample.notes) this.#notes.add(note);
   }
 
-  /** Null where there is no sample. */
+  /** Null where there is no sample, and nothing failed. */
   result(facts: ResultFacts): BenchResult | null {
     const { point } = this;
-    if (this.#traffic === null || this.#last === null) return null;
+    const { failed } = facts;
+    if (this.#last === null && failed === null) return null;
     const samples = samplesOf(this.figures);
     const latency = (histogram: Histogram): BenchResult["lat_ns"] =>
       latencyOf(histogram, point.percentiles, facts.histograms);
@@ -87,7 +100,7 @@ export class Tally {
       provider: point.provider,
       ...facts.endpoints,
       bs: point.bs,
-      size: this.#last.size,
+      size: this.#last?.size ?? null,
       iodepth: point.iodepth,
       numjobs: point.numjobs,
       rwmixread: this.#parts === null ? null : point.rwmixread,
@@ -103,21 +116,24 @@ export class Tally {
       read: part(this.#parts?.reads),
       write: part(this.#parts?.writes),
       cpu: cpuOf({ cpu: this.#cpu, ios: this.#ios, runtimeNs: this.#runtimeNs }),
-      traffic: this.#traffic,
+      traffic: this.#traffic ?? UNKNOWN_TRAFFIC,
       verify: facts.verify,
-      in_cmb: [...this.#last.inCmb],
+      in_cmb: [...(this.#last?.inCmb ?? [])],
       limit_bw_bytes: facts.limit,
       samples,
       incomplete:
-        this.figures.length < point.samples ||
-        (point.verify !== null && facts.verified < point.samples),
+        failed === null &&
+        (this.figures.length < point.samples ||
+          (point.verify !== null && facts.verified < point.samples)),
+      failed: failed && { code: failed.code, message: failed.message, hint: failed.hint ?? null },
       warnings: [...this.#notes, ...facts.warnings, ...sampleWarnings(samples)],
     };
   }
 }
 
 function cpuOf({ cpu, ios, runtimeNs }: Pick<Sample, "cpu" | "ios" | "runtimeNs">): CpuFigures {
-  const forEach = (ns: number | null): number | null => (ns === null ? null : ns / ios);
+  const forEach = (ns: number | null): number | null =>
+    ns === null || ios === 0 ? null : ns / ios;
   return {
     usr_pct: (100 * cpu.userNs) / runtimeNs,
     sys_pct: (100 * cpu.systemNs) / runtimeNs,

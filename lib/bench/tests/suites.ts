@@ -15,7 +15,7 @@ export interface TestSuite {
 export interface TestCase {
   name: string;
   outcome: "pass" | "fail" | "error";
-  /** What kind of failure: `expectation`, `verification`, `incomplete`. */
+  /** What kind of failure: `expectation`, `verification`, `incomplete`, or the code of an error. */
   type: string;
   /** Values, or what is wrong; empty where there is nothing to say. */
   detail: string;
@@ -26,7 +26,7 @@ export interface TestCase {
 /**
  * The cases of a job are its expectations, for each combination, and without any its results: that they
  * ran to their end and were verified, if they were. Data that is not right fails in any case, and so does
- * a run that was interrupted.
+ * what failed or was interrupted.
  */
 export function testSuites(report: BenchReport): TestSuite[] {
   const { results, expectations, incomplete, warnings } = report;
@@ -46,7 +46,7 @@ export function testSuites(report: BenchReport): TestSuite[] {
       warnings: [...new Set([...warnings, ...said])],
     };
   });
-  return incomplete ? [...suites, interrupted()] : suites;
+  return incomplete ? [...suites, endedEarly()] : suites;
 }
 
 function expectationCase({ expression, point, outcome, detail }: ExpectationResult): TestCase {
@@ -57,23 +57,23 @@ function expectationCase({ expression, point, outcome, detail }: ExpectationResu
 function resultCases(results: readonly BenchResult[]): TestCase[] {
   const swept = sweptOf(results);
   return numbered(results).map(({ result, occurrence }) => {
-    const { path, provider, verify, incomplete, runtime_ns } = result;
+    const { path, provider, verify, incomplete, failed, runtime_ns } = result;
     const through = provider === null ? path : `${path} by ${provider}`;
     const isWrong = (verify?.mismatches ?? 0) > 0;
     return {
       name: `${through} (${describe(result, occurrence, swept)})`,
-      outcome: isWrong ? "fail" : incomplete ? "error" : "pass",
-      type: isWrong ? "verification" : "incomplete",
-      detail: isWrong
-        ? wrong(verify)
-        : incomplete
-          ? "interrupted before its last sample"
-          : verify === null
-            ? ""
-            : `${counted(verify.blocks, "block")} verified by ${verify.mode}`,
+      outcome: isWrong ? "fail" : incomplete || failed !== null ? "error" : "pass",
+      type: isWrong ? "verification" : (failed?.code ?? "incomplete"),
+      detail: isWrong ? wrong(verify) : detailOf(result),
       seconds: (runtime_ns + (verify?.runtime_ns ?? 0)) / 1e9,
     };
   });
+}
+
+function detailOf({ failed, incomplete, verify }: BenchResult): string {
+  if (failed !== null) return `${failed.code}: ${failed.message}`;
+  if (incomplete) return "interrupted before its last sample";
+  return verify === null ? "" : `${counted(verify.blocks, "block")} verified by ${verify.mode}`;
 }
 
 function wrong(verify: BenchResult["verify"]): string {
@@ -82,8 +82,8 @@ function wrong(verify: BenchResult["verify"]): string {
   return first === null ? what : `${what}; the first: ${first}`;
 }
 
-function interrupted(): TestSuite {
-  const detail = "the run was interrupted; the other results are what there was until then";
+function endedEarly(): TestSuite {
+  const detail = "the run ended early; the other results are what there was until then";
   const whole = { name: "the run is complete", type: "incomplete", detail, seconds: 0 };
   return {
     name: "p2pmem bench",

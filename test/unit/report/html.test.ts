@@ -59,7 +59,19 @@ describe("an HTML report", () => {
   it("says so where there is nothing to compare, or nothing at all", () => {
     const none = renderHtml({ ...benchReport(), results: [] });
     assert.match(none, /Nothing here says what peer-to-peer gains/);
-    assert.match(none, /Incomplete: the run was interrupted/);
+    assert.match(none, /Incomplete: the run ended early/);
+  });
+
+  it("says above all figures what failed, is wrong, or was not met", () => {
+    const whole = { ...benchReport(), incomplete: false };
+    const verdict = renderHtml(whole).split('id="verdict"')[1]!.split("</section>")[0]!;
+    assert.match(verdict, /Wrong data in 1 of 30 results/);
+    assert.match(verdict, /1 of 30 results failed/);
+    assert.match(verdict, /2 of 3 expectations not met/);
+    assert.doesNotMatch(verdict, /Incomplete|interrupted/);
+    const good = whole.results.filter(({ verify, failed }) => verify === null && failed === null);
+    const clean = renderHtml({ ...whole, results: good, expectations: [] });
+    assert.doesNotMatch(clean.split('id="verdict"')[1]!.split("</section>")[0]!, /badge/);
   });
 
   it("gives the command so that a shell reads it back word by word", () => {

@@ -60,6 +60,8 @@ const COLUMNS: [string, Of][] = [
   ["warnings", (r) => r.warnings.join("; ")],
   ["size", (r) => r.size],
   ["randseed", (r) => r.randseed],
+  ["failed_code", (r) => r.failed?.code],
+  ["failed_message", (r) => r.failed?.message],
 ];
 
 /** RFC 4180, a header and one row for each result; unknown is an empty cell. */

@@ -8,7 +8,7 @@ import { completionLatency, latencyShares, totalLatency } from "./fio-latency.js
 const LAYOUT = "fio-3.33";
 /** What fio's error is where verification finds other data: EILSEQ. */
 const EILSEQ = constants.errno.EILSEQ;
-const { EINTR } = constants.errno;
+const { EINTR, EIO } = constants.errno;
 
 /**
  * As `fio --output-format=json+` has it, for tools that read that: one entry of `jobs` for each
@@ -58,8 +58,9 @@ function jobOf(result: BenchResult, jobname: string, groupid: number): object {
   };
 }
 
-function errorOf({ verify, incomplete }: BenchResult): number {
+function errorOf({ verify, incomplete, failed }: BenchResult): number {
   if ((verify?.mismatches ?? 0) > 0) return EILSEQ;
+  if (failed !== null) return EIO;
   return incomplete ? EINTR : 0;
 }
 

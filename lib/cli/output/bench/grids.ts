@@ -7,7 +7,7 @@ export interface Grid {
   rows: readonly string[];
   /** There each column's data go. */
   columns: readonly string[];
-  /** Undefined where that pair was not measured. */
+  /** Undefined where that pair was not measured. What failed for want of one end is each pair of the other. */
   cell: (row: string, column: string) => BenchResult | undefined;
   /** Any of them, for the parameters that all share. */
   example: BenchResult;
@@ -46,23 +46,31 @@ function parametersOf(result: BenchResult): string {
 
 function gridOf(results: readonly BenchResult[], order: readonly string[]): Grid | null {
   const cells = new Map<string, BenchResult>();
+  const failedEnds = new Map<string, BenchResult>();
   const [froms, tos, providers] = [new Set<string>(), new Set<string>(), new Set<string | null>()];
   for (const result of results) {
     const [from, to] = pairOf(result);
+    const end = from ?? to;
+    if (result.failed !== null && end !== null && (from === null || to === null)) {
+      failedEnds.set(end, result);
+      (from === null ? tos : froms).add(end);
+      continue;
+    }
     if (from === null || to === null || cells.has(key(from, to))) return null;
     cells.set(key(from, to), result);
     froms.add(from);
     tos.add(to);
-    providers.add(result.provider);
+    if (result.failed === null) providers.add(result.provider);
   }
   if (froms.size < 2 || tos.size < 2) return null;
   // Pairs that share nothing are no grid: as a table they say more.
   if (cells.size <= Math.max(froms.size, tos.size)) return null;
-  const example = results[0]!;
+  const example = results.find(({ failed }) => failed === null) ?? results[0]!;
   return {
     rows: order.filter((name) => froms.has(name)),
     columns: order.filter((name) => tos.has(name)),
-    cell: (row, column) => cells.get(key(row, column)),
+    cell: (row, column) =>
+      cells.get(key(row, column)) ?? failedEnds.get(row) ?? failedEnds.get(column),
     example,
     provider: example.rw === "copy" && providers.size === 1 ? example.provider : null,
   };

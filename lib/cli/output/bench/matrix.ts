@@ -7,8 +7,9 @@ import type { Grid } from "./grids.js";
 import { ShortNames } from "./short-names.js";
 
 const INDENT = "  ";
-/** Of a pair that was not measured. */
+/** Of a pair that was not measured, and of one that failed. */
 const NONE = "-";
+const FAILED = "null";
 
 /** Bandwidth and mean latency of all pairs: a row for each source, a column for where its data go. */
 export function matrixLines(job: string, grid: Grid): string[] {
@@ -59,7 +60,8 @@ function matrix(
       align: "right",
       value: (row) => {
         const result = cell(row, column);
-        return result === undefined ? NONE : figure(result);
+        if (result === undefined) return NONE;
+        return result.failed === null ? figure(result) : FAILED;
       },
     })),
     rows,

@@ -9,7 +9,7 @@ import { wrap, wrapWords } from "../text.js";
 import { gridsOf } from "./grids.js";
 import { matrixLines } from "./matrix.js";
 import { resultTable, type Colors } from "./result-table.js";
-import { expectationLines, mismatchLines, warningLines } from "./verdicts.js";
+import { expectationLines, failureLines, mismatchLines, warningLines } from "./verdicts.js";
 
 const INDENT = "  ";
 
@@ -23,10 +23,15 @@ export function benchText(report: BenchReport, withColors: boolean): string {
     ...[...byJob(report.results)].flatMap(([job, results]) => jobSections(job, results, colors)),
     expectationLines(report.expectations, colors),
     [
+      ...failureLines(report.results, colors),
       ...mismatchLines(report.results, colors),
       ...warningLines(report, colors),
       ...(report.incomplete
-        ? wrapWords("incomplete: interrupted; results are what there was until then", "", INDENT)
+        ? wrapWords(
+            "incomplete: the run ended early; results are what there was until then",
+            "",
+            INDENT,
+          )
         : []
       ).map((line) => colors.yellow(line)),
     ],
@@ -86,8 +91,10 @@ function section(
   ];
 }
 
-/** What all the rows have in common. */
-function headingOf(results: readonly BenchResult[]): string[] {
+/** What all the rows have in common, but for what failed. */
+function headingOf(all: readonly BenchResult[]): string[] {
+  const whole = all.filter(({ failed }) => failed === null);
+  const results = whole.length === 0 ? all : whole;
   const same = <T>(of: (result: BenchResult) => T): T | undefined => {
     const values = new Set(results.map(of));
     return values.size === 1 ? [...values][0] : undefined;
@@ -104,7 +111,7 @@ function headingOf(results: readonly BenchResult[]): string[] {
       : [rw === "copy" ? copyText(src, dst) : `${rw} ${placeText(src, dst)}`]),
     ...(typeof reads === "number" ? [`${reads} % reads`] : []),
     ...(typeof size === "number" ? [`over ${formatSize(size)}`] : []),
-    ...(count === undefined
+    ...(count === undefined || count === 0
       ? []
       : [`${counted(count, "sample")} of ${Number(seconds.toPrecision(2))} s`]),
     ...(hasInterval ? [`±% at ${percent(results[0]!.samples.confidence)} %`] : []),

@@ -98,15 +98,14 @@ function columnsOf(
       },
     ],
     [
-      some((r) => r.incomplete),
-      { ...left("run", (r) => (r.incomplete ? "cut" : "whole")), paint: paintCut(yellow) },
+      some((r) => r.incomplete || r.failed !== null),
+      {
+        ...left("run", (r) => (r.failed !== null ? "failed" : r.incomplete ? "cut" : "whole")),
+        paint: (text, r) => (r.failed !== null ? red(text) : r.incomplete ? yellow(text) : text),
+      },
     ],
   ];
   return columns.filter(([shown]) => shown).map(([, column]) => column);
-}
-
-function paintCut(yellow: Colors["yellow"]): (text: string, result: BenchResult) => string {
-  return (text, { incomplete }) => (incomplete ? yellow(text) : text);
 }
 
 /** Mean, and the percentile that all look for, else the highest there is; of a mix for each part. */

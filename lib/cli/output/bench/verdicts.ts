@@ -1,5 +1,6 @@
 import { byJob, resultName, varyingFields } from "../../../bench/combinations.js";
 import type { BenchReport, BenchResult, ExpectationResult } from "../../../bench/report.js";
+import { groupBy } from "../../../group-by.js";
 import { counted } from "../../../units.js";
 import { wrapWords } from "../text.js";
 import type { Colors } from "./result-table.js";
@@ -39,6 +40,23 @@ export function mismatchLines(results: readonly BenchResult[], { red }: Colors):
       return painted(wrapWords(text, "", "  "), "mismatch:", red);
     }),
   );
+}
+
+/** What failed, and why; where several failed alike the first, and how many. */
+export function failureLines(results: readonly BenchResult[], { red }: Colors): string[] {
+  return [...byJob(results).values()].flatMap((ofJob) => {
+    const alike = groupBy(
+      ofJob.filter(({ failed }) => failed !== null),
+      ({ failed }) => JSON.stringify(failed),
+    );
+    return [...alike.values()].flatMap((some) => {
+      const { code, message, hint } = some[0]!.failed!;
+      const more = some.length === 1 ? "" : ` (and ${some.length - 1} more)`;
+      const advice = hint === null ? "" : `; hint: ${hint}`;
+      const text = `failed: ${nameOf(some[0]!, ofJob)}${more}: ${code}: ${message}${advice}`;
+      return painted(wrapWords(text, "", "  "), "failed:", red);
+    });
+  });
 }
 
 /** Those of the run, then those of results, each once with the results that have it. */

@@ -71,6 +71,7 @@ describe("the points of a job", () => {
       ...{ timeBased: true, loops: 1, rampTime: 1, samples: 3, rateIops: 100 },
       ...{ cpusAllowed: [1, 2], registration: "each", verify: "crc32c", randseed: 7 },
       ...{ percentiles: [50, 99], descriptors: "sgl", sqInCmb: true, listsInCmb: true },
+      ...{ isOneOfAll: false, refusal: null },
     });
   });
 

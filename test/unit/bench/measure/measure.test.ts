@@ -57,12 +57,22 @@ describe("measuring", () => {
     );
   });
 
-  it("has no result of a group that did not get over its warm-up", async () => {
+  it("takes no sample of a point that did not get over its warm-up", async () => {
     const { results, failure, log } = await fakeRun(ways, {
-      warmUp: () => Promise.reject(new P2pError("DEVICE_GONE", "it is gone")),
+      warmUp: (_log, { path }) =>
+        path === "p2p"
+          ? Promise.reject(new P2pError("DEVICE_GONE", "it is gone"))
+          : Promise.resolve(),
     });
-    assert.equal((failure as P2pError).code, "DEVICE_GONE");
-    assert.deepEqual([results, log], [[], []]);
+    assert.equal(failure, null);
+    assert.deepEqual(
+      results.map(({ failed, samples }) => [failed?.code, samples.bw_bytes.length]),
+      [
+        ["DEVICE_GONE", 0],
+        [undefined, 3],
+      ],
+    );
+    assert.deepEqual(log, ["host", "host", "host"]);
   });
 
   it("looks at all points before the first of them runs", async () => {
@@ -97,21 +107,6 @@ describe("measuring", () => {
         [2, true],
         [1, true],
       ],
-    );
-  });
-
-  it("keeps whole what was whole when a later point fails", async () => {
-    const points = [benchPoint({ bs: 512 }), benchPoint()];
-    const { results, failure } = await fakeRun(points, {
-      sample: ({ bs }) => {
-        if (bs === 4096) throw new P2pError("DEVICE_GONE", "it is gone");
-        return {};
-      },
-    });
-    assert.equal((failure as P2pError).code, "DEVICE_GONE");
-    assert.deepEqual(
-      results.map(({ bs, incomplete }) => [bs, incomplete]),
-      [[512, false]],
     );
   });
 

@@ -1,0 +1,55 @@
+/** Points that cannot run or fail, while others can and do not. */
+import { P2pError } from "../../errors.js";
+import { formatEndpoint } from "../../io/endpoint.js";
+import { formatKernelEndpoint } from "../../kernel/endpoint.js";
+import { isMixed } from "../../perf/plan.js";
+import type { BenchEndpoint, BenchPoint } from "../point.js";
+import type { SampleRunner } from "./sample.js";
+
+/** After these nothing else can run either, or should. */
+const ENDS_ALL = new Set(["INTERRUPTED", "INTERNAL", "WRITE_NOT_ALLOWED"]);
+
+/** Whether the others may go on: the mistake is not in what was typed, and not in p2pmem. */
+export function isOfOnePoint(error: unknown): error is P2pError {
+  return error instanceof P2pError && !error.isUsage && !ENDS_ALL.has(error.code);
+}
+
+/**
+ * What fails for every pair of devices is no failure of a pair. Errors: the first of a combination of
+ * parameters with which no pair can run.
+ */
+export function assertAnyRuns(
+  points: readonly BenchPoint[],
+  failures: ReadonlyMap<BenchPoint, P2pError>,
+): void {
+  const running = new Set(points.filter((point) => !failures.has(point)).map(parametersOf));
+  for (const [point, error] of failures) if (!running.has(parametersOf(point))) throw error;
+}
+
+function parametersOf(point: BenchPoint): string {
+  const pair = { sources: null, destination: null, provider: null, refusal: null };
+  return JSON.stringify({ ...point, ...pair });
+}
+
+/** Of a point that cannot run: whatever is asked of it says why. */
+export function refusedRunner(point: BenchPoint, error: P2pError): SampleRunner {
+  return {
+    endpoints: endpointsOf(point),
+    footprint: null,
+    verifier: null,
+    warmUp: () => Promise.reject(error),
+    run: () => Promise.reject(error),
+  };
+}
+
+function endpointsOf(point: BenchPoint): SampleRunner["endpoints"] {
+  const { rw, rwmixread, sources, destination } = point;
+  const from = sources.map(nameOf).join(",");
+  if (rw === "copy") return { src: from, dst: destination === null ? null : nameOf(destination) };
+  const reads = isMixed(rw) ? rwmixread : rw.endsWith("read") ? 100 : 0;
+  return { src: reads > 0 ? from : null, dst: reads < 100 ? from : null };
+}
+
+function nameOf(endpoint: BenchEndpoint): string {
+  return "file" in endpoint ? formatKernelEndpoint(endpoint) : formatEndpoint(endpoint);
+}

@@ -11,6 +11,12 @@ interface CompareOptions extends GlobalOptions {
   tolerance: number;
 }
 
+const EXIT_CODES: Record<Comparison["verdict"], number> = {
+  worse: EXIT.mismatch,
+  unknown: EXIT.error,
+  "not worse": EXIT.ok,
+};
+
 export function addCompareCommand(program: Command): void {
   program
     .command("compare")
@@ -36,7 +42,7 @@ The samples of one run cannot show what differs from run to run: compare two run
 version first.
 
 Exit codes: 3 where a figure's whole interval is worse than the tolerance, data is not right that
-was, or a result is missing; else 0.
+was, or a result failed or is missing; 1 where no result could be judged; else 0.
 
 Examples:
   p2pmem bench --output-format json --output old.json
@@ -51,7 +57,7 @@ Examples:
         options.tolerance,
       );
       writeOutput(options, () => format(comparison, options));
-      process.exitCode = comparison.verdict === "worse" ? EXIT.mismatch : EXIT.ok;
+      process.exitCode = EXIT_CODES[comparison.verdict];
     });
 }
 

@@ -35,6 +35,14 @@ describe("p2pmem compare", () => {
     assert.equal((await p2pmem("compare", slower, old)).code, 0);
   });
 
+  it("exits with 1 where no result could be judged", async () => {
+    const empty = join(directory, "empty.json");
+    writeFileSync(empty, JSON.stringify(benchReport({ results: [] })));
+    const { code, stdout } = await p2pmem("compare", empty, old);
+    assert.equal(code, 1);
+    assert.match(stdout, /No result could be judged/);
+  });
+
   it("writes JSON and CSV, to a file as well", async () => {
     const file = join(directory, "out");
     const options = ["--output", file, "--output-format", "json"];

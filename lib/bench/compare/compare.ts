@@ -21,8 +21,11 @@ export interface Comparison {
   confidence: number;
   old: RunSummary;
   new: RunSummary;
-  /** `worse`: something is beyond the tolerance, missing, or its data is not right. */
-  verdict: "worse" | "not worse";
+  /**
+   * `worse`: something is beyond the tolerance, missing, failed, or its data is not right. `unknown`:
+   * nothing of it could be judged.
+   */
+  verdict: "worse" | "not worse" | "unknown";
   results: ResultComparison[];
   warnings: string[];
 }
@@ -43,11 +46,11 @@ type Identity = Pick<
 >;
 
 /**
- * `missing` is not in the new report, `added` not in the old one. `worse` is beyond the tolerance,
+ * `missing` is not in the new report, `added` not in the old one, `failed` in the new one alone. `worse` is beyond the tolerance,
  * `slightly worse` beyond the noise only. `mixed`: one figure is better and another slightly worse.
  */
 export type ResultVerdict =
-  | ("missing" | "added" | "wrong data")
+  | ("missing" | "added" | "failed" | "wrong data")
   | ("worse" | "slightly worse" | "mixed" | "better" | "within noise" | "unknown");
 
 export interface ResultComparison extends Identity {
@@ -83,10 +86,20 @@ export function compareReports(
     confidence: CONFIDENCE,
     old: summary(old),
     new: summary(now),
-    verdict: results.some(({ worse }) => worse.length > 0) ? "worse" : "not worse",
+    verdict: overall(results),
     results,
     warnings: runWarnings(old.report, now.report),
   };
+}
+
+function overall(results: readonly ResultComparison[]): Comparison["verdict"] {
+  if (results.some(({ worse }) => worse.length > 0)) return "worse";
+  return results.some(isJudged) ? "not worse" : "unknown";
+}
+
+/** Whether its figures say that it is better, worse, or neither. */
+export function isJudged({ verdict }: ResultComparison): boolean {
+  return verdict !== "unknown" && verdict !== "added";
 }
 
 interface Entry {
@@ -111,6 +124,10 @@ function compareResult(
 ): ResultComparison {
   if (other === undefined)
     return { ...about(entry, "missing"), metrics: null, worse: ["there is no new result"] };
+  if (other.result.failed !== null && entry.result.failed === null) {
+    const { code, message } = other.result.failed;
+    return { ...about(entry, "failed"), metrics: null, worse: [`it failed: ${code}: ${message}`] };
+  }
   const names = Object.keys(METRICS) as MetricName[];
   const metrics = Object.fromEntries(
     names.map((name) => [name, compareMetric(name, entry.result, other.result, tolerance)]),

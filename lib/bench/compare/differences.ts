@@ -22,7 +22,10 @@ export function runWarnings(old: BenchReport, now: BenchReport): string[] {
       : [`measured by different versions of p2pmem: ${old.version}, now ${now.version}`]),
     ...runs
       .filter(({ report }) => report.incomplete)
-      .map(({ name }) => `the ${name} run was interrupted: it has less samples, or less results`),
+      .map(({ name }) => `the ${name} run ended early: it has less samples, or less results`),
+    ...(old.results.some((result) => result.failed !== null)
+      ? ["some results of the old run failed: there is nothing to compare the new ones with"]
+      : []),
     ...unverified(old, now),
     ...fewSamples([old, now]),
     ...runs.flatMap(({ name, report }) => report.warnings.map((text) => `${name} run: ${text}`)),

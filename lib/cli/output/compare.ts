@@ -1,6 +1,11 @@
-import { percent, type Comparison, type ResultComparison } from "../../bench/compare/compare.js";
+import {
+  isJudged,
+  percent,
+  type Comparison,
+  type ResultComparison,
+} from "../../bench/compare/compare.js";
 import { METRICS, type MetricComparison, type MetricName } from "../../bench/compare/metric.js";
-import { shortSize } from "../../units.js";
+import { counted, shortSize } from "../../units.js";
 import { rows } from "./csv.js";
 import { stringify } from "./json.js";
 import { lines } from "./normal.js";
@@ -103,12 +108,28 @@ const COLUMNS: Column<ResultComparison>[] = [
 
 function conclusion(results: readonly ResultComparison[], tolerance: number): string {
   const worse = results.filter((result) => result.worse.length > 0);
-  if (worse.length === 0)
-    return `Nothing is worse by more than ${percent(tolerance)} beyond its noise.`;
+  if (worse.length === 0) return notWorse(results, tolerance);
   const named = worse.map(
     ({ job, path, point, worse }) => `${job} ${path} ${point}: ${worse.join(", ")}`,
   );
   return `${worse.length} of ${results.length} ${results.length === 1 ? "is" : "are"} worse: ${named.join("; ")}.`;
+}
+
+/** Only of what could be judged: what could not may be worse. */
+function notWorse(results: readonly ResultComparison[], tolerance: number): string {
+  const nothing = `worse by more than ${percent(tolerance)} beyond its noise.`;
+  const judged = results.filter(isJudged).length;
+  if (judged === results.length && judged > 0) return `Nothing is ${nothing}`;
+  const added = results.filter(({ verdict }) => verdict === "added").length;
+  const unknown = results.length - judged - added;
+  const reasons = [
+    ...(unknown > 0 ? [`${unknown} with too few samples or unknown figures`] : []),
+    ...(added > 0 ? [`${added} with nothing to compare with`] : []),
+    ...(results.length === 0 ? ["there are none"] : []),
+  ].join(", ");
+  return judged === 0
+    ? `No result could be judged: ${reasons}.`
+    : `Of ${judged} of ${counted(results.length, "result")} none is ${nothing} Not judged: ${reasons}.`;
 }
 
 /** `0.98 0.95-1.01` */

@@ -4,6 +4,7 @@ import { compareReports, type Comparison } from "#lib/bench/compare/compare.js";
 import { compareMetric } from "#lib/bench/compare/metric.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
 import { randomNumbers } from "#lib/stats/random-numbers.js";
+import { failedResult } from "../../../support/bench-report.js";
 import { benchReport, benchResult } from "../../../support/loopback-report.js";
 
 /** A result whose samples scatter by a percent around this many times the usual. */
@@ -91,13 +92,29 @@ describe("comparing two reports", () => {
       return result;
     };
     const two = compared([few(1, 2)], [few(0.5, 2)]);
-    assert.equal(two.verdict, "not worse");
+    assert.equal(two.verdict, "unknown", "nothing says that nothing is worse");
+    const judged = scaled(1, { iodepth: 1 });
+    assert.equal(compared([few(1, 2), judged], [few(0.5, 2), judged]).verdict, "not worse");
     assert.equal(two.results[0]!.verdict, "unknown");
     assert.ok(Math.abs(two.results[0]!.metrics!.bw_bytes.ratio! - 0.5) < 1e-9);
     assert.match(two.warnings.join(), /2 samples/);
     assert.equal(compared([few(1, 3)], [few(0.5, 3)]).verdict, "worse");
     const none = compared([few(1, 0)], [few(1, 0)]).results[0]!.metrics!.bw_bytes;
     assert.deepEqual([none.old, none.new, none.ratio, none.ratio_ci], [null, null, null, null]);
+  });
+
+  it("is worse where a result failed that did not before, and unknown where both did", () => {
+    const failed = { code: "DEVICE_GONE", message: "it is gone", hint: null };
+    const gone = benchResult({ failed });
+    const { verdict, results } = compared([scaled(1)], [gone]);
+    assert.deepEqual(
+      [verdict, results[0]!.verdict, results[0]!.worse, results[0]!.metrics],
+      ["worse", "failed", ["it failed: DEVICE_GONE: it is gone"], null],
+    );
+    const nothing = failedResult();
+    assert.equal(compared([nothing], [nothing]).verdict, "unknown");
+    assert.equal(compared([], [scaled(1)]).verdict, "unknown");
+    assert.equal(compared([], []).verdict, "unknown");
   });
 
   it("matches by job, path, provider, endpoints and all parameters that results show", () => {
@@ -177,7 +194,7 @@ describe("comparing two reports", () => {
       "the machines differ in 0000:03:00.0: A disk 1.0, now A disk 1.1",
       "the machines differ in the link of 0000:03:00.0: 16 GT/s x4, now 8 GT/s x4",
       "measured by different versions of p2pmem: 1.2.3, now 2.0.0",
-      "the new run was interrupted: it has less samples, or less results",
+      "the new run ended early: it has less samples, or less results",
       "new run: steal took 9 %",
     ]);
   });

@@ -59,6 +59,23 @@ describe("a comparison for a person", () => {
     ]);
   });
 
+  it("does not say that nothing is worse of what it could not judge", () => {
+    const few = benchResult({ samples: { ...benchResult().samples, bw_bytes: [1e9] } });
+    for (const name of ["iops", "lat_mean_ns"] as const) few.samples[name] = [1e3];
+    const last = (old: BenchResult[], now: BenchResult[]): string =>
+      compareText(compared(old, now)).split("intervals of 95 %. ")[1]!.replaceAll(/\s+/g, " ");
+    assert.equal(
+      last([few], [few]),
+      "No result could be judged: 1 with too few samples or unknown figures. ",
+    );
+    assert.equal(last([], []), "No result could be judged: there are none. ");
+    assert.equal(
+      last([benchResult(host), few], [benchResult(host), few, benchResult({ iodepth: 1 })]),
+      "Of 1 of 3 results none is worse by more than 5 % beyond its noise. Not judged: " +
+        "1 with too few samples or unknown figures, 1 with nothing to compare with. ",
+    );
+  });
+
   it("has a table for each job, and for what else a job sweeps", () => {
     const results = [
       benchResult(),

@@ -131,12 +131,17 @@ function endsOf(result: BenchResult): string {
   return JSON.stringify([sourceOf(result), targetOf(result)]);
 }
 
-export function sourceOf({ src, provider }: BenchResult): string {
-  return src ?? provider ?? "host memory";
+export function sourceOf({ src, provider, failed }: BenchResult): string {
+  return src ?? provider ?? memoryOf(failed);
 }
 
-export function targetOf({ dst, provider }: BenchResult): string {
-  return dst ?? provider ?? "host memory";
+export function targetOf({ dst, provider, failed }: BenchResult): string {
+  return dst ?? provider ?? memoryOf(failed);
+}
+
+/** What failed may have found no peer memory. */
+function memoryOf(failed: BenchResult["failed"]): string {
+  return failed === null ? "host memory" : "no memory";
 }
 
 function numbersOf(results: readonly BenchResult[], name: AxisName): (number | null)[] {

@@ -6,6 +6,7 @@ import { jobsFrom } from "#lib/bench/job/load.js";
 import type { JobParameters } from "#lib/bench/job/parameters.js";
 import { pointsOf, type Answer, type Question, type Resolve } from "#lib/bench/job/points.js";
 import type { BenchEndpoint, BenchPoint } from "#lib/bench/point.js";
+import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 
 /** A device for each name; what the machine would find takes the first of all names. */
@@ -16,7 +17,7 @@ function endpointOf(name: string): BenchEndpoint {
 }
 
 /** One answer to each question. */
-const plain: Resolve = ({ src, dst, provider }: Question): Answer[] => [
+const plain = ({ src, dst, provider }: Question): Answer[] => [
   {
     sources: src.map(endpointOf),
     destination: dst === null ? null : endpointOf(dst),
@@ -24,7 +25,7 @@ const plain: Resolve = ({ src, dst, provider }: Question): Answer[] => [
   },
 ];
 
-async function points(parameters: JobParameters, resolve = plain): Promise<BenchPoint[]> {
+async function points(parameters: JobParameters, resolve: Resolve = plain): Promise<BenchPoint[]> {
   const jobs = jobsFrom({ job: parameters }, {}, { yes: true });
   return (await Promise.all(jobs.map((job) => pointsOf(job, resolve)))).flat();
 }
@@ -88,6 +89,22 @@ describe("the points of a job", () => {
       ...ways("04>06", 4096),
       ...ways("04>06", 8192),
     ]);
+  });
+
+  it("say which of them are some of all, and which are known not to run", async () => {
+    const refusal = new P2pError("NO_PROVIDER", "none that both reach");
+    const refused: Resolve = (question) => [
+      ...plain(question),
+      { ...plain(question)[0]!, provider: null, refusal },
+    ];
+    const all = await points({ path: "p2p", src: "each", dst: "04:00.0" }, refused);
+    assert.deepEqual(
+      all.map((point) => [point.isOneOfAll, point.refusal]),
+      [
+        [true, null],
+        [true, refusal],
+      ],
+    );
   });
 
   it("have the ways of registration outside of the paths", async () => {

@@ -5,7 +5,7 @@ import { BENCH_PATHS } from "#lib/bench/point.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
 import { benchText } from "#lib/cli/output/bench/normal.js";
 import { PATTERNS } from "#lib/perf/plan.js";
-import { benchReport, benchResult } from "../../../support/bench-report.js";
+import { benchReport, benchResult, failedResult } from "../../../support/bench-report.js";
 
 const WIDTH = 100;
 
@@ -223,5 +223,18 @@ describe("what is said below a benchmark's tables", () => {
     for (const word of ["fail", "error", "3 bad", "mismatch:"])
       assert.ok(coloured.includes(`\x1b[31m${word}\x1b[39m`), word);
     assert.ok(coloured.includes("\x1b[32mpass\x1b[39m"));
+  });
+
+  it("has null for each pair of what found no peer memory, and says why below", () => {
+    const reads = { job: "matrix", rw: "read", dst: null } as const;
+    const providers = ["0000:05:00.0/bar2", "0000:06:00.0/bar2"];
+    const results = ["0000:03:00.0/1", "0000:04:00.0/1"].flatMap((src) =>
+      providers.map((provider) => benchResult({ ...reads, src, provider })),
+    );
+    const failed = { code: "NO_PROVIDER", message: "no memory that it reaches", hint: "move it" };
+    const lost = failedResult({ ...reads, src: "0000:09:00.0/1", provider: null, failed });
+    const text = benchText({ ...benchReport(), results: [...results, lost] }, false);
+    assert.equal(text.match(/^ {2}09:00\.0\/1 +null +null$/gm)?.length, 2, text);
+    assert.match(text, /^failed: matrix src=0000:09:00\.0\/1: NO_PROVIDER: [^]*hint: move it$/m);
   });
 });

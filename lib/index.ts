@@ -36,6 +36,7 @@ export type {
   CpuFigures,
   DriverReport,
   ExpectationResult,
+  FailureReport,
   Latency,
   MachineReport,
   Samples,

@@ -45,8 +45,8 @@ export type {
 export { runKernel } from "./kernel/kernel.js";
 export type { KernelMeasurement, ReactorLender } from "./kernel/kernel.js";
 export type { KernelMemory, KernelPlan } from "./kernel/plan.js";
-export { verifyKernelCopy } from "./kernel/verify.js";
-export type { KernelVerification } from "./kernel/verify.js";
+export { blotKernelDestination, prepareKernelSource, verifyKernelCopy } from "./kernel/verify.js";
+export type { KernelVerifyOptions } from "./kernel/verify.js";
 export { parseKernelEndpoint } from "./kernel/endpoint.js";
 export type { KernelEndpoint } from "./kernel/endpoint.js";
 export { Histogram } from "./reactor/histogram.js";

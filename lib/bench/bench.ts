@@ -13,8 +13,9 @@ import { checkCount, MOST_JOBS, MOST_POINTS } from "./job/count.js";
 import { jobsFrom, loadJobs, type JobFile, type LoadOptions } from "./job/load.js";
 import type { JobParameters } from "./job/parameters.js";
 import { pointsOf } from "./job/points.js";
-import { namedDevices, readExpectations, type ReadJobs } from "./jobs.js";
+import { namedDevices, platformOf, readExpectations, type ReadJobs } from "./jobs.js";
 import { CopyLimit } from "./limit.js";
+import { withKernelDevices } from "./measure/kernel-machine.js";
 import { describeMachine, type PointDevices } from "./measure/machine.js";
 import { measure, type BenchProgress, type Measured } from "./measure/measure.js";
 import { HostNoise, type NoiseSource } from "./measure/noise.js";
@@ -72,6 +73,7 @@ export async function bench(options: BenchOptions = {}): Promise<BenchReport> {
   const { devices = [], ...rest } = options.sessionOptions ?? {};
   await using session = await Session.open({
     ...rest,
+    ...platformOf(jobs, rest),
     devices: [...new Set([...devices, ...namedDevices(jobs)])],
   });
   return await runJobs(session, jobs, options);
@@ -104,7 +106,6 @@ export async function runJobs(
   const { command = process.argv, signal = new AbortController().signal } = options;
   const started = new Date();
   const begin = performance.now();
-  const warnings = machineWarnings(noise);
   const points: BenchPoint[] = [];
   const resolve = resolver(session, allowWrite);
   for (const job of jobs) {
@@ -112,11 +113,18 @@ export async function runJobs(
     // Again: how many `each` and `all` make only the machine knows.
     checkCount(points.length, options.yes === true ? MOST_JOBS : MOST_POINTS, options.yes === true);
   }
-  const machine = await describeMachine(
+  const kernelPoints = points.filter(({ path }) => isKernelPath(path)).length;
+  const isMixed = kernelPoints > 0 && kernelPoints < points.length;
+  const warnings = [
+    ...machineWarnings(noise),
+    ...(isMixed && session.platform.kind === "loopback" ? [TWO_MACHINES] : []),
+  ];
+  const own = await describeMachine(
     session,
     points.map((point) => devicesOf(session, point)),
     noise,
   );
+  const machine = withKernelDevices(own, points);
   options.onPoints?.(points);
   const jobOf = new Map(jobs.map((job) => [job.name, job]));
   const open = runnerOpener(session, allowWrite);
@@ -133,7 +141,7 @@ export async function runJobs(
   const report: BenchReport = {
     format: REPORT_FORMAT,
     version: packageVersion(),
-    platform: session.platform.kind,
+    platform: kernelPoints === points.length ? "kernel" : session.platform.kind,
     started: started.toISOString(),
     command: [...command],
     incomplete: failure !== null,
@@ -146,6 +154,9 @@ export async function runJobs(
   if (cause !== null) throw new BenchError(cause, report);
   return report;
 }
+
+const TWO_MACHINES =
+  "the kernel's paths ran on this machine's devices, the others on the loopback machine's: they do not compare";
 
 /** Why a report has less than was asked for. */
 function endWarnings(points: readonly BenchPoint[], { results, failure }: Measured): string[] {
@@ -169,10 +180,12 @@ function failureOf(results: readonly BenchResult[]): P2pError | null {
   });
 }
 
+/** Those of the kernel's paths are of another kind: see withKernelDevices(). */
 function devicesOf(
   { pci }: Session,
   { path, sources, destination, provider }: BenchPoint,
 ): PointDevices {
+  if (isKernelPath(path)) return { sources: [], destination: null, provider: null, isKernel: true };
   const known = (endpoint: BenchEndpoint | null): Bdf[] =>
     endpoint !== null && "device" in endpoint ? [endpoint.device] : [];
   const memory = provider === null ? null : parseProvider(provider).device;
@@ -180,6 +193,6 @@ function devicesOf(
     sources: sources.flatMap(known),
     destination: known(destination)[0] ?? null,
     provider: memory !== null && pci.has(memory) ? memory : null,
-    isKernel: isKernelPath(path),
+    isKernel: false,
   };
 }

@@ -4,6 +4,8 @@ import { isKernelEndpoint } from "../kernel/endpoint.js";
 import { parseProvider } from "../p2pmem/provider-name.js";
 import type { Bdf } from "../pci/bdf.js";
 import { parseExpectation, type Expectation } from "./expect/parser.js";
+import type { SessionOptions } from "../session.js";
+import { isKernelPath } from "./point.js";
 import { isWildcard } from "./job/endpoints.js";
 import type { BenchJob } from "./job/job.js";
 
@@ -52,4 +54,17 @@ export function namedDevices(read: Pick<ReadJobs, "jobs">): Bdf[] {
     .filter((text) => text !== "closest" && text !== "all")
     .map((text) => parseProvider(text).device);
   return [...new Set([...endpoints, ...providers])];
+}
+
+/** Whether the kernel's driver does all of it. */
+export function isKernelOnly({ jobs }: Pick<ReadJobs, "jobs">): boolean {
+  return jobs.every(({ path }) => path.every(isKernelPath));
+}
+
+/** Where nobody chose the machine of jobs that only the kernel's driver runs, no loopback machine is made. */
+export function platformOf(
+  read: Pick<ReadJobs, "jobs">,
+  { platform = "auto", machine }: Pick<SessionOptions, "platform" | "machine">,
+): Pick<SessionOptions, "platform"> {
+  return { platform: platform === "auto" && !machine && isKernelOnly(read) ? "vfio" : platform };
 }

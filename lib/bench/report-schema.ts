@@ -129,6 +129,10 @@ const device = z.strictObject({
   parent: address.nullable(),
   name: z.string(),
   driver: z.string().nullable(),
+  files: z
+    .array(z.string())
+    .exactOptional()
+    .describe("of the kernel's paths: what results name of the device, /dev/nvme0n1"),
   iommu_group: count.nullable(),
   numa_node: count.nullable(),
   link: z.strictObject({ gts: amount, width: count }).nullable().describe("GT/s, and lanes"),
@@ -173,7 +177,7 @@ export const reportSchema = z
   .strictObject({
     format: z.literal(REPORT_FORMAT),
     version: z.string().describe("of p2pmem"),
-    platform: z.enum(["loopback", "vfio"]),
+    platform: z.enum(["loopback", "vfio", "kernel"]),
     started: z.iso.datetime(),
     command: z.array(z.string()).readonly().describe("what repeats it, word by word"),
     incomplete: z.boolean().describe("it ended early: results are what there was until then"),

@@ -9,7 +9,8 @@ export interface BenchReport {
   format: typeof REPORT_FORMAT;
   /** Of p2pmem. */
   version: string;
-  platform: "loopback" | "vfio";
+  /** `kernel`: no device was p2pmem's own, the kernel's driver had them all. */
+  platform: "loopback" | "vfio" | "kernel";
   /** ISO 8601, UTC. */
   started: string;
   /** The command that repeats it, word by word. */
@@ -165,6 +166,8 @@ export interface DeviceReport {
   /** Model and firmware of an NVMe controller, else the PCI IDs. */
   name: string;
   driver: string | null;
+  /** Of a device of the kernel's paths: what results name of it, `/dev/nvme0n1`. */
+  files?: string[];
   iommu_group: number | null;
   numa_node: number | null;
   /** Speed in GT/s and width, as negotiated. */

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { readJobs, runJobs } from "../bench/bench.js";
 import { BenchError } from "../bench/error.js";
 import { listText } from "../bench/job/builtin.js";
-import { namedDevices } from "../bench/jobs.js";
+import { isKernelOnly, namedDevices, platformOf } from "../bench/jobs.js";
 import type { BenchReport } from "../bench/report.js";
 import { junitXml } from "../bench/tests/junit.js";
 import { tapText } from "../bench/tests/tap.js";
@@ -86,9 +86,11 @@ async function bench(names: readonly string[], options: BenchOptions): Promise<n
   });
   const files = new ReportFiles(options);
   try {
-    return await runJob(options, namedDevices(jobs), async ({ session, output, signal }) => {
+    const where = { ...options, ...platformOf(jobs, options) };
+    return await runJob(where, namedDevices(jobs), async ({ session, output, signal }) => {
       const format = options.tap === true ? "tap" : options.outputFormat;
-      if (format === "normal") output.write(`${session.description}\n\n`);
+      const machine = isKernelOnly(jobs) ? KERNEL_DESCRIPTION : session.description;
+      if (format === "normal") output.write(`${machine}\n\n`);
       const progress = new BenchProgressLine();
       const write = (report: BenchReport): void => {
         output.write(textOf(report, format, output));
@@ -125,6 +127,8 @@ async function bench(names: readonly string[], options: BenchOptions): Promise<n
     files.discard();
   }
 }
+
+const KERNEL_DESCRIPTION = "this machine's devices through the kernel's own driver";
 
 function textOf(report: BenchReport, format: BenchFormat | "tap", output: OutputFile): string {
   switch (format) {

@@ -78,13 +78,7 @@ function checkAllowed(plan: KernelPlan): void {
  */
 export function checkRanges(plan: KernelPlan, targets: readonly KernelTarget[]): CheckedRange[] {
   const own = targets.map((target) => roomOf(plan, target));
-  // Of a copy both ranges are as long as the source's, or, of a timed one, as the shorter.
-  const length =
-    plan.rw === "copy" && plan.size === null
-      ? plan.runtime === null
-        ? own[0]!
-        : wholeBlocks(Math.min(...own), targets)
-      : plan.size;
+  const length = lengthOf(plan, targets, own);
   const ranges = targets.map((target, index) => {
     const range = {
       target,
@@ -96,6 +90,20 @@ export function checkRanges(plan: KernelPlan, targets: readonly KernelTarget[]):
   });
   if (plan.rw === "copy") checkOverlap(ranges[0]!, ranges[1]!);
   return ranges;
+}
+
+/** Of all ranges; null: each has its own. */
+function lengthOf(
+  { rw, size, mostSize = Infinity, runtime }: KernelPlan,
+  targets: readonly KernelTarget[],
+  own: readonly number[],
+): number | null {
+  if (size !== null) return size;
+  const isNamed = targets.some(({ endpoint }) => endpoint.length !== undefined);
+  if (mostSize < Infinity && !isNamed) return wholeBlocks(Math.min(...own, mostSize), targets);
+  if (rw !== "copy") return null;
+  // Of a copy both ranges are as long as the source's, or, of a timed one, as the shorter.
+  return runtime === null ? own[0]! : wholeBlocks(Math.min(...own), targets);
 }
 
 /** So much of a length as O_DIRECT takes of all targets. */

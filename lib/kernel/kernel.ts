@@ -11,6 +11,7 @@ import type { CpuTime } from "../reactor/engine-job.js";
 import { Reactor, type RunnerUrl } from "../reactor/reactor.js";
 import { checkKernelPlan } from "./check.js";
 import { formatKernelEndpoint } from "./endpoint.js";
+import { IoRing } from "./io-ring.js";
 import type { KernelFailure, KernelJob, KernelOutcome } from "./job.js";
 import type { KernelPlan } from "./plan.js";
 import { KernelSetup, type KernelThread } from "./setup.js";
@@ -94,6 +95,21 @@ export async function runKernel(
     if (plan.signal?.aborted === true)
       throw new P2pError("INTERRUPTED", "interrupted; what was in flight has finished");
     return measurementOf(plan, tree, setup, threads, outcomes);
+  } finally {
+    setup.close();
+  }
+}
+
+/**
+ * All that can be wrong with a plan before its first I/O: opens what it names, gets its memory and proves
+ * it, and lets everything go again. Errors: those of runKernel(), but IO and INTERRUPTED.
+ */
+export async function checkKernel(plan: KernelPlan, host = new Host()): Promise<void> {
+  checkKernelPlan(plan);
+  const setup = new KernelSetup(host, host.pci(), plan);
+  try {
+    await setup.openThreads();
+    IoRing.open(1).close();
   } finally {
     setup.close();
   }

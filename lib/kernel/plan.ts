@@ -28,6 +28,11 @@ export interface KernelPlan {
   /** How far into each endpoint's range to begin, and how much of it to use; null: to its end. */
   offset: number;
   size: number | null;
+  /**
+   * Where `size` is null and no range was given a length: how much to use, at most, and of all as much.
+   * Default: what there is.
+   */
+  mostSize?: number;
   /** How long it takes; null: until `loops` times the size has been moved. */
   runtime: number | null;
   loops: number;

@@ -52,6 +52,29 @@ export function findKernelProvider(
   );
 }
 
+/**
+ * Names of what a benchmark calls `closest` or `all`, or of one that it names: of the published memory
+ * that all clients reach, as the kernel's p2pdma has it. Errors: KERNEL_P2PMEM, BAD_ENDPOINT.
+ */
+export function kernelProviderNames(
+  host: Host,
+  tree: PciTree,
+  clients: readonly PciFunction[],
+  wanted: string,
+): string[] {
+  if (wanted !== "closest" && wanted !== "all") return [nameOf(tree, parseKernelProvider(wanted))];
+  const closest = findKernelProvider(host, tree, clients);
+  if (wanted === "closest") return [nameOf(tree, closest)];
+  return kernelProviders(host, tree)
+    .filter((fn) => (kernelDistance(tree, fn, clients) ?? -1) >= 0)
+    .map(({ address }) => nameOf(tree, address));
+}
+
+/** What the nvme driver offers are CMBs. */
+function nameOf(tree: PciTree, address: Bdf): string {
+  return tree.has(address) && tree.get(address).isNvme ? `${address}/cmb` : address;
+}
+
 /** Errors: KERNEL_P2PMEM, with what is missing; NO_ROOM, PERMISSION, UNKNOWN_DEVICE. */
 export function allocateFromKernel(
   host: Host,

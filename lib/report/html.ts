@@ -70,7 +70,9 @@ export function renderHtml(report: BenchReport): string {
 }
 
 function heading({ machine, platform, started, version }: BenchReport): Markup {
-  const where = platform === "loopback" ? "the loopback machine" : "VFIO";
+  const where = { loopback: "the loopback machine", vfio: "VFIO", kernel: "the kernel's driver" }[
+    platform
+  ];
   return html`<header>
     <div>
       <h1>Peer-to-peer benchmark</h1>

@@ -11,7 +11,8 @@ import { P2pError } from "#lib/errors.js";
 import { FOREVER, IoRing } from "#lib/kernel/io-ring.js";
 import { IORING_OP_READ, IOSQE_FIXED_FILE, SQE_FLAGS_SHIFT } from "#lib/kernel/spec.js";
 import { runKernel, type KernelMeasurement } from "#lib/kernel/kernel.js";
-import { verifyKernelCopy } from "#lib/kernel/verify.js";
+import type { Range } from "#lib/extents/ranges.js";
+import { prepareKernelSource, verifyKernelCopy } from "#lib/kernel/verify.js";
 import type { KernelPlan } from "#lib/kernel/plan.js";
 import { KeptReactors, kernelPlan } from "../support/kernel-plan.js";
 
@@ -80,16 +81,45 @@ describe("the kernel's path on files", () => {
     });
     const { covered } = await runKernel(plan, reactors);
     assert.deepEqual(await verifyKernelCopy(plan, covered!), {
-      ...{ blocks: 21, mismatches: 0, firstOffset: null },
+      ...{ blocks: 21, mismatches: 0, first: null },
     });
     const bytes = readFileSync(to);
     for (const at of [0, 7 * BLOCK + 5, 7 * BLOCK + 9, 63 * BLOCK + 4095])
       bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
     writeFileSync(to, bytes);
-    assert.deepEqual(await verifyKernelCopy(plan, covered!), {
-      ...{ blocks: 21, mismatches: 2, firstOffset: 6 * BLOCK + 5 },
-    });
+    const { blocks, mismatches, first } = await verifyKernelCopy(plan, covered!);
+    assert.deepEqual([blocks, mismatches, first!.offset], [21, 2, 6 * BLOCK + 5]);
+    assert.match(first!.message, /to, byte 28677: corrupted: .* \(blocks of 12288 bytes\)$/);
   });
+
+  for (const mode of ["pattern", "crc32c"] as const)
+    it(`tells by marks what became of a copy (${mode})`, async () => {
+      const plan = kernelPlan({
+        ...{ rw: "copy", bs: 2 * BLOCK, iodepth: 4, numjobs: 2 },
+        ...{ sources: [{ file: from, offset: 0 }], destination: { file: to, offset: 0 } },
+      });
+      const options = { mode, seed: 7 };
+      const look = async (covered: readonly Range[]): Promise<unknown[]> => {
+        const found = await verifyKernelCopy(plan, covered, options);
+        return [found.blocks, found.mismatches, found.first?.offset, found.first?.defect];
+      };
+      await prepareKernelSource(plan, options);
+      const { covered } = await runKernel(plan, reactors);
+      assert.deepEqual(await look(covered!), [32, 0, undefined, undefined]);
+      // What belongs two blocks on, what was there before, and zeros.
+      const bytes = readFileSync(to);
+      const copied = Buffer.from(bytes);
+      bytes.copy(bytes, 2 * BLOCK, 6 * BLOCK, 8 * BLOCK);
+      writeFileSync(to, bytes);
+      assert.deepEqual(await look(covered!), [32, 1, 2 * BLOCK, "swapped"]);
+      writeFileSync(to, Buffer.concat([randomBytes(2 * BLOCK), copied.subarray(2 * BLOCK)]));
+      assert.deepEqual(await look(covered!), [32, 1, 0, "stale"]);
+      writeFileSync(to, Buffer.concat([copied.subarray(0, 62 * BLOCK), Buffer.alloc(2 * BLOCK)]));
+      assert.deepEqual(await look(covered!), [32, 1, 62 * BLOCK, "zeros"]);
+      await assert.rejects(prepareKernelSource({ ...plan, allowWrite: false }, options), {
+        code: "WRITE_NOT_ALLOWED",
+      });
+    });
 
   it("writes each block of the range in order, and only those", async () => {
     const before = readFileSync(from);

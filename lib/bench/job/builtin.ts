@@ -1,5 +1,7 @@
 /** The jobs that need no file. */
+import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
+import { BENCH_PATHS, isKernelPath } from "../point.js";
 import { isForCopiesOnly, takesProvider, writes } from "./check.js";
 import type { JobParameters } from "./parameters.js";
 import { Settings, unique, type MistakeAt } from "./settings.js";
@@ -97,9 +99,12 @@ export function builtinSettings(
   return fit(own, overrides);
 }
 
-/** Nobody has written a built-in job's parameters: what contradicts an override gives way. */
+/**
+ * Nobody has written a built-in job's parameters: what contradicts an override gives way. Where the
+ * kernel's devices are named, its paths are measured, and the others where others are named, too.
+ */
 function fit(own: Settings, overrides: Settings): Settings {
-  let both = own.with(overrides);
+  let both = withKernelPaths(own.with(overrides), overrides);
   const drop = (parameter: "provider" | "rwmixread" | "verify" | "runtime"): void => {
     if (overrides.values(parameter) === undefined) both = both.without(parameter);
   };
@@ -115,4 +120,12 @@ function fit(own: Settings, overrides: Settings): Settings {
   if (overrides.values("size") !== undefined || overrides.values("loops") !== undefined)
     drop("runtime");
   return both;
+}
+
+function withKernelPaths(both: Settings, overrides: Settings): Settings {
+  if (overrides.values("path") !== undefined) return both;
+  const ends = [...(overrides.values("src") ?? []).flat(), ...(overrides.values("dst") ?? [])];
+  if (!ends.some(isKernelEndpoint)) return both;
+  const own = ends.every(isKernelEndpoint) ? [] : (both.values("path") ?? []).flat();
+  return both.replace("path", [[...own, ...BENCH_PATHS.filter(isKernelPath)]]);
 }

@@ -10,8 +10,16 @@ import type { Settings } from "./settings.js";
 
 /** Errors: those of `settings.mistake()`. */
 export function checkJob(job: BenchJob, settings: Settings): void {
-  const checks = [checkEnd, checkWorkload, checkProvider, checkCmb, checkVerify, checkEndpoints];
-  for (const check of checks) check(job, settings);
+  for (const check of [
+    checkEnd,
+    checkWorkload,
+    checkProvider,
+    checkCmb,
+    checkVerify,
+    checkKernel,
+    checkEndpoints,
+  ])
+    check(job, settings);
 }
 
 /** Blocks go from one namespace to another on them: they are no paths of I/Os. */
@@ -73,13 +81,7 @@ function checkProvider({ path }: BenchJob, settings: Settings): void {
   });
 }
 
-function checkCmb({ rw, path }: BenchJob, settings: Settings): void {
-  const kernel = path.find(isKernelPath);
-  for (const parameter of ["sq_in_cmb", "lists_in_cmb"] as const)
-    if (settings.value(parameter) === true && kernel !== undefined)
-      throw settings.mistake(parameter, `on ${kernel} the kernel places queues and lists itself`, {
-        hint: "give the kernel's paths a job of their own, without it",
-      });
+function checkCmb({ rw }: BenchJob, settings: Settings): void {
   const workload = rw.find((name) => name !== "copy");
   if (settings.value("lists_in_cmb") === true && workload !== undefined)
     throw settings.mistake("lists_in_cmb", `it goes with copies, but rw is ${workload}`, {
@@ -98,6 +100,30 @@ function checkVerify({ rw, verify }: BenchJob, settings: Settings): void {
     throw settings.mistake("verify", `memcmp compares with a source, and ${workload} has none`, {
       hint: "crc32c and pattern verify writes",
     });
+}
+
+/** What only p2pmem's own drivers have would be ignored where they have no part. */
+function checkKernel(job: BenchJob, settings: Settings): void {
+  const { path, rw, verify, registration, descriptors, sqInCmb, listsInCmb } = job;
+  const kernel = path.find(isKernelPath);
+  if (kernel === undefined) return;
+  const workload = rw.find((name) => name !== "copy" && writes(name));
+  if (verify !== null && workload !== undefined && settings.isOwn("verify"))
+    throw settings.mistake("verify", `${workload} by the path ${kernel} is not verified`, {
+      hint: "verify copies, or leave out the kernel's paths",
+    });
+  if (!path.every(isKernelPath)) return;
+  const ignored = [
+    ["registration", registration.includes("each")],
+    ["descriptors", descriptors !== "auto"],
+    ["sq_in_cmb", sqInCmb],
+    ["lists_in_cmb", listsInCmb],
+  ] as const;
+  for (const [name, isSaid] of ignored)
+    if (isSaid && settings.isOwn(name))
+      throw settings.mistake(name, `the kernel's driver decides this itself: path is ${kernel}`, {
+        hint: "leave it out, or add a path of p2pmem's own: p2p, host",
+      });
 }
 
 function checkEndpoints(job: BenchJob, settings: Settings): void {

@@ -13,7 +13,7 @@ export const MOST_JOBS = 1_000_000;
 /** Combinations of a job's lists, `each` and `all` counted once: what they are only the machine knows. */
 export function combinations(job: BenchJob): number {
   const { rw, path, src, dst, provider, bs, iodepth, numjobs, rwmixread, registration } = job;
-  const shared = bs.length * iodepth.length * numjobs.length * registration.length;
+  const shared = bs.length * iodepth.length * numjobs.length;
   let sum = 0;
   for (const isKernel of [false, true]) {
     const ways = path
@@ -23,7 +23,8 @@ export function combinations(job: BenchJob): number {
     const targets = dst.filter((name) => isKernelEndpoint(name) === isKernel).length;
     for (const workload of rw) {
       const mixes = workload !== "copy" && isMixed(workload) ? rwmixread.length : 1;
-      sum += ways * sources * mixes * (workload === "copy" ? targets : 1);
+      const registrations = isKernel ? 1 : registration.length;
+      sum += ways * sources * mixes * registrations * (workload === "copy" ? targets : 1);
     }
   }
   return sum * shared;

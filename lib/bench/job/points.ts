@@ -57,8 +57,15 @@ export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPo
     for (const { sources, destination, ways } of await placesOf(job, workloads, resolve))
       for (const io of iosOf(job, workloads))
         for (const registration of job.registration)
-          for (const way of ways)
-            points.push({ ...shared, ...io, ...way, registration, sources, destination });
+          for (const way of ways) {
+            const isKernel = isKernelPath(way.path);
+            // The kernel has one way of its own to map buffers, and of its writes nothing is verified.
+            if (isKernel && registration !== job.registration[0]) continue;
+            const own = isKernel
+              ? { registration: "once" as const, verify: verifyByKernel(io) }
+              : {};
+            points.push({ ...shared, ...io, ...way, registration, sources, destination, ...own });
+          }
   }
   if (points.length === 0)
     throw job.mistake("path", `nothing to measure: ${job.path.join(", ")} does not apply here`, {
@@ -66,6 +73,10 @@ export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPo
     });
   // Sorting is stable: the workloads stay in the order that they were written in.
   return points.sort((one, other) => job.rw.indexOf(one.rw) - job.rw.indexOf(other.rw));
+}
+
+function verifyByKernel({ rw, verify }: Io): Io["verify"] {
+  return rw === "copy" ? verify : null;
 }
 
 function isIo(rw: Workload): boolean {

@@ -1,44 +1,61 @@
+import { randomInt } from "node:crypto";
 import { P2pError } from "../../errors.js";
+import type { Range } from "../../extents/ranges.js";
 import { formatKernelEndpoint, type KernelEndpoint } from "../../kernel/endpoint.js";
-import { runKernel } from "../../kernel/kernel.js";
+import { checkKernel, runKernel, type KernelMeasurement } from "../../kernel/kernel.js";
 import {
   readsSources,
   writesSources,
   type KernelMemory,
   type KernelPlan,
 } from "../../kernel/plan.js";
+import {
+  blotKernelDestination,
+  prepareKernelSource,
+  verifyKernelCopy,
+} from "../../kernel/verify.js";
 import { isMixed } from "../../perf/plan.js";
 import type { Session } from "../../session.js";
 import type { BenchEndpoint, BenchPoint } from "../point.js";
-import type { Sample, SampleRunner } from "./sample.js";
+import { VERIFIED_RANGE } from "./ranges.js";
+import { sampleVerification, type Sample, type SampleRunner, type Verifier } from "./sample.js";
 import { warmUpOf } from "./warm-up.js";
 
-/** A point that the kernel's own driver runs. Errors: BAD_ENDPOINT, UNSUPPORTED. */
-export function openKernelRunner(
+/**
+ * A point that the kernel's own driver runs. Its devices are opened, its memory is proved, and all is
+ * let go again. Errors: those of checkKernel(); BAD_ENDPOINT, UNSUPPORTED.
+ */
+export async function openKernelRunner(
   session: Session,
   point: BenchPoint,
   allowWrite: boolean,
 ): Promise<SampleRunner> {
-  if (point.verify !== null)
-    throw new P2pError("UNSUPPORTED", `the path ${point.path} is not verified`, {
-      hint: "canaries prove its memory first; give it a job of its own, without verify",
+  if (point.verify !== null && point.rw !== "copy")
+    throw new P2pError("UNSUPPORTED", `${point.rw} by the path ${point.path} is not verified`, {
+      hint: "verify copies (rw: copy), or leave out verify",
       parameter: "verify",
     });
   const plan = planOf(point, allowWrite);
+  await checkKernel(plan);
   const sources = plan.sources.map(formatKernelEndpoint).join(",");
   const destination = plan.destination === null ? null : formatKernelEndpoint(plan.destination);
-  return Promise.resolve({
+  let covered: readonly Range[] = [];
+  return {
     endpoints: {
       src: readsSources(plan) ? sources : null,
       dst: destination ?? (writesSources(plan) ? sources : null),
     },
     footprint: null,
-    verifier: null,
+    verifier: verifierOf(plan, point, () => covered),
     warmUp: async (signal) => {
       await runKernel({ ...warmUpOf(plan), signal }, session);
     },
-    run: (signal, onProgress) => sampleOf(session, { ...plan, signal, onProgress }),
-  });
+    run: async (signal, onProgress) => {
+      const run = await runKernel({ ...plan, signal, onProgress }, session);
+      covered = run.covered ?? [];
+      return sampleOf(plan, run);
+    },
+  };
 }
 
 function planOf(point: BenchPoint, allowWrite: boolean): KernelPlan {
@@ -47,6 +64,7 @@ function planOf(point: BenchPoint, allowWrite: boolean): KernelPlan {
   return {
     ...{ provider, rw, bs, iodepth, numjobs, rwmixread, offset, size, runtime, loops },
     ...{ rampTime, rateIops, cpusAllowed, randseed, timeBased, allowWrite },
+    ...(point.verify === null ? {} : { mostSize: VERIFIED_RANGE }),
     path: path as KernelMemory,
     sources: point.sources.map(ofKernel),
     destination: point.destination === null ? null : ofKernel(point.destination),
@@ -60,13 +78,43 @@ function ofKernel(endpoint: BenchEndpoint): KernelEndpoint {
   });
 }
 
-async function sampleOf(session: Session, plan: KernelPlan): Promise<Sample> {
-  const run = await runKernel(plan, session);
-  const { bytes, ios, runtimeNs, size, latency, reads, writes, cpu, traffic, notes } = run;
+function sampleOf(plan: KernelPlan, run: KernelMeasurement): Sample {
+  const { bytes, ios, runtimeNs, size, latency, reads, writes, cpu, traffic } = run;
   const isMix = plan.rw !== "copy" && isMixed(plan.rw);
   const parts = isMix ? { reads, writes } : { reads: null, writes: null };
+  const notes = run.isRegistered
+    ? run.notes
+    : [...run.notes, `buffers not registered: ${REASONS[plan.path]}`];
   return {
     ...{ bytes, ios, runtimeNs, size, latency, ...parts, traffic, notes, inCmb: [] },
     cpu: { ...cpu, busyNs: null, deviceNs: null },
+  };
+}
+
+const REASONS: Record<KernelMemory, string> = {
+  "kernel-p2p": "the kernel pins no p2pmem for long, and looks up its pages for each I/O",
+  "kernel-host": "io_uring did not take them, so the kernel pins their pages for each I/O",
+};
+
+function verifierOf(
+  plan: KernelPlan,
+  { verify: mode }: BenchPoint,
+  covered: () => readonly Range[],
+): Verifier | null {
+  if (mode === null) return null;
+  // Another one for each sample: what an earlier one left must not pass.
+  let seed = 0;
+  return {
+    prepare: (signal) => {
+      seed = randomInt(2 ** 32);
+      const copy = { ...plan, signal };
+      return mode === "memcmp"
+        ? blotKernelDestination(copy, seed)
+        : prepareKernelSource(copy, { mode, seed });
+    },
+    check: async (signal) => {
+      const found = await verifyKernelCopy({ ...plan, signal }, covered(), { mode, seed });
+      return sampleVerification(mode, found);
+    },
   };
 }

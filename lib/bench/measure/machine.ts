@@ -85,13 +85,13 @@ function rolesOf(points: readonly PointDevices[]): Map<Bdf, Role> {
 }
 
 /** With the bridges above, in the order of addresses. */
-function onTheWay(pci: PciTree, ends: readonly PciFunction[]): PciFunction[] {
+export function onTheWay(pci: PciTree, ends: readonly PciFunction[]): PciFunction[] {
   const all = new Set(ends.flatMap((fn) => [fn, ...fn.upstream()]));
   return pci.functions.filter((fn) => all.has(fn));
 }
 
 /** Null where it is not known, or not the same for all. */
-function iommuOf(ends: readonly PciFunction[]): string | null {
+export function iommuOf(ends: readonly PciFunction[]): string | null {
   const modes = new Set(ends.map(({ iommu }) => iommu));
   const [mode] = modes;
   return mode === undefined || modes.size > 1 ? null : IOMMU[mode];
@@ -102,12 +102,16 @@ async function describe(
   fn: PciFunction,
   role: Role | null,
 ): Promise<DeviceReport> {
+  return deviceReport(fn, role, await nameOf(session, fn));
+}
+
+export function deviceReport(fn: PciFunction, role: Role | null, name: string): DeviceReport {
   const { speed = null, width = null } = fn.link ?? {};
   return {
     address: fn.address,
     role: role ?? "bridge",
     parent: fn.parent?.address ?? null,
-    name: await nameOf(session, fn),
+    name,
     driver: fn.driver,
     iommu_group: fn.iommuGroup,
     numa_node: fn.numaNode,
@@ -117,10 +121,15 @@ async function describe(
 
 /** Of a controller that p2pmem drives the model and firmware. */
 async function nameOf(session: Session, fn: PciFunction): Promise<string> {
-  const hex = (id: number): string => id.toString(16).padStart(4, "0");
-  if (!fn.isNvme || !fn.isOwnedByVfio) return `${hex(fn.vendorId)}:${hex(fn.deviceId)}`;
+  if (!fn.isNvme || !fn.isOwnedByVfio) return idsOf(fn);
   const { modelNumber, firmwareRevision } = (await session.controller(fn.address)).identity;
   return `${modelNumber} (${firmwareRevision})`;
+}
+
+/** Vendor and device: `8086:0a54`. */
+export function idsOf({ vendorId, deviceId }: PciFunction): string {
+  const hex = (id: number): string => id.toString(16).padStart(4, "0");
+  return `${hex(vendorId)}:${hex(deviceId)}`;
 }
 
 /** Of each client that reaches for a provider's memory, once. */

@@ -9,7 +9,7 @@ import type { BenchPoint } from "../point.js";
  * Bytes of an endpoint whose data are verified where nobody said how much, at most: before each
  * verified sample all of the range is marked, which takes hours of a whole disk.
  */
-const VERIFIED_RANGE = 2 ** 30;
+export const VERIFIED_RANGE = 2 ** 30;
 
 /** The endpoint from the point's offset on. Errors: BAD_RANGE. */
 export function fromOffset(endpoint: Endpoint, { offset }: Pick<BenchPoint, "offset">): Endpoint {

@@ -1,6 +1,7 @@
 import { shapeOf } from "../../copy/nvme-copy/shape.js";
 import { P2pError } from "../../errors.js";
 import { formatEndpoint, parseEndpoint } from "../../io/endpoint.js";
+import { Host } from "../../host/host.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import { findNamespace } from "../../io/namespaces.js";
 import type { Bdf } from "../../pci/bdf.js";
@@ -10,6 +11,8 @@ import { writes } from "../job/check.js";
 import { isWildcard } from "../job/endpoints.js";
 import { isOfAll, type Answer, type Question, type Resolve } from "../job/points.js";
 import { isKernelEndpoint, parseKernelEndpoint } from "../../kernel/endpoint.js";
+import { kernelProviderNames } from "../../kernel/provider.js";
+import { kernelClients } from "../../kernel/target.js";
 import { isOfOnePoint } from "./failed.js";
 
 /** Endpoints of one combination. */
@@ -39,15 +42,19 @@ export function resolver(session: Session, allowWrite: boolean): Resolve {
   };
 }
 
+/** Of the machine that this runs on, whatever the session's is. */
 function kernelAnswers({ src, dst, provider }: Question): Answer[] {
-  return [
-    {
-      sources: src.map(parseKernelEndpoint),
-      destination: dst === null ? null : parseKernelEndpoint(dst),
-      // The closest is for the kernel's pass to find, among the kernel's own.
-      provider: provider === "closest" || provider === "all" ? null : provider,
-    },
-  ];
+  const sources = src.map(parseKernelEndpoint);
+  const destination = dst === null ? null : parseKernelEndpoint(dst);
+  if (provider === null) return [{ sources, destination, provider }];
+  const host = new Host();
+  const tree = host.pci();
+  const ends = [...sources, ...(destination === null ? [] : [destination])];
+  const clients = ends.flatMap(({ file }) => kernelClients(host, tree, file));
+  return kernelProviderNames(host, tree, [...new Set(clients)], provider).map((name) => ({
+    ...{ sources, destination },
+    provider: name,
+  }));
 }
 
 async function endsOf(session: Session, { src, dst }: Question): Promise<Ends[]> {

@@ -61,6 +61,18 @@ describe("the built-in jobs", () => {
         assert.deepEqual(job[field as keyof BenchJob], value, field);
     });
 
+  it("take the kernel's paths where its devices are named, and the others where theirs are", () => {
+    const paths = (name: BuiltinName, overrides: JobParameters): readonly string[] =>
+      one(name, overrides).path;
+    const [src, dst] = ["/dev/nvme0n1", "file:/x"];
+    assert.deepEqual(paths("paths", { src, dst }), ["kernel-p2p", "kernel-host"]);
+    assert.deepEqual(paths("mix", { src }), ["kernel-p2p", "kernel-host"]);
+    assert.deepEqual(paths("paths", { src: ["03:00.0", src], dst: ["04:00.0", dst] }), [
+      ...["p2p", "host", "cpu", "nvme-copy", "kernel-p2p", "kernel-host"],
+    ]);
+    assert.deepEqual(paths("quick", { src, dst, path: "kernel-host" }), ["kernel-host"]);
+  });
+
   it("do not hide that overrides contradict each other", () => {
     const wrong: [BuiltinName, JobParameters, RegExp][] = [
       ["quick", { rw: "read", path: "cpu" }, /^path: cpu is a path of copies/],

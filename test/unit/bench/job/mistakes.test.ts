@@ -170,6 +170,25 @@ describe("mistakes in job files", () => {
       "a:\n  path: kernel-host\n  src: /dev/nvme0n1\n  dst: [/dev/nvme1n1, 03:00.0]\n",
       "4: a.dst: path kernel-host does not reach 03:00.0",
     ],
+    ...(
+      [
+        ["registration", "[once, each]"],
+        ["descriptors", "sgl"],
+        ["sq_in_cmb", "true"],
+        ["lists_in_cmb", "true"],
+      ] as const
+    ).map(([name, value]): [string, string] => [
+      `a:\n  path: kernel-host\n  src: file:/x\n  dst: file:/y\n  ${name}: ${value}\n`,
+      `5: a.${name}: the kernel's driver decides this itself: path is kernel-host`,
+    ]),
+    [
+      "a:\n  path: kernel\n  rw: randwrite\n  src: /dev/nvme0n1\n  verify: pattern\n",
+      "5: a.verify: randwrite by the path kernel-p2p is not verified",
+    ],
+    [
+      "a:\n  path: kernel\n  src: /nvme0n1\n",
+      '3: a.src: "/nvme0n1" is no endpoint of the kernel\'s driver',
+    ],
   ];
   for (const [text, message] of contradictions)
     it(`are parameters that contradict each other: ${message.slice(3)}`, async () => {

@@ -184,6 +184,17 @@ describe("the points of a job", () => {
     ]);
   });
 
+  it("of the kernel's paths have one registration, its own, and no verification of writes", async () => {
+    const all = await points({
+      ...{ path: ["p2p", "kernel"], src: ["03:00.0", "/dev/nvme0n1"], rw: "write" },
+      ...{ registration: ["each", "once"] },
+    });
+    assert.deepEqual(
+      all.map((point) => `${point.path} ${point.registration}`),
+      ["p2p each", "p2p once", "kernel-p2p once", "kernel-host once"],
+    );
+  });
+
   it("of I/Os go to all sources that were named together, and have no destination", async () => {
     const all = await points({
       ...{ rw: ["read", "randrw"], rwmixread: [30, 70], path: "p2p" },
@@ -261,22 +272,27 @@ describe("the points of a job", () => {
       rw: list<"copy" | "read" | "randrw">("copy", "read", "randrw"),
       rwmixread: list(10, 50, 90),
       provider: list("closest", "05:00.0", "06:00.0"),
+      registration: list<"once" | "each">("once", "each"),
     });
     await fc.assert(
-      fc.asyncProperty(arbitrary, async ({ own, kernel, rw, rwmixread, provider, ...lists }) => {
-        const endpoints = [
-          ...(lists.path.some((path) => !path.startsWith("kernel")) ? own : []),
-          ...(lists.path.some((path) => path.startsWith("kernel")) ? kernel : []),
-        ];
-        const parameters: JobParameters = {
-          ...{ ...lists, rw, src: endpoints },
-          ...(rw.includes("copy") ? { dst: endpoints } : {}),
-          ...(rw.includes("randrw") ? { rwmixread } : {}),
-          ...(lists.path.some((path) => path.endsWith("p2p")) ? { provider } : {}),
-        };
-        const [job] = jobsFrom({ job: parameters });
-        assert.equal((await points(parameters)).length, combinations(job!));
-      }),
+      fc.asyncProperty(
+        arbitrary,
+        async ({ own, kernel, rw, rwmixread, provider, registration, ...lists }) => {
+          const endpoints = [
+            ...(lists.path.some((path) => !path.startsWith("kernel")) ? own : []),
+            ...(lists.path.some((path) => path.startsWith("kernel")) ? kernel : []),
+          ];
+          const parameters: JobParameters = {
+            ...{ ...lists, rw, src: endpoints },
+            ...(rw.includes("copy") ? { dst: endpoints } : {}),
+            ...(rw.includes("randrw") ? { rwmixread } : {}),
+            ...(lists.path.some((path) => !path.startsWith("kernel")) ? { registration } : {}),
+            ...(lists.path.some((path) => path.endsWith("p2p")) ? { provider } : {}),
+          };
+          const [job] = jobsFrom({ job: parameters });
+          assert.equal((await points(parameters)).length, combinations(job!));
+        },
+      ),
       { numRuns: 100 },
     );
   });

@@ -40,7 +40,8 @@ describe("the kernel's p2pdma does what p2pmem says of it", () => {
       before(() => {
         const compare = `"${process.execPath}" dist-test/guest/kernel-p2pdma.js`;
         // In the same server: a boot is dear. A test that fails is told of below.
-        const test = `${testsIn("dist-test/guest/kernel-path.js")} || true`;
+        const files = ["kernel-path", "kernel-bench"].map((file) => `dist-test/guest/${file}.js`);
+        const test = `${testsIn(...files)} || true`;
         run = runInLab(name, hasPathTests ? `${compare} && { ${test}; }` : compare);
         assert.equal(run.status, 0, run.stdout + run.stderr);
         comparisons = JSON.parse(run.stdout.split("\n", 1)[0]!) as Comparison[];
@@ -59,7 +60,7 @@ describe("the kernel's p2pdma does what p2pmem says of it", () => {
       });
 
       if (hasPathTests)
-        it("does what the kernel's path is for (test/guest/kernel-path.ts)", () => {
+        it("does what the kernel's path is for (test/guest/kernel-path.ts, kernel-bench.ts)", () => {
           assertPassed(run);
         });
 

@@ -41,12 +41,12 @@ export function runInLab(machine: string, script: string): LabRun {
   }
 }
 
-/** The command, for a shell in the lab, that runs one file of tests. */
-export function testsIn(file: string): string {
+/** The command, for a shell in the lab, that runs files of tests, in this order. */
+export function testsIn(...files: string[]): string {
   return (
     'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" ' +
     `"${process.execPath}" node_modules/mocha/bin/mocha.js --timeout 120000 ` +
-    `--reporter test/support/reporter.cjs ${file}`
+    `--reporter test/support/reporter.cjs ${files.join(" ")}`
   );
 }
 

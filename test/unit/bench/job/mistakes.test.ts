@@ -61,8 +61,8 @@ describe("mistakes in job files", () => {
     [
       "queues in a CMB where the kernel makes them",
       "a:\n  path: kernel-host\n  src: /dev/nvme0n1\n  dst: /dev/nvme1n1\n  sq_in_cmb: true\n",
-      "5: a.sq_in_cmb: on kernel-host the kernel places queues and lists itself",
-      /a job of their own/,
+      "5: a.sq_in_cmb: the kernel's driver decides this itself: path is kernel-host",
+      /a path of p2pmem's own/,
     ],
     ["bs 0", "a: { bs: 0 }\n", "1: a.bs: the size is 0", /above 0/],
     ["size 0", "a: { size: 0k }\n", "1: a.size: the size is 0", /above 0/],

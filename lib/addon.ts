@@ -6,6 +6,7 @@
 import { fileURLToPath } from "node:url";
 import bindings from "bindings";
 import { P2pError } from "./errors.js";
+import type { NativeRdmaDevice } from "./rdma-addon.js";
 
 /**
  * Memory that this process can address: pinned host pages, or a mapped part of a BAR. It exists
@@ -75,6 +76,12 @@ export interface NativeDevice {
    * back, or if it goes again meanwhile.
    */
   restore(): void;
+  /**
+   * Part of a BAR, in whole pages, as a dma-buf that other devices' drivers may import: its file
+   * descriptor, which the caller closes. Revoked when the device is reset, stops decoding, or is closed.
+   * Errors: NO_DMABUF, BAD_RANGE, DEVICE_GONE, IO.
+   */
+  exportDmabuf(region: number, offset: number, length: number): number;
   /**
    * Calls `handler` with the number of interrupts since its last call, on this environment's event
    * loop, for each MSI-X interrupt on `vector`; null takes the handler away. Waiting for one does not
@@ -253,6 +260,10 @@ export interface NativeLoopbackMachine {
    * UNKNOWN_DEVICE; IN_USE while what was there is still open.
    */
   replug(address: string): void;
+  /** Its NICs: names as RDMA devices, and PCI addresses. */
+  rdmaDevices(): { name: string; address: string }[];
+  /** Errors: UNKNOWN_DEVICE, IN_USE, NO_MEMORY. */
+  openRdmaDevice(name: string): NativeRdmaDevice;
   /** Stops its threads. Address spaces and devices must be closed before. Idempotent. */
   close(): void;
 }
@@ -311,6 +322,12 @@ export interface NativeAddon {
   openMemory(id: number): NativeMemory;
   /** Of an address space and memory of another environment, by their ids. Errors: GONE. */
   openRegistrar(addressSpaceId: number, memoryId: number): NativeRegistrar;
+  /** Names of the kernel's RDMA devices, for libibverbs. Errors: NO_VERBS (it is not installed). */
+  verbsDevices(): string[];
+  /** Errors: NO_VERBS, UNKNOWN_DEVICE, PERMISSION. */
+  openVerbsDevice(name: string): NativeRdmaDevice;
+  /** Opens an RDMA device of another environment by its id. Errors: GONE. */
+  openRdmaDevice(id: number): NativeRdmaDevice;
   /**
    * A CPU copy, in aligned 64-bit accesses where one side is device memory. Errors: DEVICE_GONE, if
    * that side vanished before the end.

@@ -7,6 +7,7 @@
 
 #include "core/region.h"
 #include "core/status.h"
+#include "core/unique_fd.h"
 
 namespace p2pmem {
 
@@ -46,6 +47,11 @@ class Device {
 
   /// Signals an eventfd (-1: none) when the event occurs. Errors: UNSUPPORTED, IO.
   virtual Status setEvent(DeviceEvent event, int eventFd) = 0;
+
+  /// Part of a BAR, in whole pages, as a dma-buf (linux/dma-buf.h) that other devices' drivers may
+  /// import; revoked when the device is reset, stops decoding, or is closed. Errors: NO_DMABUF (before
+  /// Linux 6.19), BAD_RANGE, DEVICE_GONE, IO.
+  virtual Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) = 0;
 
   /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on). Errors:
   /// DEVICE_GONE, IO.

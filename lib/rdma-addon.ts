@@ -1,0 +1,179 @@
+/**
+ * The part of the addon's face that is about RDMA devices, whoever makes them: the kernel's by
+ * libibverbs, the loopback machine's NIC. Names and numbers are those of infiniband/verbs.h.
+ */
+import type { NativeMemory } from "./addon.js";
+
+export interface NativeRdmaAttributes {
+  firmware: string;
+  nodeGuid: bigint;
+  vendorId: number;
+  partId: number;
+  maxRegionBytes: bigint;
+  maxQueuePairs: number;
+  maxQueueEntries: number;
+  maxSge: number;
+  maxCompletionQueues: number;
+  maxCompletionEntries: number;
+  maxRegions: number;
+  maxReadsAsTarget: number;
+  maxReadsAsInitiator: number;
+  /** Bytes of the device's own memory; 0: none. */
+  deviceMemoryBytes: number;
+  ports: number;
+  /** Of RC queue pairs; null where the device reports none. */
+  onDemandPaging: {
+    implicit: boolean;
+    send: boolean;
+    receive: boolean;
+    write: boolean;
+    read: boolean;
+  } | null;
+}
+
+export interface NativeRdmaPort {
+  /** ibv_port_state: 1 down, 2 initialising, 3 armed, 4 active. */
+  state: number;
+  linkLayer: "ethernet" | "infiniband";
+  /** Active, bytes. */
+  mtu: number;
+  lid: number;
+  /** Gigabits a second; null where not known. */
+  gigabits: number | null;
+}
+
+export interface NativeRdmaGid {
+  index: number;
+  /** 16 bytes. */
+  gid: Uint8Array;
+  type: "infiniband" | "rocev1" | "rocev2";
+}
+
+export interface NativeQueuePairAddress {
+  number: number;
+  /** Of its first packet, 24 bits. */
+  psn: number;
+  lid: number;
+  gid: Uint8Array;
+}
+
+/** native/core/rdma.h, ConnectionOptions: what is left out has the default that stands there. */
+export interface NativeConnectionOptions {
+  port?: number;
+  gidIndex?: number;
+  mtu?: number;
+  remoteAccess?: number;
+  psn?: number;
+  readsAsTarget?: number;
+  readsAsInitiator?: number;
+  timeout?: number;
+  retries?: number;
+  rnrRetries?: number;
+  minRnrTimer?: number;
+  serviceLevel?: number;
+  trafficClass?: number;
+  hopLimit?: number;
+}
+
+export interface NativeMemoryRegion {
+  readonly lkey: number;
+  readonly rkey: number;
+  /** What its first byte is called in gather entries and in remote requests. */
+  readonly address: bigint;
+  readonly length: number;
+  /** The device reaches the memory no more when this returns. Idempotent. Errors: IO. */
+  close(): void;
+}
+
+export interface NativeCompletionQueue {
+  readonly entries: number;
+  /** Where poll() puts completions: `entries` records (rdma_ring.h, CompletionRecord). */
+  records(): NativeMemory;
+  /** How many it has put there, from the first record on, at most `room`; or an errno, negated. */
+  poll(room: number): number;
+  /** Asks for one event. Errors: IO. */
+  arm(solicitedOnly: boolean): void;
+  /**
+   * Called on this environment's event loop for each event; null takes it away. Waiting for one does
+   * not keep the process alive. Errors: UNSUPPORTED without a channel.
+   */
+  onEvent(handler: (() => void) | null): void;
+  /** Blocks this thread until an event or for so long; whether there was one. */
+  waitEvent(timeoutMs: number): boolean;
+  /** Errors: IN_USE. Idempotent. */
+  close(): void;
+}
+
+export type NativeQueuePairState =
+  "reset" | "init" | "ready-to-receive" | "ready-to-send" | "drained" | "send-error" | "error";
+
+export interface NativeQueuePair {
+  readonly number: number;
+  /** Bytes. */
+  readonly maxInline: number;
+  /** Records that postSends() reads: a power of two of them, `sendStride` bytes apart. */
+  sends(): NativeMemory;
+  receives(): NativeMemory;
+  readonly sendStride: number;
+  readonly receiveStride: number;
+  initialize(options: NativeConnectionOptions): void;
+  connect(options: NativeConnectionOptions, remote: NativeQueuePairAddress): void;
+  toError(): void;
+  state(): NativeQueuePairState;
+  /**
+   * Posts `count` records from `first` on (counted without an end, wrapped to the ring). How many were
+   * taken, or the errno, negated, where the first was refused.
+   */
+  postSends(first: number, count: number): number;
+  postReceives(first: number, count: number): number;
+  /** Idempotent. */
+  close(): void;
+}
+
+export interface NativeProtectionDomain {
+  /** Errors: NOT_REGISTERED, NO_ODP, REGION_TOO_LARGE, MEMLOCK, NO_MEMORY, IO. */
+  registerHost(
+    memory: NativeMemory,
+    offset: number,
+    length: number,
+    access: number,
+  ): NativeMemoryRegion;
+  /** `keep` lives as long as the region. Errors: NO_DMABUF, BAD_DMABUF, REGION_TOO_LARGE, IO. */
+  registerDmabuf(
+    fd: number,
+    offset: number,
+    length: number,
+    address: bigint,
+    access: number,
+    keep: NativeMemory | null,
+  ): NativeMemoryRegion;
+  /** Entries and gather entries; Errors: RDMA_LIMIT, IO. */
+  createQueuePair(
+    sends: NativeCompletionQueue,
+    receives: NativeCompletionQueue,
+    options: {
+      sends: number;
+      receives: number;
+      sendSge?: number;
+      receiveSge?: number;
+      inlineBytes?: number;
+    },
+  ): NativeQueuePair;
+  /** Idempotent; what was made of it lives on. */
+  close(): void;
+}
+
+export interface NativeRdmaDevice {
+  /** Number by which another thread opens the same device. */
+  readonly id: number;
+  readonly name: string;
+  attributes(): NativeRdmaAttributes;
+  port(number: number): NativeRdmaPort;
+  /** Those that are set. */
+  gids(port: number): NativeRdmaGid[];
+  allocateDomain(): NativeProtectionDomain;
+  createCompletionQueue(entries: number, channel: boolean): NativeCompletionQueue;
+  /** Asynchronous events (ibv_event_type); null takes the handler away. */
+  onEvent(handler: ((type: number, queuePair: number, port: number) => void) | null): void;
+  close(): void;
+}

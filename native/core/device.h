@@ -49,8 +49,8 @@ class Device {
   virtual Status setEvent(DeviceEvent event, int eventFd) = 0;
 
   /// Part of a BAR, in whole pages, as a dma-buf (linux/dma-buf.h) that other devices' drivers may
-  /// import; revoked when the device is reset, stops decoding, or is closed. Errors: NO_DMABUF (before
-  /// Linux 6.19), BAD_RANGE, DEVICE_GONE, IO.
+  /// import; revoked when the device is reset, stops decoding, or is closed. Errors: NO_DMABUF
+  /// (before Linux 6.19), BAD_RANGE, DEVICE_GONE, IO.
   virtual Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) = 0;
 
   /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on). Errors:

@@ -78,7 +78,7 @@ struct QueuePairAddress {
 struct ConnectionOptions {
   uint8_t port = 1;
   uint32_t gidIndex = 0;
-  uint32_t mtu = 1024;  // bytes
+  uint32_t mtu = 1024;        // bytes
   uint32_t remoteAccess = 0;  // kRemoteWrite, kRemoteRead
   uint32_t psn = 0;           // of this side
   uint8_t readsAsTarget = 1;
@@ -108,8 +108,8 @@ class MemoryRegion {
   /// What its first byte is called in Sges and in remote requests.
   virtual uint64_t address() const = 0;
   virtual uint64_t length() const = 0;
-  /// Its keys mean nothing from when this returns: the device reaches the memory no more. Idempotent.
-  /// Errors: IO.
+  /// Its keys mean nothing from when this returns: the device reaches the memory no more.
+  /// Idempotent. Errors: IO.
   virtual Status deregister() = 0;
 };
 
@@ -143,9 +143,9 @@ class QueuePair {
   virtual Status toError() = 0;
   virtual Result<QueuePairState> state() const = 0;
 
-  /// Posts `count` records of `ring`, which has `mask` + 1 of them, from `first` on (counted without
-  /// an end, wrapped by `mask`). How many were taken, or the errno, negated, where the first was
-  /// refused. By one thread at a time.
+  /// Posts `count` records of `ring`, which has `mask` + 1 of them, from `first` on (counted
+  /// without an end, wrapped by `mask`). How many were taken, or the errno, negated, where the
+  /// first was refused. By one thread at a time.
   virtual int postSends(const uint8_t* ring, uint32_t mask, uint32_t first, uint32_t count) = 0;
   virtual int postReceives(const uint8_t* ring, uint32_t mask, uint32_t first, uint32_t count) = 0;
 

@@ -1,6 +1,6 @@
 // How TypeScript and the addon pass work requests and completions: records in memory that both see,
-// so that a batch costs one native call and no object. lib/rdma/ring-layout.ts has the same numbers.
-// Opcodes, flags and statuses are those of libibverbs (infiniband/verbs.h).
+// so that a batch costs one native call and no object. lib/rdma/ring-layout.ts has the same
+// numbers. Opcodes, flags and statuses are those of libibverbs (infiniband/verbs.h).
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,12 @@ struct Sge {
 };
 static_assert(sizeof(Sge) == 16);
 
-/// A request to send: this header, then `sgeCount` Sges; the records of a ring lie sendStride() apart.
+/// A request to send: this header, then `sgeCount` Sges; the records of a ring lie sendStride()
+/// apart.
 struct SendRecord {
   uint64_t id;
-  uint32_t opcode;  // Opcode
-  uint32_t flags;   // SendFlag
+  uint32_t opcode;     // Opcode
+  uint32_t flags;      // SendFlag
   uint32_t immediate;  // as a number; on the wire big-endian
   uint32_t sgeCount;
   uint64_t remoteAddress;

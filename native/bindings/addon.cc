@@ -7,11 +7,16 @@
 #include "bindings/address_space_object.h"
 #include "bindings/affinity.h"
 #include "bindings/arguments.h"
+#include "bindings/completion_queue_object.h"
 #include "bindings/device_object.h"
 #include "bindings/errors.h"
 #include "bindings/io_ring_object.h"
 #include "bindings/loopback_machine.h"
 #include "bindings/memory_object.h"
+#include "bindings/memory_region_object.h"
+#include "bindings/protection_domain_object.h"
+#include "bindings/queue_pair_object.h"
+#include "bindings/rdma_device_object.h"
 #include "bindings/region_object.h"
 #include "bindings/registrar_object.h"
 #include "core/cpu_copy.h"
@@ -119,6 +124,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   LoopbackMachineObject::define(env);
   IoRingObject::define(env);
   RegistrarObject::define(env);
+  RdmaDeviceObject::define(env);
+  ProtectionDomainObject::define(env);
+  MemoryRegionObject::define(env);
+  CompletionQueueObject::define(env);
+  QueuePairObject::define(env);
   exports["setErrorClass"] = Napi::Function::New<setErrorClass>(env);
   exports["openVfioAddressSpace"] = Napi::Function::New<openVfioAddressSpace>(env);
   exports["createLoopbackMachine"] = Napi::Function::New<LoopbackMachineObject::create>(env);
@@ -127,6 +137,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["createIoRing"] = Napi::Function::New<createIoRing>(env);
   exports["openMemory"] = Napi::Function::New<openMemory>(env);
   exports["openRegistrar"] = Napi::Function::New<RegistrarObject::open>(env);
+  exports["openRdmaDevice"] = Napi::Function::New<RdmaDeviceObject::open>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["crc32c"] = Napi::Function::New<crc32c>(env);

@@ -14,6 +14,11 @@ struct AddonData {
   Napi::FunctionReference loopbackMachine;
   Napi::FunctionReference ioRing;
   Napi::FunctionReference registrar;
+  Napi::FunctionReference rdmaDevice;
+  Napi::FunctionReference protectionDomain;
+  Napi::FunctionReference memoryRegion;
+  Napi::FunctionReference completionQueue;
+  Napi::FunctionReference queuePair;
 
   static AddonData& of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 };

@@ -17,6 +17,7 @@ void DeviceObject::define(Napi::Env env) {
                    InstanceMethod<&DeviceObject::setBusMaster>("setBusMaster"),
                    InstanceMethod<&DeviceObject::reset>("reset"),
                    InstanceMethod<&DeviceObject::restore>("restore"),
+                   InstanceMethod<&DeviceObject::exportDmabuf>("exportDmabuf"),
                    InstanceMethod<&DeviceObject::onInterrupt>("onInterrupt"),
                    InstanceMethod<&DeviceObject::onEvent<DeviceEvent::error>>("onError"),
                    InstanceMethod<&DeviceObject::onEvent<DeviceEvent::request>>("onRequest"),
@@ -62,6 +63,13 @@ void DeviceObject::reset(const Napi::CallbackInfo& info) {
 
 void DeviceObject::restore(const Napi::CallbackInfo& info) {
   throwIfFailed(info.Env(), device(info.Env()).restore());
+}
+
+Napi::Value DeviceObject::exportDmabuf(const Napi::CallbackInfo& info) {
+  auto fd = device(info.Env())
+                .exportDmabuf(static_cast<uint32_t>(toUnsigned(info, 0)), toUnsigned(info, 1),
+                              toUnsigned(info, 2));
+  return Napi::Number::New(info.Env(), valueOrThrow(info.Env(), fd).release());
 }
 
 void DeviceObject::onInterrupt(const Napi::CallbackInfo& info) {

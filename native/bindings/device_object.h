@@ -36,6 +36,7 @@ class DeviceObject final : public Napi::ObjectWrap<DeviceObject> {
   void setBusMaster(const Napi::CallbackInfo& info);
   void reset(const Napi::CallbackInfo& info);
   void restore(const Napi::CallbackInfo& info);
+  Napi::Value exportDmabuf(const Napi::CallbackInfo& info);
   void onInterrupt(const Napi::CallbackInfo& info);
   template <DeviceEvent Event>
   void onEvent(const Napi::CallbackInfo& info);

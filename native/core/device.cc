@@ -32,6 +32,13 @@ Status Device::setBusMaster(bool on) {
   return config.value()->write(kCommand, 2, on ? rest | kCommandMemory | kCommandBusMaster : rest);
 }
 
+Result<UniqueFd> Device::exportDmabuf(uint32_t /*region*/, uint64_t /*offset*/,
+                                      uint64_t /*length*/) {
+  return Error{.code = "NO_DMABUF",
+               .message = address_ + " cannot give its memory as a dma-buf",
+               .device = address_};
+}
+
 Status Device::restore() {
   auto command = readCommand();
   if (!command.ok()) return command.take();

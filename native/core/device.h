@@ -51,7 +51,7 @@ class Device {
   /// Part of a BAR, in whole pages, as a dma-buf (linux/dma-buf.h) that other devices' drivers may
   /// import; revoked when the device is reset, stops decoding, or is closed. Errors: NO_DMABUF
   /// (before Linux 6.19), BAD_RANGE, DEVICE_GONE, IO.
-  virtual Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) = 0;
+  virtual Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length);
 
   /// Bus mastering (PCI command register, bit 2; memory decode, bit 1, is left on). Errors:
   /// DEVICE_GONE, IO.

@@ -79,7 +79,7 @@ export interface NativeDevice {
   /**
    * Part of a BAR, in whole pages, as a dma-buf that other devices' drivers may import: its file
    * descriptor, which the caller closes. Revoked when the device is reset, stops decoding, or is closed.
-   * Errors: NO_DMABUF, BAD_RANGE, DEVICE_GONE, IO.
+   * Errors: NO_DMABUF, BAD_RANGE, NOT_MAPPABLE (registers, interrupt vectors), DEVICE_GONE, IO.
    */
   exportDmabuf(region: number, offset: number, length: number): number;
   /**

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "vfio/container.h"
+#include "vfio/dmabuf.h"
 #include "vfio/refusal.h"
 #include "vfio/region.h"
 
@@ -123,6 +124,28 @@ Status VfioDevice::setEvent(DeviceEvent event, int eventFd) {
                  .device = address()};
   const std::lock_guard lock(mutex_);
   return setEventFds(index, 0, {eventFd});
+}
+
+Result<UniqueFd> VfioDevice::exportDmabuf(uint32_t index, uint64_t offset, uint64_t length) {
+  constexpr uint64_t kPage = 4096;
+  auto bar = region(index);
+  if (!bar.ok()) return bar.take();
+  const uint64_t size = bar.value()->info().size;
+  if (index > kBar5 || length == 0 || offset % kPage != 0 || length % kPage != 0 || length > size ||
+      offset > size - length)
+    return Error{.code = "BAD_RANGE",
+                 .message = std::to_string(length) + " bytes at offset " + std::to_string(offset) +
+                            " of region " + std::to_string(index) + " of " + address() +
+                            " are not whole pages of a BAR; it has " + std::to_string(size) +
+                            " bytes",
+                 .device = address(),
+                 .hint = "give a multiple of 4096 for the offset and for the length"};
+  auto config = region(kConfig);
+  if (!config.ok()) return config.take();
+  if (Status status = checkExportable(*config.value(), address(), index, offset, length);
+      !status.ok())
+    return status.take();
+  return exportRange(fd_->get(), address(), index, offset, length);
 }
 
 Status VfioDevice::restoreMappings() {

@@ -25,6 +25,8 @@ class VfioDevice final : public Device {
   Status reset() override;
   Status setInterrupt(uint32_t vector, int eventFd) override;
   Status setEvent(DeviceEvent event, int eventFd) override;
+  /// Errors also: NOT_MAPPABLE, for registers and interrupt vectors.
+  Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) override;
 
  protected:
   Status restoreMappings() override;

@@ -22,6 +22,7 @@
 #include "core/cpu_copy.h"
 #include "core/crc32c.h"
 #include "kernel/p2pmem_memory.h"
+#include "verbs/device.h"
 #include "vfio/container.h"
 
 namespace p2pmem {
@@ -60,6 +61,18 @@ Napi::Value openMemory(const Napi::CallbackInfo& info) {
   if (!memory)
     throwError(info.Env(), Error{.code = "GONE", .message = "that memory has been closed"});
   return MemoryObject::wrap(info.Env(), std::move(memory));
+}
+
+Napi::Value verbsDevices(const Napi::CallbackInfo& info) {
+  auto names = VerbsDevice::list();
+  auto list = Napi::Array::New(info.Env());
+  for (const std::string& name : valueOrThrow(info.Env(), names)) list[list.Length()] = name;
+  return list;
+}
+
+Napi::Value openVerbsDevice(const Napi::CallbackInfo& info) {
+  auto device = VerbsDevice::open(info[0].ToString());
+  return RdmaDeviceObject::wrap(info.Env(), std::move(valueOrThrow(info.Env(), device)));
 }
 
 void copy(const Napi::CallbackInfo& info) {
@@ -137,6 +150,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["createIoRing"] = Napi::Function::New<createIoRing>(env);
   exports["openMemory"] = Napi::Function::New<openMemory>(env);
   exports["openRegistrar"] = Napi::Function::New<RegistrarObject::open>(env);
+  exports["verbsDevices"] = Napi::Function::New<verbsDevices>(env);
+  exports["openVerbsDevice"] = Napi::Function::New<openVerbsDevice>(env);
   exports["openRdmaDevice"] = Napi::Function::New<RdmaDeviceObject::open>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);

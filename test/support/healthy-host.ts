@@ -3,6 +3,7 @@ import { FakeHost } from "./fake-host.js";
 
 export const RELEASE = "7.1.0-test";
 export const TYPE1 = "/sys/module/vfio_iommu_type1/parameters";
+export const RDMA = "/sys/class/infiniband";
 export const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
 /** A machine on which nothing is wrong: two devices of VFIO's below a switch that does not redirect. */
@@ -27,8 +28,12 @@ export function healthyHost(): FakeHost {
   );
   host.file("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n");
   for (const file of ["/dev/vfio/vfio", "/dev/iommu", "/dev/kmsg"]) host.file(file, "");
+  host.file(`${RDMA}/mlx5_0/ports/1/state`, "4: ACTIVE\n");
+  host.directory("/sys/class/infiniband_verbs/uverbs0");
+  host.file("/dev/infiniband/uverbs0", "");
   const space = { close: () => undefined };
-  host.nativeAddon = () => ({ openVfioAddressSpace: () => space }) as unknown as NativeAddon;
+  const native = { openVfioAddressSpace: () => space, verbsDevices: () => ["mlx5_0"] };
+  host.nativeAddon = () => native as unknown as NativeAddon;
   addSwitch(host, 0);
   return host;
 }

@@ -12,6 +12,7 @@ import {
   checkP2pdma,
 } from "./kernel.js";
 import { checkHugepages, checkMemlock } from "./memory.js";
+import { checkRdmaDevices, checkVerbs } from "./rdma.js";
 import { checkAddon, checkNode } from "./software.js";
 import { checkAcs } from "./topology.js";
 import {
@@ -38,6 +39,7 @@ function checksOf(pci: PciTree | P2pError): readonly HostCheck[] {
     ...[checkNoIommuMode, checkInterruptRemapping, checkDmaEntryLimit],
     ...[checkMemlock, checkHugepages, onTree("acs", checkAcs)],
     ...[checkIommufd, checkDmaBufExport, checkP2pdma, checkKernelLog, checkLockdown],
+    ...[checkVerbs, checkRdmaDevices],
   ];
 }
 

@@ -13,6 +13,7 @@ import {
   checkP2pdma,
 } from "#lib/host/doctor/kernel.js";
 import { checkHugepages, checkMemlock } from "#lib/host/doctor/memory.js";
+import { checkRdmaDevices, checkVerbs } from "#lib/host/doctor/rdma.js";
 import { checkAddon, checkNode, compareVersions } from "#lib/host/doctor/software.js";
 import { checkAcs } from "#lib/host/doctor/topology.js";
 import {
@@ -24,7 +25,7 @@ import {
   checkVfioModules,
 } from "#lib/host/doctor/vfio.js";
 import type { FakeHost } from "../../support/fake-host.js";
-import { addSwitch, healthyHost, POOL, RELEASE, TYPE1 } from "../../support/healthy-host.js";
+import { addSwitch, healthyHost, POOL, RDMA, RELEASE, TYPE1 } from "../../support/healthy-host.js";
 
 /** As if its module were not loaded. */
 function withoutModule(host: FakeHost, name: string): void {
@@ -34,6 +35,15 @@ function withoutModule(host: FakeHost, name: string): void {
 /** The lists that depmod(8) makes, of a kernel that has no modules. */
 function listModules(host: FakeHost): void {
   for (const kind of ["builtin", "dep"]) host.file(`/lib/modules/${RELEASE}/modules.${kind}`, "");
+}
+
+/** What libibverbs lists, or how it fails. */
+function withVerbs(host: FakeHost, found: string[] | P2pError): void {
+  const verbsDevices = (): string[] => {
+    if (found instanceof P2pError) throw found;
+    return found;
+  };
+  host.nativeAddon = () => ({ verbsDevices }) as unknown as NativeAddon;
 }
 
 const REDIRECTING = 0x1d; // as the kernel sets it: SV, RR, CR, UF
@@ -56,7 +66,7 @@ describe("p2pmem doctor's checks", () => {
       assert.ok(evidence.length > 0);
       assert.equal(fix, null);
     }
-    assert.equal(new Set(checks.map(({ name }) => name)).size, 20);
+    assert.equal(new Set(checks.map(({ name }) => name)).size, 22);
   });
 
   interface Sickness {
@@ -447,6 +457,51 @@ describe("p2pmem doctor's checks", () => {
       ...{ check: checkKernelLog, title: "a log that only root may read" },
       break: (host) => host.refusals.set("/dev/kmsg", "EPERM"),
       ...{ status: "warn", evidence: /EPERM/, fix: /^sudo sysctl kernel\.dmesg_restrict=0$/ },
+    },
+    {
+      ...{ check: checkVerbs, title: "an RDMA device without libibverbs" },
+      break: (host) => withVerbs(host, new P2pError("NO_VERBS", "no", { hint: "apt-get it" })),
+      ...{ status: "warn", evidence: /^no$/, fix: /^apt-get it$/ },
+    },
+    {
+      ...{ check: checkVerbs, title: "neither RDMA devices nor libibverbs" },
+      break: (host) => {
+        host.removeTree(RDMA);
+        withVerbs(host, new P2pError("NO_VERBS", "no", { hint: "apt-get it" }));
+      },
+      ...{ status: "skip", fix: null },
+    },
+    {
+      ...{ check: checkVerbs, title: "an RDMA device that libibverbs has no driver for" },
+      break: (host) => withVerbs(host, []),
+      ...{ status: "warn", evidence: /mlx5_0/, fix: /ibverbs-providers/ },
+    },
+    {
+      ...{ check: checkVerbs, title: "ib_uverbs not loaded" },
+      break: (host) => {
+        host.removeTree("/sys/class/infiniband_verbs");
+        withVerbs(host, []);
+      },
+      ...{ status: "warn", evidence: /ib_uverbs/, fix: /^sudo modprobe ib_uverbs$/ },
+    },
+    {
+      ...{ check: checkRdmaDevices, title: "no RDMA device" },
+      break: (host) => host.removeTree(RDMA),
+      ...{ status: "skip", fix: null },
+    },
+    {
+      ...{ check: checkRdmaDevices, title: "an RDMA device without a link" },
+      break: (host) => host.file(`${RDMA}/mlx5_0/ports/1/state`, "1: DOWN\n"),
+      ...{ status: "warn", evidence: /^mlx5_0 port 1 down$/, fix: /rdma link/ },
+    },
+    {
+      ...{ check: checkRdmaDevices, title: "an RDMA device that this user may not open" },
+      break: (host) => host.refusals.set("/dev/infiniband/uverbs0", "EACCES"),
+      ...{
+        status: "warn",
+        evidence: /EACCES/,
+        fix: /^sudo chmod 0666 \/dev\/infiniband\/uverbs0$/,
+      },
     },
     {
       ...{ check: checkLockdown, title: "lockdown" },

@@ -18,6 +18,8 @@ function staticBusybox() {
 
 const FIRMWARE = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
 
+const findFile = (path) => (existsSync(path) ? path : undefined);
+
 /** Each Debian package with the test whether what it brings is already here. */
 const NEEDED = [
   ["qemu-system-x86", () => findProgram("qemu-system-x86_64")],
@@ -31,6 +33,10 @@ const NEEDED = [
   // For the tests inside it: volumes and file systems on the disks.
   ["dmsetup", () => findProgram("dmsetup")],
   ["e2fsprogs", () => findProgram("mkfs.ext4")],
+  // RDMA without hardware, and its library: at run time, and its headers for what is declared of it.
+  ["iproute2", () => findProgram("rdma")],
+  ["ibverbs-providers", () => findFile("/etc/libibverbs.d/rxe.driver")],
+  ["libibverbs-dev", () => findFile("/usr/include/infiniband/verbs.h")],
   // What p2pmem is held against: the kernel's driver, and what reads it.
   ["fio", () => findProgram("fio")],
   ["nvme-cli", () => findProgram("nvme")],

@@ -24,24 +24,18 @@ Error hostRefusal(int number, uint64_t length, const Memory& memory, const std::
   const auto error = [&](const char* code, std::string hint = {}) {
     return verbsError(code, number, "ibv_reg_mr", what, device, std::move(hint));
   };
-  switch (number) {
-    case EFAULT:
-      return error("NOT_REGISTERED", memory.kind() == Memory::Kind::device
-                                         ? "the kernel pins no BAR: export it as a dma-buf and "
-                                           "register that, or stage in host memory"
-                                         : "the kernel cannot pin this memory for long");
-    case EOPNOTSUPP:
-      return error("NOT_REGISTERED");
-    case EPERM:
-    case ENOMEM:
-      if (number == EPERM || isLockingLimited())
-        return error("MEMLOCK",
-                     "raise the limit of locked memory (ulimit -l), or run with "
-                     "CAP_IPC_LOCK");
-      return error("NO_MEMORY");
-    default:
-      return error("IO");
-  }
+  if (number == EPERM || (number == ENOMEM && isLockingLimited()))
+    return error("MEMLOCK",
+                 "raise the limit of locked memory (ulimit -l), or run with CAP_IPC_LOCK");
+  if (number == ENOMEM) return error("NO_MEMORY");
+  // EFAULT and EINVAL were seen.
+  if (memory.kind() == Memory::Kind::device)
+    return error("NOT_REGISTERED",
+                 "the kernel pins no BAR: export it as a dma-buf and register that, or stage in "
+                 "host memory");
+  if (number == EFAULT)
+    return error("NOT_REGISTERED", "the kernel cannot pin this memory for long");
+  return error("IO");
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ code. The guest's files are the host's own; what it writes there is gone with it
 Inside: NVME_CMB, NVME1, NVME2 and CARD hold the devices' PCI addresses; P2PMEM_LAB is 1;
 P2PMEM_LAB_OUT is a directory whose files the host finds in DIR/out; requests to QEMU's monitor go
 there, such as to pull a device (scripts/lab/qmp.mjs). P2PMEM_LAB_MACHINE is the NAME of --machine.
+sh scripts/lab/soft-roce makes an RDMA device, rxe0.
 Variables that begin with P2PMEM_, MOCHA_ or NODE_, and CI and PATH, are passed on.
 
 Outside: P2PMEM_LAB_KERNEL names a kernel image to boot, with all it needs built in, instead of

@@ -125,12 +125,13 @@ async function lint() {
   return checks.every(Boolean) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
-/** As suite(), inside a virtual server. */
-async function suiteInLab(directory, options) {
+/** As suite(), inside a virtual server, which gets an RDMA device. */
+async function suiteInLab(directories, options) {
+  const files = directories.map((name) => `'dist-test/${name}/**/*.test.js'`).join(" ");
   const inGuest =
-    'P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" exec node "$@" --timeout 300000 ' +
-    `'dist-test/${directory}/**/*.test.js'`;
-  const images = join(scratch, `lab-${directory}`);
+    'sh scripts/lab/soft-roce && P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" ' +
+    `exec node "$@" --timeout 300000 ${files}`;
+  const images = join(scratch, `lab-${directories.join("-")}`);
   const inLab = ["scripts/lab.mjs", "--dir", images, "--timeout", "1800"];
   const totals = join(images, "out/totals.json");
   const words = [node, ...inLab, "sh", "-c", inGuest, "sh", ...mocha];
@@ -159,7 +160,7 @@ async function report() {
 }
 
 /**
- * Inside virtual servers the device suite, and the command on devices that VFIO owns; then what needs
+ * Inside virtual servers the device and RDMA suites, and the command on devices that VFIO owns; then what needs
  * the host's side of them. A server keeps one processor busy, so two run at a time.
  */
 async function lab() {
@@ -169,8 +170,8 @@ async function lab() {
     return cannotRun("the lab", (check.stdout + check.stderr).trim().replaceAll("\n", " "));
   }
   if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
-  const guest = suiteInLab("guest", { late: true });
-  const device = await suiteInLab("device");
+  const guest = suiteInLab(["guest"], { late: true });
+  const device = await suiteInLab(["device", "rdma"]);
   const host = await suite("600000", ["lab"]);
   return total([device, host, await guest]);
 }

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync } from "node:fs";
 import { addon, type NativeAddressSpace, type NativeDevice } from "#lib/addon.js";
 import type { NativeProtectionDomain } from "#lib/rdma-addon.js";
-import { ACCESS, ALL_ACCESS, openRdmaMachine, type RdmaMachine } from "../rdma/machine.js";
+import { ACCESS, ALL_ACCESS, gidOf, openRdmaMachine, type RdmaMachine } from "../rdma/machine.js";
 
 const ADDON = new URL("../../dist/addon.js", import.meta.url).href;
 
@@ -83,6 +83,57 @@ describe("RDMA by libibverbs in the lab", () => {
         closeSync(fd);
       }
     });
+  });
+
+  it("hears of a port that goes down and comes back, and connects nothing meanwhile", async () => {
+    const { device } = machine;
+    /** IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR; ibv_port_state. */
+    const [up, down, isDown] = [9, 10, 1];
+    const heard: number[] = [];
+    let check = (): void => undefined;
+    device.onEvent((type, _queuePair, port) => {
+      if (port === 1) heard.push(type);
+      check();
+    });
+    const until = (type: number): Promise<void> =>
+      new Promise((resolve, reject) => {
+        // A handler keeps no process alive: here the timer does.
+        const late = setTimeout(() => {
+          reject(new Error(`no event ${type}, but ${heard.join(", ")}`));
+        }, 20_000);
+        check = () => {
+          if (!heard.includes(type)) return;
+          clearTimeout(late);
+          resolve();
+        };
+        check();
+      });
+    const domain = device.allocateDomain();
+    const queue = device.createCompletionQueue(16, false);
+    const pair = domain.createQueuePair(queue, queue, { sends: 1, receives: 1 });
+    pair.initialize({ port: 1 });
+    const { index, gid } = gidOf(device, 1);
+    const set = (state: string): void => {
+      assert.equal(spawnSync("ip", ["link", "set", "dummy0", state]).status, 0);
+    };
+    set("down");
+    try {
+      await until(down);
+      assert.equal(device.port(1).state, isDown);
+      const remote = { number: pair.number, psn: 0, lid: 0, gid };
+      assert.throws(
+        () => {
+          pair.connect({ port: 1, gidIndex: index }, remote);
+        },
+        { code: "PORT_DOWN", device: "rxe0", hint: /interface up/ },
+      );
+    } finally {
+      set("up");
+    }
+    await until(up);
+    assert.equal(device.port(1).state, 4);
+    device.onEvent(null);
+    for (const object of [pair, queue, domain]) object.close();
   });
 
   it("names the limit of locked memory that stands in the way", () => {

@@ -214,6 +214,7 @@ export interface NativeFault {
     | "admin"
     | "io"
     | "any"
+    | "packet"
     | "now";
   /** How many such commands pass before. Default: 0. */
   after?: number;
@@ -232,7 +233,11 @@ export interface NativeFault {
     | "remove"
     | "vanish"
     | "error"
-    | "request";
+    | "request"
+    | "lose"
+    | "corrupt"
+    | "link-down"
+    | "link-up";
   /** Milliseconds by which the command comes late. */
   delay?: number;
   /** Status code type and status code that the command fails with. */
@@ -243,6 +248,23 @@ export interface NativeFault {
   event?: number[];
   /** With `hang`: whether Abort ends it. Default: true. */
   abort?: boolean;
+}
+
+/** What a loopback NIC counts, as drivers show it in sysfs (`hw_counters`). */
+export interface NativeRdmaCounters {
+  /** By faults, links that are down, and unknown destinations. */
+  lostPackets: number;
+  /** They arrived with a wrong CRC. */
+  damagedPackets: number;
+  retransmissions: number;
+  timeouts: number;
+  /** NAKs of packets out of sequence that were received. */
+  sequenceErrors: number;
+  /** Receiver not ready: NAKs that were received. */
+  rnrNaks: number;
+  /** Pages that regions on demand got, and those they lost by invalidation. */
+  pageFaults: number;
+  invalidatedPages: number;
 }
 
 /** A PCI machine in a box (see lib/platform/machine-file.ts for the configuration). */
@@ -262,8 +284,17 @@ export interface NativeLoopbackMachine {
   replug(address: string): void;
   /** Its NICs: names as RDMA devices, and PCI addresses. */
   rdmaDevices(): { name: string; address: string }[];
-  /** Errors: UNKNOWN_DEVICE, IN_USE, NO_MEMORY. */
+  /** Errors: UNKNOWN_DEVICE, DEVICE_GONE, NO_MEMORY, IO. */
   openRdmaDevice(name: string): NativeRdmaDevice;
+  /** What a NIC has counted since it was made. Errors: UNKNOWN_DEVICE. */
+  rdmaCounters(name: string): NativeRdmaCounters;
+  /**
+   * The kernel is about to change the pages of a part of host memory: regions on demand lose them, and
+   * transfers that need them wait until invalidateEnd() of the same part.
+   */
+  invalidateStart(memory: NativeMemory, offset: number, length: number): void;
+  /** Errors: BAD_RANGE, where no such invalidation has begun. */
+  invalidateEnd(memory: NativeMemory, offset: number, length: number): void;
   /** Stops its threads. Address spaces and devices must be closed before. Idempotent. */
   close(): void;
 }

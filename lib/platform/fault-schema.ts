@@ -33,11 +33,11 @@ const EFFECTS = [
   "request",
 ] as const;
 
-const count = (least: number) => {
+export const count = (least: number) => {
   const message = `must be a whole number from ${least} on`;
   return z.int(message).min(least, message).max(0xffff_ffff, message);
 };
-const delay = z.int("must be milliseconds").min(0, "must be milliseconds");
+export const delay = z.int("must be milliseconds").min(0, "must be milliseconds");
 
 function bytes(names: string, most: readonly number[]) {
   const message = `must be [${names}]`;

@@ -6,6 +6,7 @@ import {
   type NativePciFunction,
   type NativeTraffic,
 } from "../addon.js";
+import type { NativeRdmaDevice } from "../rdma-addon.js";
 import type { Platform, RawPciFunction, RawTopology } from "../platform.js";
 import type { MachineConfiguration } from "./machine-file.js";
 
@@ -44,6 +45,16 @@ export class LoopbackPlatform implements Platform {
   /** Takes back what has not happened yet. Errors: UNKNOWN_DEVICE. */
   clearFaults(address: string): void {
     this.#machine.clearFaults(address);
+  }
+
+  /** Its NICs: names as RDMA devices, and PCI addresses. */
+  rdmaDevices(): { name: string; address: string }[] {
+    return this.#machine.rdmaDevices();
+  }
+
+  /** Errors: UNKNOWN_DEVICE, DEVICE_GONE, NO_MEMORY, IO. */
+  openRdmaDevice(name: string): NativeRdmaDevice {
+    return this.#machine.openRdmaDevice(name);
   }
 
   close(): void {

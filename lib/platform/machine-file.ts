@@ -4,9 +4,10 @@ import { P2pError } from "../errors.js";
 import type { Field } from "../yaml/field.js";
 import { YamlSource, type FileKind } from "../yaml/source.js";
 import { configureNvme, nvme, type NvmeConfiguration } from "./nvme-schema.js";
+import { configureRnic, rnic, type RnicConfiguration } from "./rnic-schema.js";
 import { acs, driver, LARGEST, only, powerOfTwo, type AcsControl } from "./schema.js";
 
-export type { AcsControl, NvmeConfiguration };
+export type { AcsControl, NvmeConfiguration, RnicConfiguration };
 
 /** A loopback machine, as the addon's createLoopbackMachine() takes it. All sizes in bytes. */
 export interface MachineConfiguration {
@@ -21,7 +22,7 @@ export interface MachineConfiguration {
 /** A root port, or a downstream port of a switch, with what is plugged into it. */
 export interface PortConfiguration {
   acs: AcsControl[];
-  device: SwitchConfiguration | NvmeConfiguration | CardConfiguration;
+  device: SwitchConfiguration | NvmeConfiguration | CardConfiguration | RnicConfiguration;
 }
 
 export interface SwitchConfiguration {
@@ -48,8 +49,9 @@ const BUS_DEVICES = 32;
 const card = only({ device: z.literal("card"), acs, driver, memory: powerOfTwo(LARGEST) });
 
 // TypeScript cannot infer types that contain themselves.
-type Port = z.output<typeof nvme> | z.output<typeof card> | Bridge<Port>;
-type PortInput = z.input<typeof nvme> | z.input<typeof card> | Bridge<PortInput>;
+type Leaf = typeof nvme | typeof card | typeof rnic;
+type Port = z.output<Leaf> | Bridge<Port>;
+type PortInput = z.input<Leaf> | Bridge<PortInput>;
 interface Bridge<Below> {
   device: "switch";
   acs?: AcsControl[] | undefined;
@@ -64,8 +66,8 @@ const bridge = only({
   },
 });
 
-const port = z.discriminatedUnion("device", [bridge, nvme, card], {
-  error: "must say switch, nvme or card",
+const port = z.discriminatedUnion("device", [bridge, nvme, card, rnic], {
+  error: "must say switch, nvme, card or rnic",
 });
 
 function portList(most: number) {
@@ -104,6 +106,8 @@ function configure(
           acs: control,
           device: { kind: "card", driver: entry.driver, memory: entry.memory },
         };
+      case "rnic":
+        return { acs: control, device: configureRnic(entry, directory) };
       case "nvme":
         return {
           acs: control,
@@ -119,7 +123,11 @@ function configure(
   };
 }
 
-function builtin(name: string, downstream: { acs?: AcsControl[] }): MachineConfiguration {
+function builtin(
+  name: string,
+  downstream: { acs?: AcsControl[] },
+  more: PortInput[] = [],
+): MachineConfiguration {
   const description: z.input<typeof machine> = {
     root_ports: [
       {
@@ -128,6 +136,7 @@ function builtin(name: string, downstream: { acs?: AcsControl[] }): MachineConfi
           { device: "nvme", cmb: "64m", ...downstream },
           { device: "nvme", ...downstream },
           { device: "card", memory: "256m", ...downstream },
+          ...more,
         ],
       },
       { device: "nvme" },
@@ -139,11 +148,13 @@ function builtin(name: string, downstream: { acs?: AcsControl[] }): MachineConfi
 /**
  * The machines that need no file: a switch with an NVMe controller that has a CMB, another without,
  * and a p2pmem card; a third controller on a root port of its own. In `acs` the ports of the switch
- * redirect all requests and completions to the root complex.
+ * redirect all requests and completions to the root complex; in `rdma` too, and there is a NIC below it,
+ * which leaves the others to VFIO, since each has an IOMMU group of its own.
  */
 export const builtinMachines = {
   default: builtin("default", {}),
   acs: builtin("acs", { acs: ISOLATING }),
+  rdma: builtin("rdma", { acs: ISOLATING }, [{ device: "rnic", memory: "64m", acs: ISOLATING }]),
 };
 
 /** A machine file (docs/machine-file.md). */

@@ -56,7 +56,11 @@ export const acs = z
   })
   .optional();
 
-export const driver = z
-  .string("must be the name of a driver, or none")
-  .default("vfio-pci")
-  .transform((name) => (name === "none" ? null : name));
+/** The driver that a device is bound to; `usual`: where the file does not say. */
+export const driverOr = (usual: string) =>
+  z
+    .string("must be the name of a driver, or none")
+    .default(usual)
+    .transform((name) => (name === "none" ? null : name));
+
+export const driver = driverOr("vfio-pci");

@@ -42,6 +42,26 @@ Forwarding readForwarding(const Napi::Object& machine) {
   reject(machine.Env(), "hostBridge.forwards", "all, writes or none");
 }
 
+WireConfiguration readWire(const Napi::Object& device) {
+  if (!device.Get("wire").IsObject()) return {};
+  const Napi::Object wire = child(device, "wire");
+  const std::string role = text(wire, "role");
+  if (role != "listen" && role != "connect") reject(wire.Env(), "wire.role", "listen or connect");
+  return {role == "listen" ? WireConfiguration::Role::listen : WireConfiguration::Role::connect,
+          text(wire, "path")};
+}
+
+RnicConfiguration readRnic(const Napi::Object& device) {
+  RnicConfiguration rnic;
+  if (!device.Get("memory").IsNull())
+    rnic.memorySize = powerOfTwo(device, "memory", nvme::kPageSize, kLargestDevice);
+  rnic.wire = readWire(device);
+  forEach(device, "faults", [&](const Napi::Value& value) {
+    rnic.faults.push_back(readFault(element(value, "faults")));
+  });
+  return rnic;
+}
+
 PortConfiguration readPort(const Napi::Object& object) {
   PortConfiguration port;
   port.acs = readAcs(object);
@@ -60,8 +80,10 @@ PortConfiguration readPort(const Napi::Object& object) {
     port.device = readNvmeConfiguration(device);
   else if (kind == "card")
     port.device = CardConfiguration{powerOfTwo(device, "memory", nvme::kPageSize, kLargestDevice)};
+  else if (kind == "rnic")
+    port.device = readRnic(device);
   else
-    reject(object.Env(), "kind", "switch, nvme or card");
+    reject(object.Env(), "kind", "switch, nvme, card or rnic");
   return port;
 }
 

@@ -9,7 +9,9 @@
 #include "bindings/arguments.h"
 #include "bindings/errors.h"
 #include "bindings/loopback_configuration.h"
+#include "bindings/memory_object.h"
 #include "bindings/nvme_configuration.h"
+#include "bindings/rdma_device_object.h"
 
 namespace p2pmem {
 
@@ -75,6 +77,20 @@ Napi::Object describe(Napi::Env env, const PciFunction& function, const ConfigSp
   return object;
 }
 
+struct MemoryRange {
+  const Memory& memory;
+  uint64_t offset;
+  uint64_t length;
+};
+
+// Arguments 0 to 2: a memory, and a range of it.
+MemoryRange rangeArgument(const Napi::CallbackInfo& info) {
+  const auto& object = toWrapped<MemoryObject>(info, 0, AddonData::of(info.Env()).memory);
+  const uint64_t offset = toUnsigned(info, 1);
+  const uint64_t length = toUnsigned(info, 2);
+  return {object.range(info.Env(), offset, length), offset, length};
+}
+
 }  // namespace
 
 void LoopbackMachineObject::define(Napi::Env env) {
@@ -87,6 +103,11 @@ void LoopbackMachineObject::define(Napi::Env env) {
                    InstanceMethod<&LoopbackMachineObject::inject>("inject"),
                    InstanceMethod<&LoopbackMachineObject::clearFaults>("clearFaults"),
                    InstanceMethod<&LoopbackMachineObject::replug>("replug"),
+                   InstanceMethod<&LoopbackMachineObject::rdmaDevices>("rdmaDevices"),
+                   InstanceMethod<&LoopbackMachineObject::openRdmaDevice>("openRdmaDevice"),
+                   InstanceMethod<&LoopbackMachineObject::rdmaCounters>("rdmaCounters"),
+                   InstanceMethod<&LoopbackMachineObject::invalidateStart>("invalidateStart"),
+                   InstanceMethod<&LoopbackMachineObject::invalidateEnd>("invalidateEnd"),
                    InstanceMethod<&LoopbackMachineObject::close>("close")}));
 }
 
@@ -171,6 +192,53 @@ void LoopbackMachineObject::clearFaults(const Napi::CallbackInfo& info) {
 
 void LoopbackMachineObject::replug(const Napi::CallbackInfo& info) {
   throwIfFailed(info.Env(), machine(info.Env()).replug(info[0].ToString()));
+}
+
+Napi::Value LoopbackMachineObject::rdmaDevices(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto list = Napi::Array::New(env);
+  for (const auto& [name, address] : machine(env).rdmaDevices()) {
+    auto entry = Napi::Object::New(env);
+    entry["name"] = name;
+    entry["address"] = address;
+    list[list.Length()] = entry;
+  }
+  return list;
+}
+
+Napi::Value LoopbackMachineObject::openRdmaDevice(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto device = machine(env).openRdmaDevice(info[0].ToString());
+  return RdmaDeviceObject::wrap(env, std::move(valueOrThrow(env, device)));
+}
+
+Napi::Value LoopbackMachineObject::rdmaCounters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto read = machine(env).rdmaCounters(info[0].ToString());
+  const RnicCounters& counters = valueOrThrow(env, read);
+  auto object = Napi::Object::New(env);
+  const auto set = [&](const char* name, uint64_t value) {
+    object[name] = Napi::Number::New(env, static_cast<double>(value));
+  };
+  set("lostPackets", counters.lostPackets);
+  set("damagedPackets", counters.damagedPackets);
+  set("retransmissions", counters.retransmissions);
+  set("timeouts", counters.timeouts);
+  set("sequenceErrors", counters.sequenceErrors);
+  set("rnrNaks", counters.rnrNaks);
+  set("pageFaults", counters.pageFaults);
+  set("invalidatedPages", counters.invalidatedPages);
+  return object;
+}
+
+void LoopbackMachineObject::invalidateStart(const Napi::CallbackInfo& info) {
+  const auto& [memory, offset, length] = rangeArgument(info);
+  machine(info.Env()).invalidateStart(memory, offset, length);
+}
+
+void LoopbackMachineObject::invalidateEnd(const Napi::CallbackInfo& info) {
+  const auto& [memory, offset, length] = rangeArgument(info);
+  throwIfFailed(info.Env(), machine(info.Env()).invalidateEnd(memory, offset, length));
 }
 
 void LoopbackMachineObject::close(const Napi::CallbackInfo&) {

@@ -27,6 +27,11 @@ class LoopbackMachineObject final : public Napi::ObjectWrap<LoopbackMachineObjec
   void inject(const Napi::CallbackInfo& info);
   void clearFaults(const Napi::CallbackInfo& info);
   void replug(const Napi::CallbackInfo& info);
+  Napi::Value rdmaDevices(const Napi::CallbackInfo& info);
+  Napi::Value openRdmaDevice(const Napi::CallbackInfo& info);
+  Napi::Value rdmaCounters(const Napi::CallbackInfo& info);
+  void invalidateStart(const Napi::CallbackInfo& info);
+  void invalidateEnd(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<loopback::Machine> machine_;

@@ -25,7 +25,7 @@ constexpr uint64_t kLongestDelay = 3600'000;  // milliseconds
 // In the order of Fault::Trigger.
 constexpr const char* kTriggers[] = {"read",     "write", "flush",  "compare", "copy",
                                      "identify", "abort", "create", "delete",  "admin",
-                                     "io",       "any",   "now"};
+                                     "io",       "any",   "packet", "now"};
 
 struct NamedEffect {
   const char* name;
@@ -44,7 +44,11 @@ constexpr NamedEffect kEffects[] = {{"hang", Fault::Effect::hang},
                                     {"remove", Fault::Effect::remove},
                                     {"vanish", Fault::Effect::vanish},
                                     {"error", Fault::Effect::error},
-                                    {"request", Fault::Effect::request}};
+                                    {"request", Fault::Effect::request},
+                                    {"lose", Fault::Effect::lose},
+                                    {"corrupt", Fault::Effect::corrupt},
+                                    {"link-down", Fault::Effect::linkDown},
+                                    {"link-up", Fault::Effect::linkUp}};
 
 bool has(const Napi::Object& object, const char* field) { return !object.Get(field).IsUndefined(); }
 

@@ -6,6 +6,7 @@
 #include "bindings/arguments.h"
 #include "bindings/completion_queue_object.h"
 #include "bindings/errors.h"
+#include "bindings/memory_object.h"
 #include "bindings/protection_domain_object.h"
 #include "bindings/rdma_values.h"
 
@@ -61,6 +62,7 @@ void RdmaDeviceObject::define(Napi::Env env) {
        InstanceMethod<&RdmaDeviceObject::gids>("gids"),
        InstanceMethod<&RdmaDeviceObject::allocateDomain>("allocateDomain"),
        InstanceMethod<&RdmaDeviceObject::createCompletionQueue>("createCompletionQueue"),
+       InstanceMethod<&RdmaDeviceObject::allocateMemory>("allocateMemory"),
        InstanceMethod<&RdmaDeviceObject::onEvent>("onEvent"),
        InstanceMethod<&RdmaDeviceObject::close>("close")}));
 }
@@ -126,6 +128,11 @@ Napi::Value RdmaDeviceObject::createCompletionQueue(const Napi::CallbackInfo& in
   auto queue = device(info.Env())
                    ->createCompletionQueue(static_cast<uint32_t>(entries), info[1].ToBoolean());
   return CompletionQueueObject::wrap(info.Env(), std::move(valueOrThrow(info.Env(), queue)));
+}
+
+Napi::Value RdmaDeviceObject::allocateMemory(const Napi::CallbackInfo& info) {
+  auto memory = device(info.Env())->allocateMemory(toUnsigned(info, 0));
+  return MemoryObject::wrap(info.Env(), std::move(valueOrThrow(info.Env(), memory)));
 }
 
 void RdmaDeviceObject::onEvent(const Napi::CallbackInfo& info) {

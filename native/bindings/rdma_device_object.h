@@ -32,6 +32,7 @@ class RdmaDeviceObject final : public Napi::ObjectWrap<RdmaDeviceObject> {
   Napi::Value gids(const Napi::CallbackInfo& info);
   Napi::Value allocateDomain(const Napi::CallbackInfo& info);
   Napi::Value createCompletionQueue(const Napi::CallbackInfo& info);
+  Napi::Value allocateMemory(const Napi::CallbackInfo& info);
   void onEvent(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

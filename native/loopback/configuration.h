@@ -30,6 +30,7 @@ struct Fault {
     admin,
     io,
     any,
+    packet,
     now
   };
   enum class Effect {
@@ -48,7 +49,11 @@ struct Fault {
     vanish,
     error,
     request,
-    event
+    event,
+    lose,
+    corrupt,
+    linkDown,
+    linkUp
   };
 
   Trigger on = Trigger::any;
@@ -109,6 +114,18 @@ struct CardConfiguration {
   uint64_t memorySize = 0;  // bytes, a power of two
 };
 
+/// What the ports of a NIC are wired to: each other, or a machine in another process.
+struct WireConfiguration {
+  enum class Role { none, listen, connect } role = Role::none;
+  std::string path;  // of a Unix socket
+};
+
+struct RnicConfiguration {
+  uint64_t memorySize = 0;  // bytes, a power of two; 0: no memory of its own
+  WireConfiguration wire;
+  std::vector<Fault> faults;
+};
+
 struct PortConfiguration;
 
 struct SwitchConfiguration {
@@ -119,7 +136,7 @@ struct SwitchConfiguration {
 struct PortConfiguration {
   uint16_t acs = 0;    // ACS control register
   std::string driver;  // of the endpoint; empty: none
-  std::variant<SwitchConfiguration, NvmeConfiguration, CardConfiguration> device;
+  std::variant<SwitchConfiguration, NvmeConfiguration, CardConfiguration, RnicConfiguration> device;
 };
 
 /// What the root complex forwards of the requests from one device to another's BAR. It need not

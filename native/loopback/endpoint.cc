@@ -43,6 +43,7 @@ void Endpoint::writeRegister(uint32_t, uint64_t, uint32_t, uint64_t) {}
 
 void Endpoint::reset() {
   generation++;
+  revokeExports();
   // The kernel sets up MSI-X again after a reset.
   msix_.reset();
   if (msix_.vectors() > 0) {
@@ -104,7 +105,19 @@ void Endpoint::replug() {
     if (!bar.persistent) bar.memory.reset();
 }
 
+void Endpoint::addExport(const std::shared_ptr<DmabufExport>& exported) {
+  std::erase_if(exports_, [](const auto& held) { return held.expired(); });
+  exports_.push_back(exported);
+}
+
+void Endpoint::revokeExports() {
+  for (const auto& held : exports_)
+    if (const auto exported = held.lock()) exported->revoke();
+  exports_.clear();
+}
+
 void Endpoint::presentBars() {
+  if (removed || !memoryDecode()) revokeExports();
   mapped_.visit([&](BarMemory& memory) {
     memory.present(answer(memory.bar()));
     return true;

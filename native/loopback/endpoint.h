@@ -12,6 +12,7 @@
 #include "core/unique_fd.h"
 #include "loopback/bar_mappings.h"
 #include "loopback/configuration.h"
+#include "loopback/dmabuf.h"
 #include "loopback/iommu_domain.h"
 #include "loopback/msix.h"
 #include "loopback/pci_function.h"
@@ -68,6 +69,9 @@ class Endpoint : public PciFunction {
   BarMappings& mapped() { return mapped_; }
   /// Has what is mapped of its BARs show what answers by now. To follow each change of that.
   void presentBars();
+  /// Device::exportDmabuf(): revoked with the next reset, or when the function stops answering.
+  void addExport(const std::shared_ptr<DmabufExport>& exported);
+  void revokeExports();
   /// Device::restore(): what has found nobody finds the device again. Errors: DEVICE_GONE, IO.
   Status restoreBars();
   /// It is plugged in again after it was removed: another one of its kind, but for its media.
@@ -114,6 +118,7 @@ class Endpoint : public PciFunction {
   UniqueFd& eventFd(DeviceEvent event) { return events_[static_cast<size_t>(event)]; }
 
   BarMappings mapped_;
+  std::vector<std::weak_ptr<DmabufExport>> exports_;
   bool sendsMessages() const;
   bool isFunctionMasked() const;
 

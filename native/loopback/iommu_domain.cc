@@ -16,8 +16,9 @@ constexpr uint64_t kMsiLast = 0xfeefffff;
 
 }  // namespace
 
-IommuDomain::IommuDomain(uint32_t iovaBits)
-    : ranges_{{0, kMsiFirst - 1}, {kMsiLast + 1, (1ull << iovaBits) - 1}} {}
+IommuDomain::IommuDomain(uint32_t iovaBits, uint32_t mappingLimit)
+    : ranges_{{0, kMsiFirst - 1}, {kMsiLast + 1, (1ull << iovaBits) - 1}},
+      mappingLimit_(mappingLimit) {}
 
 Status IommuDomain::map(const IommuMapping& mapping) {
   const uint64_t last = mapping.iova + mapping.length - 1;
@@ -35,7 +36,7 @@ Status IommuDomain::map(const IommuMapping& mapping) {
   if (mappingsAvailable() == 0)
     return Error{
         .code = "MAPPING_LIMIT",
-        .message = "this IOMMU domain has " + std::to_string(kMappingLimit) + " mappings already"};
+        .message = "this IOMMU domain has " + std::to_string(mappingLimit_) + " mappings already"};
   mappings_.emplace(mapping.iova, mapping);
   return {};
 }

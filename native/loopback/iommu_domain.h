@@ -28,11 +28,12 @@ struct IommuMapping {
 
 class IommuDomain {
  public:
-  explicit IommuDomain(uint32_t iovaBits);
+  /// `mappingLimit`: how many mappings there may be.
+  explicit IommuDomain(uint32_t iovaBits, uint32_t mappingLimit = kMappingLimit);
 
   const std::vector<IovaRange>& ranges() const { return ranges_; }
   uint32_t mappingsAvailable() const {
-    return kMappingLimit - static_cast<uint32_t>(mappings_.size());
+    return mappingLimit_ - static_cast<uint32_t>(mappings_.size());
   }
 
   /// Errors: IOVA_RANGE, MAPPING_LIMIT. The caller has checked for overlap (core/address_space.h).
@@ -59,6 +60,7 @@ class IommuDomain {
   static constexpr size_t kFaultsKept = 256;        // the newest
 
   std::vector<IovaRange> ranges_;
+  uint32_t mappingLimit_;
   std::map<uint64_t, IommuMapping> mappings_;  // by IOVA
   std::array<Fault, kFaultsKept> faults_{};
   uint64_t faultCount_ = 0;

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include "core/huge_pages.h"
+#include "loopback/dmabuf.h"
 #include "loopback/loopback_region.h"
 
 namespace p2pmem::loopback {
@@ -68,6 +70,30 @@ Status LoopbackDevice::setEvent(DeviceEvent event, int eventFd) {
   const MachineLock::Guard guard(machine_->lock());
   endpoint_.setEvent(event, std::move(fd.value()));
   return {};
+}
+
+Result<UniqueFd> LoopbackDevice::exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) {
+  const auto refuse = [&](const std::string& why) {
+    return Error{.code = "BAD_RANGE", .message = why, .device = address()};
+  };
+  if (region > kBar5 || endpoint_.bars[region].size == 0)
+    return refuse(address() + " has no BAR " + std::to_string(region));
+  const Bar& bar = endpoint_.bars[region];
+  if (offset % kSmallPage != 0 || length % kSmallPage != 0 || length == 0)
+    return refuse("a dma-buf is made of whole pages");
+  const uint64_t at = offset - bar.memoryOffset;
+  if (at > bar.memorySize || length > bar.memorySize - at)
+    return refuse("BAR " + std::to_string(region) + " of " + address() + " has memory from " +
+                  std::to_string(bar.memoryOffset) + " on, " + std::to_string(bar.memorySize) +
+                  " bytes; registers are not exported");
+  const MachineLock::Guard guard(machine_->lock());
+  if (endpoint_.answer(bar) == BarAnswer::nobody)
+    return Error{.code = "DEVICE_GONE",
+                 .message = "cannot export memory of " + address() + ": it does not answer",
+                 .device = address()};
+  auto exported = std::make_shared<DmabufExport>(machine_, endpoint_, bar, at, length);
+  endpoint_.addExport(exported);
+  return publishDmabuf(std::move(exported));
 }
 
 Status LoopbackDevice::restoreMappings() {

@@ -17,6 +17,7 @@ class LoopbackDevice final : public Device {
   Status reset() override;
   Status setInterrupt(uint32_t vector, int eventFd) override;
   Status setEvent(DeviceEvent event, int eventFd) override;
+  Result<UniqueFd> exportDmabuf(uint32_t region, uint64_t offset, uint64_t length) override;
 
  protected:
   Status restoreMappings() override;

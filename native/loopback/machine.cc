@@ -9,6 +9,7 @@
 
 #include "loopback/loopback_address_space.h"
 #include "loopback/memory_card.h"
+#include "loopback/rnic_context.h"
 
 namespace p2pmem::loopback {
 
@@ -46,6 +47,7 @@ Result<std::shared_ptr<Machine>> Machine::create(const MachineConfiguration& con
       return status.take();
   if (Status status = machine->fabric_.enumerate(); !status.ok()) return status.take();
   machine->router_.start(configuration.forwarding);
+  for (Rnic* rnic : machine->rnics_) rnic->probe();
   machine->thread_ = std::thread([&self = *machine] { self.run(); });
   return machine;
 }
@@ -88,6 +90,16 @@ Status Machine::plugInto(PciFunction* port, const CardConfiguration& configurati
   auto card = std::make_unique<MemoryCard>(configuration);
   endpoints_.push_back(card.get());
   fabric_.add(std::move(card), port);
+  return {};
+}
+
+Status Machine::plugInto(PciFunction* port, const RnicConfiguration& configuration) {
+  auto rnic = std::make_unique<Rnic>(configuration, static_cast<uint32_t>(rnics_.size()), iovaBits_,
+                                     MachineContext{lock_, router_, epoch_});
+  if (Status status = rnic->openWire(); !status.ok()) return status;
+  endpoints_.push_back(rnic.get());
+  rnics_.push_back(rnic.get());
+  fabric_.add(std::move(rnic), port);
   return {};
 }
 
@@ -141,6 +153,7 @@ void Machine::release(Endpoint& endpoint) {
   for (const DeviceEvent event : {DeviceEvent::error, DeviceEvent::request})
     endpoint.setEvent(event, UniqueFd());
   for (Bar& bar : endpoint.bars) bar.lost = false;
+  endpoint.revokeExports();
   (void)endpoint.tryReset();
   endpoint.domain.reset();
   endpoint.owner = 0;
@@ -191,6 +204,50 @@ Status Machine::replug(const std::string& address) {
   endpoint.value()->replug();
   invalidate();
   return {};
+}
+
+std::vector<Machine::RdmaDeviceName> Machine::rdmaDevices() {
+  const MachineLock::Guard guard(lock_);
+  std::vector<RdmaDeviceName> list;
+  for (const Rnic* rnic : rnics_)
+    if (rnic->hasKernelDriver() && !rnic->removed) list.push_back({rnic->name(), rnic->address});
+  return list;
+}
+
+Result<Rnic*> Machine::findRnic(const std::string& name) const {
+  for (Rnic* rnic : rnics_)
+    if (rnic->name() == name && rnic->hasKernelDriver()) return rnic;
+  return Error{.code = "UNKNOWN_DEVICE",
+               .message = "there is no RDMA device " + name + " in the machine"};
+}
+
+Result<std::shared_ptr<rdma::RdmaDevice>> Machine::openRdmaDevice(const std::string& name) {
+  auto rnic = findRnic(name);
+  if (!rnic.ok()) return rnic.take();
+  auto context = RnicContext::open(shared_from_this(), *rnic.value());
+  if (!context.ok()) return context.take();
+  return std::shared_ptr<rdma::RdmaDevice>(std::move(context.value()));
+}
+
+Result<RnicCounters> Machine::rdmaCounters(const std::string& name) {
+  auto rnic = findRnic(name);
+  if (!rnic.ok()) return rnic.take();
+  const MachineLock::Guard guard(lock_);
+  return rnic.value()->counters();
+}
+
+void Machine::invalidateStart(const Memory& memory, uint64_t offset, uint64_t length) {
+  const MachineLock::Guard guard(lock_);
+  for (Rnic* rnic : rnics_) rnic->memory().invalidateStart(memory, offset, length);
+}
+
+Status Machine::invalidateEnd(const Memory& memory, uint64_t offset, uint64_t length) {
+  const MachineLock::Guard guard(lock_);
+  bool known = rnics_.empty();
+  for (Rnic* rnic : rnics_) known |= rnic->memory().invalidateEnd(memory, offset, length);
+  wake();
+  if (known) return {};
+  return Error{.code = "BAD_RANGE", .message = "no invalidation of that range has begun"};
 }
 
 Traffic Machine::traffic() {

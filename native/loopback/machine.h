@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "core/address_space.h"
+#include "core/rdma.h"
 #include "loopback/configuration.h"
 #include "loopback/endpoint.h"
 #include "loopback/fabric.h"
 #include "loopback/machine_lock.h"
 #include "loopback/nvme_controller.h"
+#include "loopback/rnic.h"
 #include "loopback/router.h"
 
 namespace p2pmem::loopback {
@@ -51,6 +53,21 @@ class Machine : public std::enable_shared_from_this<Machine> {
   /// Puts in again what was removed. Errors: UNKNOWN_DEVICE, IN_USE.
   Status replug(const std::string& address);
 
+  struct RdmaDeviceName {
+    std::string name;
+    std::string address;
+  };
+  /// The NICs that a kernel driver has.
+  std::vector<RdmaDeviceName> rdmaDevices();
+  /// Errors: UNKNOWN_DEVICE, DEVICE_GONE, NO_MEMORY, IO.
+  Result<std::shared_ptr<rdma::RdmaDevice>> openRdmaDevice(const std::string& name);
+  /// Errors: UNKNOWN_DEVICE.
+  Result<RnicCounters> rdmaCounters(const std::string& name);
+  /// As the kernel's memory management has it where mappings change: see RnicMemory. Errors of the
+  /// end: BAD_RANGE.
+  void invalidateStart(const Memory& memory, uint64_t offset, uint64_t length);
+  Status invalidateEnd(const Memory& memory, uint64_t offset, uint64_t length);
+
   Traffic traffic();
   void resetTraffic();
 
@@ -67,6 +84,8 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Status plugInto(PciFunction* port, const SwitchConfiguration& configuration);
   Status plugInto(PciFunction* port, const NvmeConfiguration& configuration);
   Status plugInto(PciFunction* port, const CardConfiguration& configuration);
+  Status plugInto(PciFunction* port, const RnicConfiguration& configuration);
+  Result<Rnic*> findRnic(const std::string& name) const;
   Result<Endpoint*> findEndpoint(const std::string& address, bool isRemoved = false) const;
   Status checkOwnership(const Endpoint& endpoint, const IommuDomain& domain) const;
   void run();
@@ -79,6 +98,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Fabric fabric_;
   Router router_{fabric_};
   std::vector<Endpoint*> endpoints_;
+  std::vector<Rnic*> rnics_;
   uint16_t controllers_ = 0;
 
   bool stopping_ = false;

@@ -35,6 +35,7 @@ bool matches(Fault::Trigger on, bool admin, uint8_t opcode) {
       return !admin;
     case Trigger::any:
       return true;
+    case Trigger::packet:
     case Trigger::now:
       return false;
   }

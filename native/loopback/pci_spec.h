@@ -79,6 +79,7 @@ constexpr uint16_t kAcsIsolation =
 constexpr uint32_t kClassHostBridge = 0x060000;
 constexpr uint32_t kClassPciBridge = 0x060400;
 constexpr uint32_t kClassNvme = 0x010802;
+constexpr uint32_t kClassNetwork = 0x028000;
 constexpr uint32_t kClassOtherMemory = 0x058000;
 
 }  // namespace p2pmem::loopback::pci

@@ -1,0 +1,371 @@
+#include "loopback/rnic.h"
+
+#include <algorithm>
+
+#include "loopback/rnic_completion_queue.h"
+#include "loopback/rnic_context.h"
+#include "loopback/rnic_queue_pair.h"
+
+namespace p2pmem::loopback {
+
+using rnic::EventType;
+using rnic::Packet;
+
+namespace {
+
+constexpr PciIdentity kIdentity{0x15ad, 0x0820, pci::kClassNetwork};
+constexpr uint64_t kRegisterBytes = 64 << 10;  // BAR 0: the driver's, none of it modelled
+constexpr const char* kVfioDriver = "vfio-pci";
+// What one step moves between queue pairs of this machine.
+constexpr uint64_t kLocalPacket = 256 << 10;
+constexpr uint32_t kSlotMask = Rnic::kMaxQueuePairs - 1;
+constexpr int kSlotBits = 10;
+constexpr double kGigabits = 100;
+// The kernel's DMA API knows no limit but memory.
+constexpr uint32_t kMappings = 1u << 31;
+
+}  // namespace
+
+Rnic::Rnic(const RnicConfiguration& configuration, uint32_t number, uint32_t iovaBits,
+           MachineContext context)
+    : Endpoint(kIdentity),
+      number_(number),
+      name_("rnic" + std::to_string(number)),
+      context_(context),
+      wire_(configuration.wire),
+      requester_(*this, context.router, context.epoch),
+      kernelDomain_(std::make_shared<IommuDomain>(iovaBits, kMappings)),
+      memory_(*this, context, counters_),
+      store_(std::make_shared<RnicStore>(configuration.memorySize)),
+      byNumber_(kMaxQueuePairs) {
+  bars[0] = {.size = kRegisterBytes};
+  if (configuration.memorySize > 0)
+    bars[kMemoryBar] = {.size = configuration.memorySize,
+                        .prefetchable = true,
+                        .memorySize = configuration.memorySize};
+  for (const Fault& fault : configuration.faults) faults_.add(fault);
+}
+
+bool Rnic::hasKernelDriver() const { return !driver.empty() && driver != kVfioDriver; }
+
+void Rnic::probe() {
+  host_ = context_.router.route(*this, nullptr, true);
+  if (!hasKernelDriver()) return;
+  domain = kernelDomain_;
+  config.set(pci::kCommand, 2, pci::kCommandMemory | pci::kCommandBusMaster);
+  context_.epoch++;
+}
+
+void Rnic::reset() {
+  Endpoint::reset();
+  internal[0] = {};
+  if (host_) probe();
+}
+
+Status Rnic::open() {
+  if (removed)
+    return Error{.code = "DEVICE_GONE", .message = name_ + " was removed", .device = address};
+  if (isAbandoned_) reset();
+  isAbandoned_ = false;
+  if (Status status = prepare(); !status.ok()) return status;
+  if (const Bar& bar = bars[kMemoryBar]; bar.memory) {
+    internal[0] = {bar.address, bar.size, bar.memory->data()};
+    context_.epoch++;
+  }
+  return {};
+}
+
+Status Rnic::addQueuePair(RnicQueuePair& queuePair) {
+  const auto free = std::find(byNumber_.begin(), byNumber_.end(), nullptr);
+  if (free == byNumber_.end())
+    return Error{.code = "RDMA_LIMIT",
+                 .message = name_ + " has " + std::to_string(kMaxQueuePairs) +
+                            " queue pairs, and all are in use",
+                 .device = address};
+  *free = &queuePair;
+  const auto slot = static_cast<uint32_t>(free - byNumber_.begin());
+  // A number that was in use does not soon mean another one: old packets find nobody.
+  serial_ = serial_ % (rnic::kPsnMask >> kSlotBits) + 1;
+  queuePair.open(serial_ << kSlotBits | slot);
+  queuePairs_.push_back(&queuePair);
+  return {};
+}
+
+void Rnic::removeQueuePair(RnicQueuePair& queuePair) {
+  byNumber_[queuePair.number() & kSlotMask] = nullptr;
+  std::erase(queuePairs_, &queuePair);
+}
+
+RnicQueuePair* Rnic::find(uint32_t number) const {
+  RnicQueuePair* found = byNumber_[number & kSlotMask];
+  return found && found->number() == number ? found : nullptr;
+}
+
+rdma::DeviceAttributes Rnic::attributes() const {
+  return {.firmware = "loopback",
+          .nodeGuid = portGuid(0),
+          .vendorId = kIdentity.vendor,
+          .partId = kIdentity.device,
+          .maxRegionBytes = RnicMemory::kMaxRegionBytes,
+          .maxQueuePairs = kMaxQueuePairs,
+          .maxQueueEntries = RnicContext::kMaxEntries,
+          .maxSge = RnicGather::kMaxPieces,
+          .maxCompletionQueues = RnicContext::kMaxCompletionQueues,
+          .maxCompletionEntries = RnicContext::kMaxEntries,
+          .maxRegions = RnicMemory::kMaxRegions,
+          .maxReadsAsTarget = RnicQueuePair::kMaxReads,
+          .maxReadsAsInitiator = RnicQueuePair::kMaxReads,
+          .deviceMemoryBytes = bars[kMemoryBar].memorySize,
+          .ports = kPorts,
+          .onDemandPaging = {.supported = true,
+                             .implicit = false,
+                             .send = true,
+                             .receive = true,
+                             .write = true,
+                             .read = true}};
+}
+
+Status Rnic::checkPort(uint8_t number) const {
+  if (number >= 1 && number <= kPorts) return {};
+  return Error{.code = "NO_PORT",
+               .message = name_ + " has no port " + std::to_string(number),
+               .device = address,
+               .hint = "its ports are 1 and 2"};
+}
+
+rdma::PortAttributes Rnic::port(uint8_t number) const {
+  return {.state = isUp(number) ? rnic::kPortActive : rnic::kPortDown,
+          .ethernet = true,
+          .mtu = kMtu,
+          .lid = 0,
+          .gigabits = kGigabits};
+}
+
+// Of port 0: the node's. Other than those of the machine at the other end of a wire.
+uint64_t Rnic::portGuid(uint8_t port) const {
+  constexpr uint64_t kLocallyAdministered = 0x0200'00ff'fe00'0000;
+  const bool connects = wire_.exists() && !wire_.isListener();
+  return kLocallyAdministered | (connects ? 0x10000 : 0) | number_ << 4 | port;
+}
+
+std::vector<rdma::GidEntry> Rnic::gids(uint8_t port) const {
+  const uint64_t guid = portGuid(port);
+  // fe80::/64 and the address 10.77.x.y, as RoCE makes GIDs of a port's IP addresses.
+  rdma::Gid linkLocal{0xfe, 0x80};
+  for (int i = 0; i < 8; i++) linkLocal[15 - i] = static_cast<uint8_t>(guid >> 8 * i);
+  const rdma::Gid mapped{0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0,
+                         0xff,
+                         0xff,
+                         10,
+                         77,
+                         static_cast<uint8_t>(guid >> 16),
+                         static_cast<uint8_t>(guid)};
+  return {{0, linkLocal, rdma::GidEntry::Type::rocev2}, {1, mapped, rdma::GidEntry::Type::rocev2}};
+}
+
+bool Rnic::isUp(uint8_t) const {
+  return !removed && !isAbandoned_ && !isLinkDown_ && (!wire_.exists() || wire_.isUp());
+}
+
+bool Rnic::isElsewhere(const rdma::Gid& gid) const {
+  for (uint8_t port = 1; port <= kPorts; port++)
+    for (const rdma::GidEntry& entry : gids(port))
+      if (entry.gid == gid) return false;
+  return true;
+}
+
+uint64_t Rnic::longestPacket(const RnicQueuePair& queuePair) const {
+  return queuePair.isRemote() ? queuePair.options().mtu : kLocalPacket;
+}
+
+bool Rnic::canTransmit(const RnicQueuePair& queuePair) const {
+  return !queuePair.isRemote() || wire_.hasRoom();
+}
+
+Moved Rnic::transmit(RnicQueuePair& from, const Packet& packet, RnicGather* payload) {
+  if (!faults_.empty()) {
+    if (const auto fault = faults_.match()) {
+      Packet damaged = packet;
+      damaged.flags |= Packet::kCorrupt;
+      switch (fault->effect) {
+        case Fault::Effect::lose:
+          counters_.lostPackets++;
+          return Moved::all;
+        case Fault::Effect::corrupt:
+          return send(from.isRemote(), damaged, payload);
+        default:
+          hold(from.isRemote(), packet, payload, *fault);
+          return Moved::all;
+      }
+    }
+  }
+  return send(from.isRemote(), packet, payload);
+}
+
+Moved Rnic::send(bool isRemote, const Packet& packet, RnicGather* payload) {
+  if (isLinkDown_ || (isRemote && !wire_.isUp())) {
+    counters_.lostPackets++;
+    return Moved::all;
+  }
+  if (isRemote) return wire_.send(requester_, packet, payload);
+  RnicGather nothing;
+  return deliver(false, packet, payload ? *payload : nothing);
+}
+
+Moved Rnic::deliver(bool isRemote, const Packet& packet, RnicGather& payload) {
+  if (packet.flags & Packet::kCorrupt) {
+    counters_.damagedPackets++;
+    return Moved::all;
+  }
+  RnicQueuePair* queuePair = find(packet.destination);
+  if (!queuePair || queuePair->isRemote() != isRemote ||
+      queuePair->remote().number != packet.source) {
+    counters_.lostPackets++;
+    return Moved::all;
+  }
+  switch (packet.kind) {
+    case Packet::Kind::send:
+    case Packet::Kind::write:
+    case Packet::Kind::readRequest:
+      return queuePair->responder().receive(packet, payload);
+    case Packet::Kind::readResponse:
+      return queuePair->requester().receiveResponse(packet, payload);
+    default:
+      queuePair->requester().receive(packet);
+      return Moved::all;
+  }
+}
+
+void Rnic::hold(bool isRemote, const Packet& packet, RnicGather* payload, const Fault& fault) {
+  RnicFaults::Late late{.due = now() + std::chrono::milliseconds(fault.delay),
+                        .isRemote = isRemote,
+                        .packet = packet,
+                        .payload = std::vector<uint8_t>(packet.payload)};
+  RnicGather copy;
+  copy.addPlain(late.payload.data(), late.payload.size());
+  if (packet.payload > 0 && move(requester_, *payload, copy, packet.payload) != Moved::all) return;
+  faults_.hold(std::move(late));
+}
+
+bool Rnic::deliverLate() {
+  auto late = faults_.takeDue(now());
+  if (!late) return false;
+  RnicGather payload;
+  payload.addPlain(late->payload.data(), late->payload.size());
+  (void)send(late->isRemote, late->packet, &payload);
+  return true;
+}
+
+bool Rnic::poll() {
+  isTimeKnown_ = false;
+  bool worked = memory_.serveFaults();
+  if (wire_.exists() && !removed) worked |= pollWire();
+  if (faults_.holds()) worked |= deliverLate();
+  for (RnicQueuePair* queuePair : queuePairs_) worked |= queuePair->poll();
+  if (isOverrun_) failOverrun();
+  return worked;
+}
+
+bool Rnic::pollWire() {
+  const bool worked = wire_.poll(now(), [this](const Packet& packet, uint8_t* data) {
+    RnicGather payload;
+    payload.addPlain(data, packet.payload);
+    if (isLinkDown_)
+      counters_.lostPackets++;
+    else
+      (void)deliver(true, packet, payload);
+  });
+  if (wire_.isUp() != wasWireUp_) {
+    wasWireUp_ = wire_.isUp();
+    if (!isLinkDown_) reportPorts(wasWireUp_);
+  }
+  return worked;
+}
+
+void Rnic::report(RnicQueuePair& queuePair, EventType type) {
+  queuePair.context().report(
+      {.type = static_cast<uint32_t>(type), .queuePair = queuePair.number()});
+}
+
+void Rnic::reportOverrun(RnicCompletionQueue& queue) {
+  queue.context().report({.type = static_cast<uint32_t>(EventType::completionQueue)});
+  isOverrun_ = true;
+}
+
+// What completes in a queue that was overrun cannot go on (§11.6.3.2).
+void Rnic::failOverrun() {
+  isOverrun_ = false;
+  for (RnicQueuePair* queuePair : queuePairs_) {
+    if (!queuePair->isOverrun() || queuePair->isFailed()) continue;
+    report(*queuePair, EventType::queuePairFatal);
+    queuePair->fail();
+  }
+}
+
+void Rnic::reportPorts(bool areUp) {
+  const EventType type = areUp ? EventType::portActive : EventType::portError;
+  for (RnicContext* context : contexts_)
+    for (uint8_t port = 1; port <= kPorts; port++)
+      context->report({.type = static_cast<uint32_t>(type), .port = port});
+}
+
+void Rnic::setLink(bool isDown) {
+  if (isDown == isLinkDown_) return;
+  isLinkDown_ = isDown;
+  if (isDown) faults_.dropHeld();
+  if (!wire_.exists() || wire_.isUp()) reportPorts(!isDown);
+}
+
+Status Rnic::inject(const Fault& fault) {
+  using Effect = Fault::Effect;
+  if (fault.on == Fault::Trigger::now) {
+    if (fault.effect == Effect::linkDown || fault.effect == Effect::linkUp) {
+      setLink(fault.effect == Effect::linkDown);
+      return {};
+    }
+    Status status = Endpoint::inject(fault);
+    if (status.ok() && (fault.effect == Effect::remove || fault.effect == Effect::vanish))
+      abandon();
+    return status;
+  }
+  const bool fits = fault.on == Fault::Trigger::packet &&
+                    (fault.effect == Effect::lose || fault.effect == Effect::corrupt ||
+                     fault.effect == Effect::delay);
+  if (fits) {
+    faults_.add(fault);
+    return {};
+  }
+  return Error{.code = "BAD_MACHINE",
+               .message = address +
+                          " is a NIC: its packets can be lost, damaged or late, and its "
+                          "link can go down, now",
+               .device = address};
+}
+
+void Rnic::clearFaults() {
+  Endpoint::clearFaults();
+  faults_.clear();
+  setLink(false);
+}
+
+// It does not answer its driver any more, which flushes what was posted.
+void Rnic::abandon() {
+  isAbandoned_ = true;
+  config.set(pci::kCommand, 2, config.read(pci::kCommand, 2) & ~pci::kCommandBusMaster);
+  for (RnicContext* context : contexts_) {
+    context->abandon();
+    context->report({.type = static_cast<uint32_t>(EventType::deviceFatal)});
+  }
+  for (RnicQueuePair* queuePair : queuePairs_) queuePair->fail();
+}
+
+}  // namespace p2pmem::loopback

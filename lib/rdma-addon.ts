@@ -175,7 +175,7 @@ export interface NativeRdmaDevice {
   createCompletionQueue(entries: number, channel: boolean): NativeCompletionQueue;
   /**
    * `length` bytes of the device's own memory, in whole pages: registered by registerHost(), and mapped
-   * for other devices as a BAR is. Errors: NO_DEVICE_MEMORY, NO_ROOM, DEVICE_GONE.
+   * for other devices as a BAR is. Errors: UNSUPPORTED, NO_ROOM, DEVICE_GONE.
    */
   allocateMemory(length: number): NativeMemory;
   /** Asynchronous events (ibv_event_type); null takes the handler away. */

@@ -202,9 +202,9 @@ class RdmaDevice {
 
   /// Memory of the device itself, in whole pages: registered like host memory, and within reach of
   /// other devices as peer memory. Given back with its last user. Errors: NO_ROOM,
-  /// NO_DEVICE_MEMORY, DEVICE_GONE.
+  /// UNSUPPORTED, DEVICE_GONE.
   virtual Result<std::shared_ptr<Memory>> allocateMemory(uint64_t /*length*/) {
-    return Error{.code = "NO_DEVICE_MEMORY", .message = name_ + " shares out no memory of its own"};
+    return Error{.code = "UNSUPPORTED", .message = name_ + " shares out no memory of its own"};
   }
 
   /// Readable while takeEvent() has one to give.

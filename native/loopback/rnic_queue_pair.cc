@@ -167,17 +167,17 @@ void RnicQueuePair::completeSend(rnic::WcStatus status) {
   const bool isRead = request.opcode == rdma::kRead;
   const bool isWrite = request.opcode == rdma::kWrite || request.opcode == rdma::kWriteImm;
   const bool isError = status != rnic::WcStatus::success;
+  const bool isSilent = !(request.flags & rdma::kSignaled) && !isError;
+  rdma::CompletionRecord record = {};
+  record.id = request.id;
+  record.status = static_cast<uint32_t>(status);
+  record.opcode = isRead ? rnic::kWcRead : isWrite ? rnic::kWcWrite : rnic::kWcSend;
+  record.bytes = static_cast<uint32_t>(entry.length);
+  record.queuePair = number_;
   nic_.countEntry(rdma::sendStride(sendRing_.maxSge()));
-  if ((request.flags & rdma::kSignaled) || isError) {
-    rdma::CompletionRecord record = {};
-    record.id = request.id;
-    record.status = static_cast<uint32_t>(status);
-    record.opcode = isRead ? rnic::kWcRead : isWrite ? rnic::kWcWrite : rnic::kWcSend;
-    record.bytes = static_cast<uint32_t>(entry.length);
-    record.queuePair = number_;
-    push(*sends_, record, isError);
-  }
+  // Whoever sees the completion finds room for another request.
   sendRing_.release();
+  if (!isSilent) push(*sends_, record, isError);
 }
 
 void RnicQueuePair::completeReceive(rnic::WcStatus status, const rnic::Packet* packet,
@@ -185,7 +185,6 @@ void RnicQueuePair::completeReceive(rnic::WcStatus status, const rnic::Packet* p
   const bool isSend = packet && packet->kind == rnic::Packet::Kind::send;
   const bool hasImmediate = packet && (packet->flags & rnic::Packet::kImmediate);
   const bool isSolicited = packet && (packet->flags & rnic::Packet::kSolicited);
-  nic_.countEntry(rdma::receiveStride(receiveRing_.maxSge()));
   rdma::CompletionRecord record = {};
   record.id = receiveRing_[receiveRing_.head()].id;
   record.status = static_cast<uint32_t>(status);
@@ -194,8 +193,9 @@ void RnicQueuePair::completeReceive(rnic::WcStatus status, const rnic::Packet* p
   record.immediate = hasImmediate ? packet->immediate : 0;
   record.flags = hasImmediate ? rnic::kWcWithImmediate : 0;
   record.queuePair = number_;
-  push(*receives_, record, isSolicited || status != rnic::WcStatus::success);
+  nic_.countEntry(rdma::receiveStride(receiveRing_.maxSge()));
   receiveRing_.release();
+  push(*receives_, record, isSolicited || status != rnic::WcStatus::success);
 }
 
 void RnicQueuePair::push(RnicCompletionQueue& queue, const rdma::CompletionRecord& record,

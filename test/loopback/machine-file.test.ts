@@ -153,7 +153,7 @@ root_ports:
     [
       "an unknown device",
       "root_ports:\n  - device: gpu\n",
-      /:2: root_ports\[0\]\.device: must say switch, nvme or card/,
+      /:2: root_ports\[0\]\.device: must say switch, nvme, card or rnic/,
     ],
     [
       "a port that says nothing",
@@ -214,6 +214,16 @@ root_ports:
       "a card without memory",
       "root_ports:\n  - device: switch\n    ports:\n      - device: card\n",
       /:4: root_ports\[0\]\.ports\[0\]\.memory: must be a size/,
+    ],
+    [
+      "a wire with two roles",
+      "root_ports:\n  - device: rnic\n    wire: { listen: a, connect: b }\n",
+      /:3: root_ports\[0\]\.wire: needs one of listen and connect, and no more/,
+    ],
+    [
+      "a fault of a NIC that is none",
+      "root_ports:\n  - device: rnic\n    faults: [{ effect: hang }]\n",
+      /:3: root_ports\[0\]\.faults\[0\]\.effect: must be one of lose, corrupt/,
     ],
     [
       "an unknown ACS bit",

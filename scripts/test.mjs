@@ -101,7 +101,7 @@ async function suite(timeout, directories, options) {
 /** On the loopback machine. The command's tests start many processes and wait: two things at a time. */
 async function loopback() {
   const command = suite("60000", ["cli"], { late: true });
-  const library = await suite("60000", ["loopback", "device"]);
+  const library = await suite("60000", ["loopback", "device", "rdma"]);
   return total([library, await command]);
 }
 

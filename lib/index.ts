@@ -50,14 +50,7 @@ export type { KernelVerifyOptions } from "./kernel/verify.js";
 export { parseKernelEndpoint } from "./kernel/endpoint.js";
 export type { KernelEndpoint } from "./kernel/endpoint.js";
 export { Histogram } from "./reactor/histogram.js";
-export {
-  blotDestination,
-  checkStamps,
-  prepareSource,
-  stampSource,
-  verifyCopy,
-  verifyDestination,
-} from "./copy/verify.js";
+export { blotDestination, prepareSource, verifyDestination } from "./copy/verify.js";
 export { Marks } from "./verify/marks.js";
 export { verifyWritten } from "./verify/written.js";
 export type { MarkedSlots, Written, WrittenRange } from "./verify/written.js";

@@ -155,27 +155,3 @@ function comparison(
     },
   };
 }
-
-/** {@link prepareSource} with the mode `pattern`. */
-export function stampSource(session: Session, plan: CopyPlan, seed: number): Promise<void> {
-  return prepareSource(session, plan, "pattern", seed);
-}
-
-/** {@link verifyDestination} with the mode `pattern`. */
-export function checkStamps(
-  session: Session,
-  plan: CopyPlan,
-  seed: number,
-  covered?: readonly Range[],
-): Promise<Verification> {
-  return verifyDestination(session, plan, "pattern", seed, covered);
-}
-
-/** {@link verifyDestination} with the mode `memcmp`. */
-export function verifyCopy(
-  session: Session,
-  plan: CopyPlan,
-  covered?: readonly Range[],
-): Promise<Verification> {
-  return verifyDestination(session, plan, "memcmp", 0, covered);
-}

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { Session } from "#lib/session.js";
@@ -38,9 +38,9 @@ for (const machine of machines)
     /** A copy of 256 KiB that must arrive. */
     async function assertCopies(plan: CopyPlan, seed: number) {
       const sized = { ...plan, size: 256 * KIB };
-      await stampSource(session, sized, seed);
+      await prepareSource(session, sized, "pattern", seed);
       const result = await runCopy(session, sized);
-      const { mismatches } = await checkStamps(session, sized, seed);
+      const { mismatches } = await verifyDestination(session, sized, "pattern", seed);
       assert.equal(mismatches, 0);
       assert.deepEqual(session.addressSpace.takeFaults() ?? [], []);
       return result;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource, verifyCopy } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { Session } from "#lib/session.js";
 import { devicesOf, namespaceOf, openSession, planOf, type Devices } from "./machine.js";
 
@@ -23,12 +23,15 @@ describe("copies by two jobs, and inside a controller", () => {
   async function copyAndCheck(plan: CopyPlan): ReturnType<typeof runCopy> {
     seed += 2;
     const back = { ...plan, source: plan.destination, destination: plan.source };
-    await stampSource(session, back, seed - 1);
-    await stampSource(session, plan, seed);
+    await prepareSource(session, back, "pattern", seed - 1);
+    await prepareSource(session, plan, "pattern", seed);
     const run = await runCopy(session, plan);
     assert.deepEqual(run.covered, [{ start: 0, end: plan.size }]);
-    assert.equal((await checkStamps(session, plan, seed, run.covered)).mismatches, 0);
-    assert.equal((await verifyCopy(session, plan, run.covered)).mismatches, 0);
+    assert.equal(
+      (await verifyDestination(session, plan, "pattern", seed, run.covered)).mismatches,
+      0,
+    );
+    assert.equal((await verifyDestination(session, plan, "memcmp", 0, run.covered)).mismatches, 0);
     return run;
   }
 

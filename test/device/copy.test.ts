@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPath, CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource, verifyCopy } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { Session } from "#lib/session.js";
 import {
   devicesOf,
@@ -111,16 +111,16 @@ describe("copy", () => {
   async function copyAndCheck(plan: CopyPlan): Promise<void> {
     seed += 2;
     const back = { ...plan, source: plan.destination, destination: plan.source };
-    await stampSource(session, back, seed - 1);
-    await stampSource(session, plan, seed);
+    await prepareSource(session, back, "pattern", seed - 1);
+    await prepareSource(session, plan, "pattern", seed);
     const run = await runCopy(session, plan);
     assert.deepEqual(run.covered, [{ start: 0, end: plan.size }]);
-    assert.deepEqual(await checkStamps(session, plan, seed), {
+    assert.deepEqual(await verifyDestination(session, plan, "pattern", seed), {
       blocks: Math.ceil(plan.size! / plan.bs),
       mismatches: 0,
       first: null,
     });
-    assert.equal((await verifyCopy(session, plan)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "memcmp", 0)).mismatches, 0);
   }
 
   for (const way of WAYS)
@@ -174,20 +174,27 @@ describe("copy", () => {
     }
     const refused = { code: "WRITE_NOT_ALLOWED", device: nvme2 };
     await assert.rejects(runCopy(session, plan), refused);
-    assert.equal((await verifyCopy(session, plan)).blocks, 1, "looking is allowed");
-    await assert.rejects(stampSource(session, { ...plan, source: plan.destination }, 1), refused);
+    assert.equal(
+      (await verifyDestination(session, plan, "memcmp", 0)).blocks,
+      1,
+      "looking is allowed",
+    );
+    await assert.rejects(
+      prepareSource(session, { ...plan, source: plan.destination }, "pattern", 1),
+      refused,
+    );
     assert.deepEqual(await load(session, target, 0, 4 * KIB), old);
   });
 
   it("runs for a time over and over through the range, with every block right in the end", async () => {
     const { nvme1, nvme2 } = devices;
     const plan = planOf(nvme1, nvme2, { bs: 8 * KIB, size: 40 * KIB + 512, iodepth: 3 });
-    await stampSource(session, plan, 4711);
+    await prepareSource(session, plan, "pattern", 4711);
     const run = await runCopy(session, { ...plan, runtime: 0.3 });
     assert.ok(run.bytes > 2 * plan.size!, `${run.bytes} bytes`);
     assert.deepEqual(run.covered, [{ start: 0, end: plan.size }]);
     assert.equal(run.latency.count, run.blocks);
-    assert.equal((await checkStamps(session, plan, 4711)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "pattern", 4711)).mismatches, 0);
   });
 
   it("goes round its queues many times at every depth", async () => {
@@ -208,9 +215,9 @@ describe("copy", () => {
           bs: 32 * KIB,
           size: 2 * MIB,
         });
-        await stampSource(session, plan, 900 + i);
+        await prepareSource(session, plan, "pattern", 900 + i);
         await runCopy(session, plan);
-        assert.equal((await checkStamps(session, plan, 900 + i)).mismatches, 0);
+        assert.equal((await verifyDestination(session, plan, "pattern", 900 + i)).mismatches, 0);
       }),
     );
   });

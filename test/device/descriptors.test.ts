@@ -1,7 +1,7 @@
 /** PRPs and SGLs as controllers read them: the same data by either, to host memory and to a peer's. */
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
-import { verifyCopy } from "#lib/copy/verify.js";
+import { verifyDestination } from "#lib/copy/verify.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import { DESCRIPTORS, type Descriptors } from "#lib/nvme/descriptors/data-pointer.js";
 import { SglBuilder } from "#lib/nvme/descriptors/sgl.js";
@@ -240,7 +240,7 @@ describe("descriptors", () => {
           const plan = planOf(nvme1, nvme2, { path: "p2p", provider, bs, size });
           assert.equal((await runCopy(session, plan)).bytes, size);
           assert.deepEqual(await load(session, other, 0, size), pattern(size, bs));
-          assert.equal((await verifyCopy(session, plan)).mismatches, 0);
+          assert.equal((await verifyDestination(session, plan, "memcmp", 0)).mismatches, 0);
         });
     });
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { runCopy } from "#lib/copy/copy.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { devicesOf, openSession, planOf } from "./machine.js";
 
 /** Copies without end, says "moving" when something has moved, and then does what `then` says. */
@@ -42,9 +42,9 @@ describe("a process that ends in the middle of a copy", () => {
         const { nvme1, nvme2, card } = devicesOf(session);
         const provider = await session.provider(card);
         const plan = planOf(nvme1, nvme2, { path: "p2p", provider, size: 2 ** 20 });
-        await stampSource(session, plan, 61);
+        await prepareSource(session, plan, "pattern", 61);
         await runCopy(session, plan);
-        assert.equal((await checkStamps(session, plan, 61)).mismatches, 0);
+        assert.equal((await verifyDestination(session, plan, "pattern", 61)).mismatches, 0);
       } finally {
         await session.close();
       }

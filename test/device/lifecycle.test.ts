@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { NvmeController } from "#lib/nvme/controller.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import type { Session } from "#lib/session.js";
@@ -54,9 +54,9 @@ describe("a session", () => {
 
     session = await openSession();
     const plan = await peerPlan();
-    await stampSource(session, plan, 5);
+    await prepareSource(session, plan, "pattern", 5);
     await runCopy(session, plan);
-    assert.equal((await checkStamps(session, plan, 5)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "pattern", 5)).mismatches, 0);
   });
 
   it("goes on after a copy that was interrupted by its signal", async () => {

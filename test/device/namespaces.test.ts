@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource, verifyCopy } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { Session } from "#lib/session.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
@@ -83,11 +83,11 @@ describe("a controller with several namespaces", () => {
 
   async function assertCopied(src: string, dst: string, rest: Partial<CopyPlan>): Promise<void> {
     const plan = planOf(src, dst, { size: 2 * MIB, bs: 64 * KIB, ...rest });
-    await stampSource(session, plan, 77);
+    await prepareSource(session, plan, "pattern", 77);
     await runCopy(session, plan);
-    const stamped = await checkStamps(session, plan, 77);
+    const stamped = await verifyDestination(session, plan, "pattern", 77);
     assert.deepEqual([stamped.blocks, stamped.mismatches], [32, 0]);
-    assert.equal((await verifyCopy(session, plan)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "memcmp", 0)).mismatches, 0);
   }
 
   it("copies between them, from 512 to 4096 bytes a block and back", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { CONFIG_REGION, type NativeDevice, type NativeRegion } from "#lib/addon.js";
 import { P2pError } from "#lib/errors.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
@@ -51,9 +51,9 @@ function planThrough(provider: Provider, rest: Partial<CopyPlan> = {}): CopyPlan
 }
 
 async function assertCopies(plan: CopyPlan, seed: number): Promise<void> {
-  await stampSource(session, plan, seed);
+  await prepareSource(session, plan, "pattern", seed);
   await runCopy(session, plan);
-  assert.equal((await checkStamps(session, plan, seed)).mismatches, 0);
+  assert.equal((await verifyDestination(session, plan, "pattern", seed)).mismatches, 0);
 }
 
 describe("providers", () => {

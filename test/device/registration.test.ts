@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPath } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { parseEndpoint } from "#lib/io/endpoint.js";
 import { runPerf } from "#lib/perf/perf.js";
 import type { PerfPlan } from "#lib/perf/plan.js";
@@ -41,12 +41,15 @@ describe("registration for each I/O", () => {
           });
           seed += 2;
           const back = { ...plan, source: plan.destination, destination: plan.source };
-          await stampSource(session, back, seed - 1);
-          await stampSource(session, plan, seed);
+          await prepareSource(session, back, "pattern", seed - 1);
+          await prepareSource(session, plan, "pattern", seed);
           const { covered, blocks, bytes } = await runCopy(session, plan);
           assert.equal(bytes, plan.size);
           assert.equal(blocks, Math.ceil(plan.size! / plan.bs));
-          assert.equal((await checkStamps(session, plan, seed, covered)).mismatches, 0);
+          assert.equal(
+            (await verifyDestination(session, plan, "pattern", seed, covered)).mismatches,
+            0,
+          );
           const faults = session.addressSpace.takeFaults();
           assert.ok(faults === null || faults.length === 0, "no DMA met an IOVA without mapping");
         });

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource, verifyCopy } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { P2pError } from "#lib/errors.js";
 import { BindPlan } from "#lib/host/bind.js";
 import { Host, pciPath } from "#lib/host/host.js";
@@ -113,7 +113,7 @@ describe("a controller that is pulled out of the machine", () => {
     const provider = await session.provider(CARD);
     const rest = { size: MIB, bs: 65536 };
     const through = planOf(NVME_CMB, `${NVME2}/1@64m`, { ...rest, path: "p2p", provider });
-    await stampSource(session, through, SEED);
+    await prepareSource(session, through, "pattern", SEED);
     const other = new EndlessCopy(session, through);
     const copy = new EndlessCopy(session, planOf(NVME1, NVME2, rest));
     const [namespace] = (await session.controller(NVME1)).namespaces;
@@ -131,7 +131,7 @@ describe("a controller that is pulled out of the machine", () => {
 
     await other.hasMoved(2 * MIB);
     assert.equal((await other.stop()).code, "INTERRUPTED");
-    assert.equal((await checkStamps(session, through, SEED)).mismatches, 0);
+    assert.equal((await verifyDestination(session, through, "pattern", SEED)).mismatches, 0);
     await assert.rejects(session.controller(NVME1), { device: NVME1 });
   });
 
@@ -143,9 +143,9 @@ describe("a controller that is pulled out of the machine", () => {
     await using later = await Session.open({ platform: "vfio" });
     const plan = planOf(NVME1, NVME2, { size: MIB, bs: 65536 });
     const back = planOf(NVME2, NVME1, { size: MIB, bs: 65536 });
-    await stampSource(later, back, SEED);
+    await prepareSource(later, back, "pattern", SEED);
     await runCopy(later, plan);
-    assert.equal((await verifyCopy(later, plan)).mismatches, 0);
+    assert.equal((await verifyDestination(later, plan, "memcmp", 0)).mismatches, 0);
   });
 
   it("takes its memory with it once whoever holds some has let go", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { stampSource } from "#lib/copy/verify.js";
+import { prepareSource } from "#lib/copy/verify.js";
 import { Session } from "#lib/session.js";
 import { planOf } from "../device/machine.js";
 
@@ -15,7 +15,7 @@ describe("a loopback machine that was closed", () => {
       const session = await Session.open({ platform: "loopback" });
       const [source, destination] = session.pci.functions.filter(({ isNvme }) => isNvme);
       const plan = planOf(source!.address, destination!.address, { bs: MIB, size: WRITTEN });
-      await stampSource(session, plan, i);
+      await prepareSource(session, plan, "pattern", i);
       held.push(session, await session.controller(source!.address));
       await session.close();
     }

@@ -8,7 +8,7 @@ import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
 import { copyResult } from "#lib/copy/result.js";
 import { CopySetup } from "#lib/copy/setup.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
 import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
@@ -42,9 +42,9 @@ describe("a controller memory buffer", () => {
   }
 
   async function assertCopies(plan: CopyPlan, seed: number) {
-    await stampSource(session!, plan, seed);
+    await prepareSource(session!, plan, "pattern", seed);
     const result = await runCopy(session!, plan);
-    assert.equal((await checkStamps(session!, plan, seed)).mismatches, 0);
+    assert.equal((await verifyDestination(session!, plan, "pattern", seed)).mismatches, 0);
     assert.deepEqual(session!.addressSpace.takeFaults(), []);
     return result;
   }

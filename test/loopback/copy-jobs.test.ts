@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { Session } from "#lib/session.js";
 import { load, namespaceOf, planOf } from "../device/machine.js";
 
@@ -46,14 +46,21 @@ async function close(): Promise<void> {
 }
 
 async function copyAndCheck(plan: CopyPlan, seed: number): ReturnType<typeof runCopy> {
-  await stampSource(
+  await prepareSource(
     session,
     { ...plan, source: plan.destination, destination: plan.source },
+    "pattern",
     seed + 1000,
   );
-  await stampSource(session, plan, seed);
+  await prepareSource(session, plan, "pattern", seed);
   const run = await runCopy(session, plan);
-  const { blocks, mismatches } = await checkStamps(session, plan, seed, run.covered);
+  const { blocks, mismatches } = await verifyDestination(
+    session,
+    plan,
+    "pattern",
+    seed,
+    run.covered,
+  );
   assert.deepEqual([blocks, mismatches], [Math.ceil(plan.size! / plan.bs), 0]);
   return run;
 }
@@ -84,18 +91,22 @@ describe("copy by several jobs", () => {
 
   it("wrap inside their parts where time ends the run, and say what they covered", async () => {
     const plan = planOf(SOURCE, TARGET, { bs: 4 * KIB, jobs: 2, size: 16 * MIB, runtime: 0.02 });
-    await stampSource(
+    await prepareSource(
       session,
       { ...plan, source: plan.destination, destination: plan.source },
+      "pattern",
       1083,
     );
-    await stampSource(session, plan, 83);
+    await prepareSource(session, plan, "pattern", 83);
     const run = await runCopy(session, plan);
     const covered = run.covered.reduce((sum, { start, end }) => sum + end - start, 0);
     assert.ok(covered <= run.bytes && covered > 0);
-    assert.equal((await checkStamps(session, plan, 83, run.covered)).mismatches, 0);
+    assert.equal(
+      (await verifyDestination(session, plan, "pattern", 83, run.covered)).mismatches,
+      0,
+    );
     // What is not covered is as it was.
-    const all = await checkStamps(session, plan, 83);
+    const all = await verifyDestination(session, plan, "pattern", 83);
     assert.equal(all.mismatches, (16 * MIB - covered) / plan.bs);
   });
 

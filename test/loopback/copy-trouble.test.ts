@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { NvmeError, P2pError } from "#lib/errors.js";
 import { Session } from "#lib/session.js";
 import { planOf } from "../device/machine.js";
@@ -63,9 +63,9 @@ describe("copy with devices that do wrong", () => {
 
   /** The same copy, with the same devices and all of the provider: nothing was left behind. */
   async function assertUsable(plan: CopyPlan): Promise<void> {
-    await stampSource(session, plan, 71);
+    await prepareSource(session, plan, "pattern", 71);
     await runCopy(session, plan);
-    assert.equal((await checkStamps(session, plan, 71)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "pattern", 71)).mismatches, 0);
     if (plan.provider) assert.equal(plan.provider.pool.available, plan.provider.size);
   }
 

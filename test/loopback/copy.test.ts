@@ -7,7 +7,7 @@ import { copy } from "#lib/copy/by-name.js";
 import { runCopy } from "#lib/copy/copy.js";
 import { parseEndpoint } from "#lib/io/endpoint.js";
 import type { CopyPath, CopyPlan } from "#lib/copy/plan.js";
-import { checkStamps, stampSource } from "#lib/copy/verify.js";
+import { prepareSource, verifyDestination } from "#lib/copy/verify.js";
 import { NvmeError, P2pError } from "#lib/errors.js";
 import { Session } from "#lib/session.js";
 import { load, namespaceOf, pattern, planOf, store } from "../device/machine.js";
@@ -67,9 +67,9 @@ describe("copy on a machine of its own", () => {
         const provider = path === "host" ? null : await session.provider(CARD);
         const rest: Partial<CopyPlan> = { path, provider, bs: 60 * KIB, size: 2 * MIB + 4 * KIB };
         const plan = planOf(`${src}/1@4k`, `${dst}/1@1m`, rest);
-        await stampSource(session, plan, 31);
+        await prepareSource(session, plan, "pattern", 31);
         await runCopy(session, plan);
-        assert.deepEqual(await checkStamps(session, plan, 31), {
+        assert.deepEqual(await verifyDestination(session, plan, "pattern", 31), {
           blocks: Math.ceil(plan.size! / plan.bs),
           mismatches: 0,
           first: null,
@@ -79,9 +79,9 @@ describe("copy on a machine of its own", () => {
   it("copies within one namespace, from range to range", async () => {
     const provider = await session.provider(`${SMALL}/cmb`);
     const plan = planOf(`${SMALL}@0+1m`, `${SMALL}@1m`, { path: "p2p", provider });
-    await stampSource(session, plan, 32);
+    await prepareSource(session, plan, "pattern", 32);
     await runCopy(session, plan);
-    assert.equal((await checkStamps(session, plan, 32)).mismatches, 0);
+    assert.equal((await verifyDestination(session, plan, "pattern", 32)).mismatches, 0);
   });
 
   it("stops at a failing medium, names the blocks, and has its memory back", async () => {
@@ -276,11 +276,11 @@ describe("copy with ACS redirect on", () => {
       const provider = await session.provider("0000:05:00.0");
       const size = MIB;
       const plan = planOf("0000:03:00.0", "0000:04:00.0", { path: "p2p", provider, size });
-      await stampSource(session, plan, 33);
+      await prepareSource(session, plan, "pattern", 33);
       const { traffic } = await runCopy(session, plan);
       assert.equal(traffic.host_memory_bytes, 0);
       assert.equal(traffic.root_complex_bytes, 2 * size);
-      assert.equal((await checkStamps(session, plan, 33)).mismatches, 0);
+      assert.equal((await verifyDestination(session, plan, "pattern", 33)).mismatches, 0);
     } finally {
       await session.close();
     }

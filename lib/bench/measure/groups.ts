@@ -3,7 +3,7 @@ import { isKernelPath, type BenchPoint } from "../point.js";
 
 /**
  * The points whose samples take turns: those that differ in nothing but the way (path and provider,
- * or how memory is registered), since those are what one compares. The groups in the order of their
+ * or how memory is registered, and who asked for it), since those are what one compares. The groups in the order of their
  * first points, but for those of the kernel's paths, which are a pass of their own at the end: its
  * driver has other devices, or the same ones at another time.
  */
@@ -14,8 +14,8 @@ export function groupsOf(points: readonly BenchPoint[]): BenchPoint[][] {
 }
 
 function keyOf(point: BenchPoint): string {
-  const shared = { ...point, path: isKernelPath(point.path), provider: null, registration: null };
-  return JSON.stringify(shared);
+  const way = { provider: null, registration: null, isOneOfAll: null, refusal: null };
+  return JSON.stringify({ ...point, path: isKernelPath(point.path), ...way });
 }
 
 /** One turn: the sample of a point, counted from 0. */

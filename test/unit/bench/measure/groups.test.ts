@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { P2pError } from "#lib/errors.js";
 import { groupsOf, turnsOf } from "#lib/bench/measure/groups.js";
 import type { BenchPoint } from "#lib/bench/point.js";
 import { benchPoint } from "../../../support/bench-point.js";
@@ -36,6 +37,15 @@ describe("order of a benchmark's samples", () => {
       benchPoint({ provider: "0000:05:00.0/bar2" }),
       benchPoint({ provider: "0000:03:00.0/cmb" }),
       benchPoint({ provider: "0000:03:00.0/cmb", registration: "each" }),
+    ];
+    assert.equal(groupsOf(points).length, 1);
+  });
+
+  it("lets a way that was named take turns with those that were all there are, and with refused ones", () => {
+    const points = [
+      benchPoint({ provider: "0000:05:00.0/bar2", isOneOfAll: true }),
+      benchPoint({ path: "host", provider: null, isOneOfAll: false }),
+      benchPoint({ provider: null, isOneOfAll: true, refusal: new P2pError("NO_ROOM", "full") }),
     ];
     assert.equal(groupsOf(points).length, 1);
   });

@@ -11,6 +11,8 @@ import { devicesOf, openSession, type Devices } from "../device/machine.js";
 
 const SAMPLES = 3;
 const PLACES = 32;
+/** I/Os of the warm-up, which goes over all places as a sample does. */
+const WARM_UP = PLACES;
 
 describe("a benchmark that verifies, where data are lost", () => {
   let session: Session;
@@ -55,7 +57,7 @@ describe("a benchmark that verifies, where data are lost", () => {
       const { nvme2 } = devices;
       // What prepares a sample of the destination is one large write of it.
       const prepared = verify === "memcmp" ? 1 : 0;
-      const after = PLACES + 2 * prepared + 5;
+      const after = WARM_UP + PLACES + 2 * prepared + 5;
       const fault = { on: "write", after, effect: "drop-dma" } as const;
       const result = await run(nvme2, fault, { dst: `${nvme2}@0+512k`, verify });
       const lba = `${nvme2}/1, LBA ${5 * 32} (byte ${5 * 16 * 1024})`;
@@ -66,7 +68,7 @@ describe("a benchmark that verifies, where data are lost", () => {
   for (const path of ["p2p", "host"] as const)
     for (const verify of ["crc32c", "pattern"] as const)
       it(`finds by ${verify} what the last sample did not write by ${path}`, async () => {
-        const fault = { on: "write", after: 2 * PLACES + 7, effect: "drop-dma" } as const;
+        const fault = { on: "write", after: WARM_UP + 2 * PLACES + 7, effect: "drop-dma" } as const;
         const result = await run(devices.nvme1, fault, { rw: "write", path, verify });
         assertFirst(
           result,
@@ -78,7 +80,8 @@ describe("a benchmark that verifies, where data are lost", () => {
   it("finds writes at random places that were lost, and those of a mix", async () => {
     for (const path of ["p2p", "host"] as const)
       for (const rw of ["randwrite", "randrw"] as const) {
-        const fault = { on: "write", count: SAMPLES * PLACES, effect: "drop-dma" } as const;
+        const count = WARM_UP + SAMPLES * PLACES;
+        const fault = { on: "write", count, effect: "drop-dma" } as const;
         const { verify } = await run(devices.nvme1, fault, { rw, path, verify: "crc32c" });
         assert.ok(verify!.blocks > 0);
         assert.equal(
@@ -91,7 +94,7 @@ describe("a benchmark that verifies, where data are lost", () => {
   });
 
   it("does not see a write that was lost where another wrote the same, nor reads of a mix", async () => {
-    const drop = { after: 7, effect: "drop-dma" } as const;
+    const drop = { after: 2 * WARM_UP + 7, effect: "drop-dma" } as const;
     const again = await run(
       devices.nvme1,
       { ...drop, on: "write" },

@@ -51,7 +51,7 @@ describe("a benchmark on real devices", () => {
       const short = { runtime: "50ms", samples: 1, ...overrides };
       await assert.rejects(bench({ session, jobs, overrides: short, allowWrite }), {
         code: "WRITE_NOT_ALLOWED",
-        hint: /--(src|dst) [\da-f:.]+\/1 --allow-write$/,
+        hint: /--(src|dst) [\da-f:.]+\/1 --allow-write(; --verify=memcmp only reads it)?$/,
       });
     });
 

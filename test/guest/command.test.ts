@@ -35,7 +35,7 @@ describe("p2pmem on devices that VFIO owns", () => {
       [
         "to a source that was not named, for its stamps",
         /--src/,
-        () => ["bench", "--dst", device("NVME2"), "--verify", "--allow-write"],
+        () => ["bench", "--dst", device("NVME2"), "--verify=pattern", "--allow-write"],
       ],
     ];
     for (const [title, hint, args] of refusals)

@@ -9,6 +9,7 @@ import { peerPath } from "../pci/peer-path.js";
 import { slotStride } from "../io/room.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
+import { isOfOnePoint } from "./measure/failed.js";
 
 /** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
 const CLASS_MEMORY = 0x05;
@@ -96,48 +97,112 @@ export async function chooseProvider(
   throw noProvider(clients, size, refusals);
 }
 
+/** One of all that there are. */
+export interface OneOf<T> {
+  what: T;
+  /** Why it cannot be used; null: nothing is known against it. */
+  refusal: P2pError | null;
+}
+
 /**
- * Every provider that all clients reach and that has room for a block of `bs` bytes, in the order of
- * addresses. Not a PMR, which must be named. Errors: NO_PROVIDER; why a device could not be opened,
- * where no other has any.
+ * Every provider that all clients reach, in the order of addresses, by its name; refused where it cannot
+ * be opened, or has no room for a block of `bs` bytes (NO_ROOM). A device that cannot be asked what it
+ * has is one by its address, if it has a BAR that may be memory. Not a PMR, which must be named. Errors:
+ * NO_PROVIDER.
  */
 export async function allProviders(
   session: Session,
   clients: readonly Bdf[],
   bs: number,
-): Promise<Provider[]> {
+  attempts: Attempts,
+): Promise<OneOf<string>[]> {
   const size = slotStride(bs);
-  const failures = new Failures();
-  const providers: Provider[] = [];
+  const providers: OneOf<string>[] = [];
+  const refusals: string[] = [];
   for (const fn of session.pci.functions.filter((fn) => canDrive(fn) || isMemoryCard(fn))) {
     const paths = clients.map((client) => peerPath(session.pci, fn, session.pci.get(client)));
-    if (reach(paths).refusal !== null) continue;
-    for (const range of (await failures.orNull(session.providerRanges(fn.address))) ?? []) {
-      if (isPersistent(range) || dataRefusal(range) !== null || range.size < size) continue;
-      const provider = await failures.orNull(session.provider(`${fn.address}/${range.label}`));
-      if (provider?.isPublished === true && provider.pool.largestFree >= size)
-        providers.push(provider);
+    const { refusal: unreached } = reach(paths);
+    if (unreached !== null) {
+      refusals.push(`${fn.address}: ${unreached}`);
+      continue;
+    }
+    const ranges = await attempts.try(fn.address, () => session.providerRanges(fn.address));
+    if (ranges instanceof P2pError) {
+      if (fn.bars.some((bar) => bar?.prefetchable))
+        providers.push({ what: fn.address, refusal: ranges });
+      continue;
+    }
+    for (const range of ranges) {
+      const name = `${fn.address}/${range.label}`;
+      const unfit = isPersistent(range) ? `it is ${PMR_UNNAMED}` : dataRefusal(range);
+      if (unfit !== null) {
+        refusals.push(`${name}: ${unfit}`);
+        continue;
+      }
+      const provider = await attempts.try(name, () => session.provider(name));
+      if (provider instanceof P2pError) providers.push({ what: name, refusal: provider });
+      else if (provider.isPublished)
+        providers.push({ what: name, refusal: noRoom(fn, name, provider.pool.largestFree, bs) });
+      else refusals.push(`${name}: it is not published`);
     }
   }
   if (providers.length > 0) return providers;
-  failures.throwFirst();
-  throw noProvider(clients, size, []);
+  throw noProvider(clients, size, refusals);
 }
 
-/** The first namespace of every controller that can be driven, in the order of addresses. */
-export async function firstNamespaces(session: Session): Promise<Endpoint[]> {
-  const failures = new Failures();
-  const endpoints: Endpoint[] = [];
-  for (const { address } of session.pci.functions.filter(canDrive)) {
-    const controller = await failures.orNull(session.controller(address));
-    const nsid = controller?.namespaces[0]?.nsid;
-    if (nsid !== undefined) endpoints.push({ device: address, nsid, offset: 0 });
-  }
-  if (endpoints.length > 0) return endpoints;
-  failures.throwFirst();
-  throw new P2pError("NO_NAMESPACE", "there is no NVMe namespace to measure", {
-    hint: "bind NVMe devices to vfio-pci, or use --platform loopback",
+function noRoom({ address }: PciFunction, name: string, free: number, bs: number): P2pError | null {
+  const lack = roomOf(free, slotStride(bs));
+  if (lack === null) return null;
+  return new P2pError("NO_ROOM", `${name}: ${lack}`, {
+    device: address,
+    hint: "use a smaller block size, or another provider",
   });
+}
+
+/**
+ * The first namespace of every controller that can be driven, in the order of addresses. Of one that
+ * cannot be opened nobody knows which that is: it counts as namespace 1. Errors: NO_NAMESPACE; why the
+ * first could not be opened, where no other has any.
+ */
+export async function firstNamespaces(
+  session: Session,
+  attempts: Attempts,
+): Promise<OneOf<Endpoint>[]> {
+  const endpoints: OneOf<Endpoint>[] = [];
+  for (const { address: device } of session.pci.functions.filter(canDrive)) {
+    const controller = await attempts.try(device, () => session.controller(device));
+    if (controller instanceof P2pError) {
+      endpoints.push({ what: { device, nsid: 1, offset: 0 }, refusal: controller });
+      continue;
+    }
+    const nsid = controller.namespaces[0]?.nsid;
+    if (nsid !== undefined) endpoints.push({ what: { device, nsid, offset: 0 }, refusal: null });
+  }
+  if (endpoints.some(({ refusal }) => refusal === null)) return endpoints;
+  throw (
+    endpoints[0]?.refusal ??
+    new P2pError("NO_NAMESPACE", "there is no NVMe namespace to measure", {
+      hint: "bind NVMe devices to vfio-pci, or use --platform loopback",
+    })
+  );
+}
+
+/** What could not be opened, so that nobody waits for it again: a timeout is long. */
+export class Attempts {
+  readonly #refusals = new Map<string, P2pError>();
+
+  /** What `attempt` gives, or why it does not. Errors: those that are not of this device alone. */
+  async try<T>(name: string, attempt: () => Promise<T>): Promise<T | P2pError> {
+    const known = this.#refusals.get(name);
+    if (known !== undefined) return known;
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isOfOnePoint(error)) throw error;
+      this.#refusals.set(name, error);
+      return error;
+    }
+  }
 }
 
 /** What kept devices that nobody named from being used: reason to go on to the next. */

@@ -84,16 +84,20 @@ describe("what a job names", () => {
       assert.deepEqual(await pairs(parameters), expected);
     });
 
-  it("is every provider that has room, through which a path goes, for `all`", async () => {
+  it("is every provider through which a path goes for `all`, refused where it has no room", async () => {
     const ways = async (bs: string): Promise<string[]> =>
       (await points(session, { path: ["p2p", "host", "cpu"], provider: "all", bs })).map(
-        ({ path, provider }) => `${path} ${provider?.slice(5) ?? "-"}`,
+        ({ path, provider, refusal }) =>
+          [path, provider?.slice(5) ?? "-", ...(refusal ? [refusal.code] : [])].join(" "),
       );
     assert.deepEqual(await ways("4k"), [
       ...["p2p 03:00.0/cmb", "p2p 05:00.0/bar2", "host -"],
       ...["cpu 03:00.0/cmb", "cpu 05:00.0/bar2"],
     ]);
-    assert.deepEqual(await ways("128m"), ["p2p 05:00.0/bar2", "host -", "cpu 05:00.0/bar2"]);
+    assert.deepEqual(await ways("128m"), [
+      ...["p2p 03:00.0/cmb NO_ROOM", "p2p 05:00.0/bar2", "host -"],
+      ...["cpu 03:00.0/cmb NO_ROOM", "cpu 05:00.0/bar2"],
+    ]);
   });
 
   it("is one provider for `closest`, which the seed chooses among equals, the same each time", async () => {

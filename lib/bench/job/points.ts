@@ -17,7 +17,7 @@ export interface Question {
   dst: string | null;
   /** A name, `closest` or `all`; null where the path has none. */
   provider: string | null;
-  /** Bytes of the largest block, for which there must be room in a provider. */
+  /** Bytes of a block, for which there must be room in a provider. */
   bs: number;
 }
 
@@ -42,8 +42,11 @@ export type Resolve = (question: Question) => Promise<readonly Answer[]> | reado
 interface Place {
   sources: readonly BenchEndpoint[];
   destination: BenchEndpoint | null;
-  ways: Pick<BenchPoint, "path" | "provider" | "isOneOfAll" | "refusal">[];
+  /** By the size of blocks: not every provider has room for all. */
+  ways: Map<number, Way[]>;
 }
+
+type Way = Pick<BenchPoint, "path" | "provider" | "isOneOfAll" | "refusal">;
 
 /**
  * All combinations, those next to each other that one compares: paths innermost, then registration; and
@@ -57,7 +60,7 @@ export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPo
     for (const { sources, destination, ways } of await placesOf(job, workloads, resolve))
       for (const io of iosOf(job, workloads))
         for (const registration of job.registration)
-          for (const way of ways) {
+          for (const way of ways.get(io.bs) ?? []) {
             const isKernel = isKernelPath(way.path);
             // The kernel has one way of its own to map buffers, and of its writes nothing is verified.
             if (isKernel && registration !== job.registration[0]) continue;
@@ -90,15 +93,17 @@ async function placesOf(
 ): Promise<Iterable<Place>> {
   const places = new Map<string, Place>();
   for (const question of questionsOf(job, workloads.includes("copy"))) {
-    const { path } = question;
+    const { path, bs } = question;
     const isOneOfAll = isOfAll(question);
     for (const answer of await resolve(question)) {
       const { sources, destination, provider, refusal = null } = answer;
       const key = JSON.stringify([sources, destination]);
-      const place = places.get(key) ?? { sources, destination, ways: [] };
+      const place: Place = places.get(key) ?? { sources, destination, ways: new Map() };
       places.set(key, place);
-      const isThere = place.ways.some((way) => way.path === path && way.provider === provider);
-      if (!isThere) place.ways.push({ path, provider, isOneOfAll, refusal });
+      const ways = place.ways.get(bs) ?? [];
+      place.ways.set(bs, ways);
+      const isThere = ways.some((way) => way.path === path && way.provider === provider);
+      if (!isThere) ways.push({ path, provider, isOneOfAll, refusal });
     }
   }
   return places.values();
@@ -111,14 +116,13 @@ export function isOfAll({ src, dst, provider }: Question): boolean {
 
 /** The kernel's paths go with the kernel's endpoints, the others with the others. */
 function* questionsOf(job: BenchJob, isCopy: boolean): Generator<Question> {
-  const bs = Math.max(...job.bs);
   for (const src of job.src)
     for (const dst of isCopy ? job.dst : [null])
       for (const path of job.path) {
         const ends = dst === null ? src : [...src, dst];
         if (ends.some((end) => isKernelEndpoint(end) !== isKernelPath(path))) continue;
         for (const provider of takesProvider(path) ? job.provider : [null])
-          yield { job, path, src, dst, provider, bs };
+          for (const bs of job.bs) yield { job, path, src, dst, provider, bs };
       }
 }
 
@@ -141,7 +145,7 @@ function mixesOf(job: BenchJob, rw: Workload): readonly number[] {
   return [rw.endsWith("read") ? 100 : 0];
 }
 
-type Swept = keyof Io | keyof Place["ways"][number] | "registration" | "sources" | "destination";
+type Swept = keyof Io | keyof Way | "registration" | "sources" | "destination";
 
 function sharedOf(job: BenchJob): Omit<BenchPoint, Swept> {
   const { offset, size, runtime, timeBased, loops, rampTime, samples, rateIops } = job;

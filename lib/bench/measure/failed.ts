@@ -15,20 +15,24 @@ export function isOfOnePoint(error: unknown): error is P2pError {
 }
 
 /**
- * What fails for every pair of devices is no failure of a pair. Errors: the first of a combination of
- * parameters with which no pair can run.
+ * What fails for every pair of devices is no failure of a pair; but blocks that have no room in any
+ * provider may be some of several sizes. Errors: the first of a combination of parameters with which no
+ * pair can run.
  */
 export function assertAnyRuns(
   points: readonly BenchPoint[],
   failures: ReadonlyMap<BenchPoint, P2pError>,
 ): void {
-  const running = new Set(points.filter((point) => !failures.has(point)).map(parametersOf));
-  for (const [point, error] of failures) if (!running.has(parametersOf(point))) throw error;
-}
-
-function parametersOf(point: BenchPoint): string {
-  const pair = { sources: null, destination: null, provider: null, refusal: null };
-  return JSON.stringify({ ...point, ...pair });
+  const keysOf = ({ bs, ...point }: BenchPoint): string[] => {
+    const pair = { sources: null, destination: null, provider: null, refusal: null };
+    const parameters = { ...point, ...pair };
+    return [JSON.stringify({ ...parameters, bs }), JSON.stringify(parameters)];
+  };
+  const running = new Set(points.filter((point) => !failures.has(point)).flatMap(keysOf));
+  for (const [point, error] of failures) {
+    const [own = "", ofAnySize = ""] = keysOf(point);
+    if (!running.has(error.code === "NO_ROOM" ? ofAnySize : own)) throw error;
+  }
 }
 
 /** Of a point that cannot run: whatever is asked of it says why. */

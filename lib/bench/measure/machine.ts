@@ -1,4 +1,5 @@
 import { cpus, hostname, release, totalmem } from "node:os";
+import { P2pError } from "../../errors.js";
 import { Host } from "../../host/host.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { IommuMode, PciFunction } from "../../pci/function.js";
@@ -119,11 +120,17 @@ export function deviceReport(fn: PciFunction, role: Role | null, name: string): 
   };
 }
 
-/** Of a controller that p2pmem drives the model and firmware. */
+/** Of a controller that p2pmem drives the model and firmware, unless it cannot be opened. */
 async function nameOf(session: Session, fn: PciFunction): Promise<string> {
   if (!fn.isNvme || !fn.isOwnedByVfio) return idsOf(fn);
-  const { modelNumber, firmwareRevision } = (await session.controller(fn.address)).identity;
-  return `${modelNumber} (${firmwareRevision})`;
+  try {
+    const { modelNumber, firmwareRevision } = (await session.controller(fn.address)).identity;
+    return `${modelNumber} (${firmwareRevision})`;
+  } catch (error) {
+    // The points of that device say what is wrong with it.
+    if (error instanceof P2pError) return idsOf(fn);
+    throw error;
+  }
 }
 
 /** Vendor and device: `8086:0a54`. */

@@ -6,7 +6,14 @@ import type { Endpoint } from "../../io/endpoint.js";
 import { findNamespace } from "../../io/namespaces.js";
 import type { Bdf } from "../../pci/bdf.js";
 import type { Session } from "../../session.js";
-import { allProviders, chooseEndpoints, chooseProvider, firstNamespaces } from "../choose.js";
+import {
+  allProviders,
+  Attempts,
+  chooseEndpoints,
+  chooseProvider,
+  firstNamespaces,
+  type OneOf,
+} from "../choose.js";
 import { writes } from "../job/check.js";
 import { isWildcard } from "../job/endpoints.js";
 import { isOfAll, type Answer, type Question, type Resolve } from "../job/points.js";
@@ -21,25 +28,35 @@ interface Ends {
   destination: Endpoint | null;
 }
 
+interface FoundEnds extends Ends {
+  /** Why one of them cannot be used; null: nothing is known against them. */
+  refusal: P2pError | null;
+}
+
 /** What names of jobs are in this session. Errors: those of its members. */
 export function resolver(session: Session, allowWrite: boolean): Resolve {
+  const attempts = new Attempts();
   return async (question) => {
     if ([...question.src, question.dst ?? ""].some(isKernelEndpoint))
       return kernelAnswers(question);
     const answers: Answer[] = [];
-    for (const ends of await endsOf(session, question)) {
+    for (const { refusal: unopened, ...ends } of await endsOf(session, question, attempts)) {
       if (!(await applies(session, question, ends))) continue;
       assertNamed(session, question, ends, allowWrite);
       try {
-        for (const provider of await providersOf(session, question, ends))
-          answers.push({ ...ends, provider });
+        for (const { what, refusal } of await providersOf(session, question, ends, attempts))
+          answers.push({ ...ends, provider: what, ...refusedBy(unopened ?? refusal) });
       } catch (error) {
         if (!isOfAll(question) || !isOfOnePoint(error)) throw error;
-        answers.push({ ...ends, provider: null, refusal: error });
+        answers.push({ ...ends, provider: null, refusal: unopened ?? error });
       }
     }
     return answers;
   };
+}
+
+function refusedBy(refusal: P2pError | null): Pick<Answer, "refusal"> {
+  return refusal === null ? {} : { refusal };
 }
 
 /** Of the machine that this runs on, whatever the session's is. */
@@ -57,14 +74,19 @@ function kernelAnswers({ src, dst, provider }: Question): Answer[] {
   }));
 }
 
-async function endsOf(session: Session, { src, dst }: Question): Promise<Ends[]> {
+async function endsOf(
+  session: Session,
+  { src, dst }: Question,
+  attempts: Attempts,
+): Promise<FoundEnds[]> {
   const [first = "auto"] = src;
   if (dst === null) {
-    if (!isWildcard(first)) return [{ sources: src.map(parseEndpoint), destination: null }];
-    const all = await firstNamespaces(session);
-    return (first === "auto" ? all.slice(0, 1) : all).map((source) => ({
-      sources: [source],
-      destination: null,
+    if (!isWildcard(first))
+      return [{ sources: src.map(parseEndpoint), destination: null, refusal: null }];
+    const all = candidatesOf(first, await firstNamespaces(session, attempts));
+    return (first === "auto" ? all.slice(0, 1) : all).map(({ what, refusal }) => ({
+      ...{ sources: [what], destination: null },
+      refusal,
     }));
   }
   if (first !== "each" && dst !== "each") {
@@ -73,24 +95,34 @@ async function endsOf(session: Session, { src, dst }: Question): Promise<Ends[]>
       first === "auto" ? null : parseEndpoint(first),
       dst === "auto" ? null : parseEndpoint(dst),
     );
-    return [{ sources: [source], destination }];
+    return [{ sources: [source], destination, refusal: null }];
   }
-  const all = await firstNamespaces(session);
-  const candidates = (text: string): Endpoint[] => (isWildcard(text) ? all : [parseEndpoint(text)]);
-  const pairs = candidates(first).flatMap((source) =>
-    candidates(dst)
-      .filter(({ device, nsid }) => device !== source.device || nsid !== source.nsid)
-      .map((destination) => ({ sources: [source], destination })),
+  const all = await firstNamespaces(session, attempts);
+  const pairs = candidatesOf(first, all).flatMap((from) =>
+    candidatesOf(dst, all)
+      .filter(
+        ({ what: { device, nsid } }) => device !== from.what.device || nsid !== from.what.nsid,
+      )
+      .map((to) => ({
+        ...{ sources: [from.what], destination: to.what },
+        refusal: from.refusal ?? to.refusal,
+      })),
   );
   // `auto` beside `each`: the first that fits each.
   return first === "auto" || dst === "auto" ? firstOfEach(pairs, dst === "auto") : pairs;
 }
 
+/** `each`: all of them; `auto`: those that can be used. */
+function candidatesOf(text: string, all: readonly OneOf<Endpoint>[]): readonly OneOf<Endpoint>[] {
+  if (!isWildcard(text)) return [{ what: parseEndpoint(text), refusal: null }];
+  return text === "each" ? all : all.filter(({ refusal }) => refusal === null);
+}
+
 function firstOfEach(
-  pairs: readonly { sources: readonly Endpoint[]; destination: Endpoint }[],
+  pairs: readonly (FoundEnds & { destination: Endpoint })[],
   bySource: boolean,
-): Ends[] {
-  const found = new Map<string, Ends>();
+): FoundEnds[] {
+  const found = new Map<string, FoundEnds>();
   for (const pair of pairs) {
     const key = formatEndpoint(bySource ? pair.sources[0]! : pair.destination);
     if (!found.has(key)) found.set(key, pair);
@@ -106,6 +138,7 @@ async function applies(session: Session, question: Question, ends: Ends): Promis
   const { job, path, src, dst, bs } = question;
   const isMeant = job.path.length === 1 && ![...src, dst ?? ""].some(isWildcard);
   if (path !== "nvme-copy" || ends.destination === null || isMeant) return true;
+  if (ends.sources[0]!.device !== ends.destination.device) return false;
   try {
     const [source, destination] = await Promise.all(
       [ends.sources[0]!, ends.destination].map((endpoint) => findNamespace(session, endpoint)),
@@ -149,15 +182,20 @@ async function providersOf(
   session: Session,
   { job, provider, bs }: Question,
   { sources, destination }: Ends,
-): Promise<(string | null)[]> {
-  if (provider === null) return [null];
+  attempts: Attempts,
+): Promise<OneOf<string | null>[]> {
+  const one = (what: string | null): OneOf<string | null>[] => [{ what, refusal: null }];
+  if (provider === null) return one(null);
   // Of the path cpu too, whose source needs not reach it: what is compared has the same provider.
   const ends = [...sources, ...(destination === null ? [] : [destination])];
   const clients: Bdf[] = [...new Set(ends.map(({ device }) => device))];
-  // The job's seed chooses among those that are equally close: for all that one compares the same one,
-  // and again when the run is repeated.
-  if (provider === "closest")
-    return [(await chooseProvider(session, clients, bs, { seed: job.randseed })).provider.name];
-  if (provider === "all") return (await allProviders(session, clients, bs)).map(({ name }) => name);
-  return [(await session.provider(provider)).name];
+  if (provider === "all") return allProviders(session, clients, bs, attempts);
+  if (provider !== "closest") return one((await session.provider(provider)).name);
+  // For all that one compares the same one: with room for the largest block, and the job's seed chooses
+  // among those that are equally close, again so when the run is repeated.
+  const largest = Math.max(...job.bs);
+  const { provider: closest } = await chooseProvider(session, clients, largest, {
+    seed: job.randseed,
+  });
+  return one(closest.name);
 }

@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { chooseEndpoints, chooseProvider } from "#lib/bench/choose.js";
+import {
+  allProviders,
+  Attempts,
+  chooseEndpoints,
+  chooseProvider,
+  firstNamespaces,
+} from "#lib/bench/choose.js";
 import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
@@ -204,5 +210,66 @@ describe("an automatic choice of the provider", () => {
 
   it("says so where nobody has memory", async () => {
     await assert.rejects(choose({ providers: {} }), { code: "NO_PROVIDER" });
+  });
+});
+
+describe("all that there are", () => {
+  const clients = [parseBdf(nvme0), parseBdf(nvme1)];
+  const MIB = 2 ** 20;
+  const briefOf = ({ what, refusal }: { what: unknown; refusal: P2pError | null }) => [
+    what,
+    refusal?.code ?? null,
+  ];
+
+  it("are the first namespaces, and devices that cannot be opened, which are asked once", async () => {
+    const { session, opened } = fakeSession({
+      namespaces: { [nvme0]: [2, 3], [nvme1]: [1], [nvme2]: [] },
+      broken: [nvme1],
+    });
+    const attempts = new Attempts();
+    for (let i = 0; i < 2; i++)
+      assert.deepEqual((await firstNamespaces(session, attempts)).map(briefOf), [
+        [endpoint(nvme0, 2), null],
+        [endpoint(nvme1), "IN_USE"],
+      ]);
+    assert.equal(opened.filter((address) => address === nvme1).length, 1);
+  });
+
+  it("are none where no device can be opened: then that is what is wrong", async () => {
+    const { session } = fakeSession({ broken: [nvme0, nvme1, nvme2] });
+    await assert.rejects(firstNamespaces(session, new Attempts()), { code: "IN_USE" });
+    const none = firstNamespaces(fakeSession({}).session, new Attempts());
+    await assert.rejects(none, { code: "NO_NAMESPACE" });
+  });
+
+  it("are the providers, with those that are too small or cannot be opened", async () => {
+    const { session } = fakeSession({
+      providers: { [nvme0]: [MIB, MIB], [nvme1]: [4096], [nvme2]: [MIB] },
+      broken: [card],
+      hidden: [`${nvme2}/bar0`],
+    });
+    const provider = session.provider.bind(session);
+    session.provider = (name) =>
+      name === `${nvme0}/bar1`
+        ? Promise.reject(new P2pError("NOT_MAPPABLE", "it cannot be mapped"))
+        : provider(name);
+    assert.deepEqual((await allProviders(session, clients, 65536, new Attempts())).map(briefOf), [
+      [`${nvme0}/bar0`, null],
+      [`${nvme0}/bar1`, "NOT_MAPPABLE"],
+      [`${nvme1}/bar0`, "NO_ROOM"],
+      [card, "IN_USE"],
+    ]);
+  });
+
+  it("say of each why it is none, where there is none", async () => {
+    const { session } = fakeSession({
+      providers: { [nvme0]: [MIB], [nvme1]: [MIB] },
+      pmrs: [nvme0],
+      hidden: [`${nvme1}/bar0`],
+    });
+    await assert.rejects(allProviders(session, clients, 4096, new Attempts()), {
+      code: "NO_PROVIDER",
+      message: /03:00\.0\/bar0: it is a PMR, .*04:00\.0\/bar0: it is not published/,
+    });
   });
 });

@@ -150,7 +150,18 @@ describe("the points of a job", () => {
     });
   });
 
-  it("ask once for each path, provider and pair, with the largest block", async () => {
+  it("have for each size of blocks the ways that go with it", async () => {
+    const resolve: Resolve = (question) =>
+      question.bs > 4096 && question.path === "p2p"
+        ? plain({ ...question, provider: "large" })
+        : [...plain(question), ...plain({ ...question, provider: "large" })];
+    const all = await points({ path: "p2p", provider: "all", bs: ["4k", "1m"] }, resolve);
+    assert.deepEqual(all.map(brief), [
+      ...["ff>ff p2p:all 4096", "ff>ff p2p:large 4096", "ff>ff p2p:large 1048576"],
+    ]);
+  });
+
+  it("ask once for each path, provider, pair and size of blocks", async () => {
     const asked: string[] = [];
     await points(
       {
@@ -165,12 +176,13 @@ describe("the points of a job", () => {
         return plain(question);
       },
     );
-    assert.deepEqual(asked, [
-      "p2p auto auto closest 1048576",
-      "host auto auto  1048576",
-      "p2p auto  closest 1048576",
-      "host auto   1048576",
-    ]);
+    const sizes = [4096, 1048576, 65536];
+    assert.deepEqual(
+      asked,
+      ["p2p auto auto closest", "host auto auto ", "p2p auto  closest", "host auto  "].flatMap(
+        (question) => sizes.map((bs) => `${question} ${bs}`),
+      ),
+    );
   });
 
   it("take the kernel's devices for the kernel's paths, and others for the others", async () => {

@@ -144,4 +144,19 @@ describe("a point that cannot run", () => {
       { code: "WRITE_NOT_ALLOWED" },
     );
   });
+
+  it("is one that failed where its blocks have no room, and smaller ones have", async () => {
+    const refusal = new P2pError("NO_ROOM", "it has 512 KiB");
+    const sizes = [4096, 1 << 20].map((bs) => benchPoint({ bs, isOneOfAll: true }));
+    const [small, large] = sizes.map((point) => ({
+      ...point,
+      refusal: point.bs > 4096 ? refusal : null,
+    }));
+    const { results } = await fakeRun([small!, large!], {});
+    assert.deepEqual(
+      results.map(({ failed }) => failed?.code),
+      [undefined, "NO_ROOM"],
+    );
+    await assert.rejects(fakeRun([large!], {}), { code: "NO_ROOM" });
+  });
 });

@@ -16,6 +16,7 @@ import { pointsOf } from "./job/points.js";
 import { namedDevices, platformOf, readExpectations, type ReadJobs } from "./jobs.js";
 import { CopyLimit } from "./limit.js";
 import { withKernelDevices } from "./measure/kernel-machine.js";
+import { LeftOut } from "./measure/left-out.js";
 import { describeMachine, type PointDevices } from "./measure/machine.js";
 import { measure, type BenchProgress, type Measured } from "./measure/measure.js";
 import { HostNoise, type NoiseSource } from "./measure/noise.js";
@@ -107,7 +108,8 @@ export async function runJobs(
   const started = new Date();
   const begin = performance.now();
   const points: BenchPoint[] = [];
-  const resolve = resolver(session, allowWrite);
+  const leftOut = new LeftOut();
+  const resolve = resolver(session, allowWrite, leftOut);
   for (const job of jobs) {
     points.push(...(await blaming(job, () => pointsOf(job, resolve))));
     // Again: how many `each` and `all` make only the machine knows.
@@ -118,6 +120,7 @@ export async function runJobs(
   const warnings = [
     ...machineWarnings(noise),
     ...(isMixed && session.platform.kind === "loopback" ? [TWO_MACHINES] : []),
+    ...leftOut.warnings,
   ];
   const own = await describeMachine(
     session,

@@ -93,7 +93,8 @@ export function allocateFromKernel(
   return addon().allocateKernelP2pmem(device, size);
 }
 
-function assertOffered(host: Host, { address }: PciFunction): void {
+/** Errors: KERNEL_P2PMEM, where a device's memory is none that a process gets. */
+export function assertOffered(host: Host, { address }: PciFunction): void {
   const missing = (message: string, hint: string): P2pError =>
     new P2pError("KERNEL_P2PMEM", message, { device: address, hint });
   if (attribute(host, address, "size") === null) {

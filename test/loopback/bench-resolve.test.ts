@@ -5,6 +5,7 @@ import type { JobParameters } from "#lib/bench/job/parameters.js";
 import { pointsOf } from "#lib/bench/job/points.js";
 import { describeMachine } from "#lib/bench/measure/machine.js";
 import { HostNoise } from "#lib/bench/measure/noise.js";
+import { LeftOut } from "#lib/bench/measure/left-out.js";
 import { resolver } from "#lib/bench/measure/resolve.js";
 import type { BenchEndpoint, BenchPoint } from "#lib/bench/point.js";
 import { Host } from "#lib/host/host.js";
@@ -31,9 +32,13 @@ root_ports:
       - { device: card, memory: 16m }
 `;
 
-function points(session: Session, parameters: JobParameters): Promise<BenchPoint[]> {
+function points(
+  session: Session,
+  parameters: JobParameters,
+  leftOut = new LeftOut(),
+): Promise<BenchPoint[]> {
   const [job] = jobsFrom({ it: parameters });
-  return pointsOf(job!, resolver(session, false));
+  return pointsOf(job!, resolver(session, false, leftOut));
 }
 
 function nameOf(endpoint: BenchEndpoint): string {
@@ -119,6 +124,18 @@ describe("what a job names", () => {
     } finally {
       await twins.close();
     }
+  });
+
+  it("says which pairs nvme-copy was left out for, in a line", async () => {
+    const leftOut = new LeftOut();
+    const job = { path: ["host", "nvme-copy"] } as const;
+    await points(session, job, leftOut);
+    const first = `it: the path nvme-copy is left out for ${NVME0}/1 and ${NVME1}/1`;
+    assert.deepEqual(leftOut.warnings, [`${first}: it is inside one controller`]);
+    await points(session, { ...job, src: "each", bs: ["4k", "8k"] }, leftOut);
+    assert.deepEqual(leftOut.warnings, [
+      `${first} (and 2 other pairs): it is inside one controller`,
+    ]);
   });
 
   it("leaves nvme-copy out between two controllers, unless both were named for it", async () => {

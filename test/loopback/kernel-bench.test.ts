@@ -61,6 +61,22 @@ describe("benchmarks with the kernel's paths", () => {
     assert.ok(warnings.some((text) => text.includes("they do not compare")));
   });
 
+  it("are without p2p where a built-in job has it of itself, and the machine no memory for it", async () => {
+    const overrides = { ...short, samples: 1, src: ["auto", `file:${from}`], iodepth: 1 };
+    const { results, warnings } = await bench({
+      ...{ jobs: "quick", allowWrite: true },
+      overrides: { ...overrides, dst: ["auto", `file:${to}`] },
+    });
+    assert.deepEqual(
+      results.map(({ path, failed }) => [path, failed]),
+      ["p2p", "host", "cpu", "kernel-host"].map((path) => [path, null]),
+    );
+    assert.match(
+      warnings.find((text) => text.includes("kernel-p2p"))!,
+      /^quick: the path kernel-p2p is left out for file:\S+ and file:\S+: no kernel driver has /,
+    );
+  });
+
   it("are refused before the first sample of any path, for whatever is wrong with them", async () => {
     const wrong: [code: string, job: object][] = [
       ["BAD_ENDPOINT", { src: ["0000:03:00.0", `file:${folder}/missing`] }],

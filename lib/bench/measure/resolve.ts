@@ -17,10 +17,15 @@ import {
 import { writes } from "../job/check.js";
 import { isWildcard } from "../job/endpoints.js";
 import { isOfAll, type Answer, type Question, type Resolve } from "../job/points.js";
-import { isKernelEndpoint, parseKernelEndpoint } from "../../kernel/endpoint.js";
-import { kernelProviderNames } from "../../kernel/provider.js";
+import {
+  formatKernelEndpoint,
+  isKernelEndpoint,
+  parseKernelEndpoint,
+} from "../../kernel/endpoint.js";
+import { assertOffered, kernelProviderNames, parseKernelProvider } from "../../kernel/provider.js";
 import { kernelClients } from "../../kernel/target.js";
 import { isOfOnePoint } from "./failed.js";
+import type { LeftOut } from "./left-out.js";
 
 /** Endpoints of one combination. */
 interface Ends {
@@ -34,14 +39,14 @@ interface FoundEnds extends Ends {
 }
 
 /** What names of jobs are in this session. Errors: those of its members. */
-export function resolver(session: Session, allowWrite: boolean): Resolve {
+export function resolver(session: Session, allowWrite: boolean, leftOut: LeftOut): Resolve {
   const attempts = new Attempts();
   return async (question) => {
     if ([...question.src, question.dst ?? ""].some(isKernelEndpoint))
-      return kernelAnswers(question);
+      return kernelAnswers(question, leftOut);
     const answers: Answer[] = [];
     for (const { refusal: unopened, ...ends } of await endsOf(session, question, attempts)) {
-      if (!(await applies(session, question, ends))) continue;
+      if (!(await applies(session, question, ends, leftOut))) continue;
       assertNamed(session, question, ends, allowWrite);
       try {
         for (const { what, refusal } of await providersOf(session, question, ends, attempts))
@@ -59,8 +64,11 @@ function refusedBy(refusal: P2pError | null): Pick<Answer, "refusal"> {
   return refusal === null ? {} : { refusal };
 }
 
-/** Of the machine that this runs on, whatever the session's is. */
-function kernelAnswers({ src, dst, provider }: Question): Answer[] {
+/**
+ * Of the machine that this runs on, whatever the session's is. Where nobody wrote kernel-p2p (a built-in
+ * job has it of itself) it is left out on a machine that has no memory for it.
+ */
+function kernelAnswers({ job, path, src, dst, provider }: Question, leftOut: LeftOut): Answer[] {
   const sources = src.map(parseKernelEndpoint);
   const destination = dst === null ? null : parseKernelEndpoint(dst);
   if (provider === null) return [{ sources, destination, provider }];
@@ -68,10 +76,17 @@ function kernelAnswers({ src, dst, provider }: Question): Answer[] {
   const tree = host.pci();
   const ends = [...sources, ...(destination === null ? [] : [destination])];
   const clients = ends.flatMap(({ file }) => kernelClients(host, tree, file));
-  return kernelProviderNames(host, tree, [...new Set(clients)], provider).map((name) => ({
-    ...{ sources, destination },
-    provider: name,
-  }));
+  try {
+    const names = kernelProviderNames(host, tree, [...new Set(clients)], provider);
+    if (!job.says("path"))
+      for (const name of names) assertOffered(host, tree.get(parseKernelProvider(name)));
+    return names.map((name) => ({ sources, destination, provider: name }));
+  } catch (error) {
+    const isMeant = job.says("path") || job.says("provider");
+    if (isMeant || !(error instanceof P2pError) || error.code !== "KERNEL_P2PMEM") throw error;
+    leftOut.add(job, path, error.message, ends.map(formatKernelEndpoint).join(" and "));
+    return [];
+  }
 }
 
 async function endsOf(
@@ -134,11 +149,22 @@ function firstOfEach(
  * Among several paths nvme-copy is left out where no controller can copy between the two namespaces;
  * alone, only where nobody named them.
  */
-async function applies(session: Session, question: Question, ends: Ends): Promise<boolean> {
+async function applies(
+  session: Session,
+  question: Question,
+  ends: Ends,
+  leftOut: LeftOut,
+): Promise<boolean> {
   const { job, path, src, dst, bs } = question;
   const isMeant = job.path.length === 1 && ![...src, dst ?? ""].some(isWildcard);
   if (path !== "nvme-copy" || ends.destination === null || isMeant) return true;
-  if (ends.sources[0]!.device !== ends.destination.device) return false;
+  const [{ device }] = ends.sources as [Endpoint];
+  const pair = `${formatEndpoint(ends.sources[0]!)} and ${formatEndpoint(ends.destination)}`;
+  // Known without opening the one or the other.
+  if (device !== ends.destination.device) {
+    leftOut.add(job, path, "it is inside one controller", pair);
+    return false;
+  }
   try {
     const [source, destination] = await Promise.all(
       [ends.sources[0]!, ends.destination].map((endpoint) => findNamespace(session, endpoint)),
@@ -146,8 +172,9 @@ async function applies(session: Session, question: Question, ends: Ends): Promis
     shapeOf(source!, destination!, bs);
     return true;
   } catch (error) {
-    if (error instanceof P2pError && error.code === "UNSUPPORTED") return false;
-    throw error;
+    if (!(error instanceof P2pError) || error.code !== "UNSUPPORTED") throw error;
+    leftOut.add(job, path, error.message, pair);
+    return false;
   }
 }
 

@@ -37,14 +37,20 @@ export function writes(rw: Workload): boolean {
   return !rw.endsWith("read");
 }
 
+/** What `time_based` says, unless that is said of several jobs, and this one says its own `loops`. */
+export function timeBasedOf(settings: Settings): boolean | undefined {
+  const hasOwnLoops = settings.isOwn("loops") && !settings.isOwn("time_based");
+  return hasOwnLoops ? false : settings.value("time_based");
+}
+
 function checkEnd({ bs, size }: BenchJob, settings: Settings): void {
   const runtime = settings.value("runtime");
-  if (settings.value("time_based") === true) {
+  if (timeBasedOf(settings) === true) {
     if (runtime === undefined)
       throw settings.mistake("time_based", "without a runtime there is no end", {
         hint: "give a runtime, such as 10s",
       });
-    if (settings.value("loops") !== undefined)
+    if (settings.isOwn("loops"))
       throw settings.mistake("loops", "time_based runs until runtime, however many loops that is", {
         hint: "leave out loops, or time_based",
       });
@@ -81,9 +87,9 @@ function checkProvider({ path }: BenchJob, settings: Settings): void {
   });
 }
 
-function checkCmb({ rw }: BenchJob, settings: Settings): void {
+function checkCmb({ rw, listsInCmb }: BenchJob, settings: Settings): void {
   const workload = rw.find((name) => name !== "copy");
-  if (settings.value("lists_in_cmb") === true && workload !== undefined)
+  if (settings.isOwn("lists_in_cmb") && listsInCmb && workload !== undefined)
     throw settings.mistake("lists_in_cmb", `it goes with copies, but rw is ${workload}`, {
       hint: "leave it out; sq_in_cmb goes with I/Os, too",
     });
@@ -96,7 +102,7 @@ function checkVerify({ rw, verify }: BenchJob, settings: Settings): void {
       hint: "verify copies or writes",
     });
   const workload = rw.find((name) => name !== "copy" && writes(name));
-  if (workload !== undefined && verify === "memcmp")
+  if (workload !== undefined && verify === "memcmp" && settings.isOwn("verify"))
     throw settings.mistake("verify", `memcmp compares with a source, and ${workload} has none`, {
       hint: "crc32c and pattern verify writes",
     });

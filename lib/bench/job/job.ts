@@ -3,7 +3,7 @@ import type { Descriptors } from "../../nvme/descriptors/data-pointer.js";
 import { DEFAULT_READ_PERCENT } from "../../perf/plan.js";
 import { shortSize } from "../../units.js";
 import type { BenchPath, VerifyMode, Workload } from "../point.js";
-import { checkJob } from "./check.js";
+import { checkJob, timeBasedOf } from "./check.js";
 import { PARAMETER_NAMES, PARAMETERS, type ParameterName, type Parsed } from "./parameters.js";
 import { unique, type Settings } from "./settings.js";
 
@@ -147,15 +147,16 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
 
 /**
  * What ends a sample. As with fio, `size` and `loops` do, and `runtime` if it comes first, unless the run
- * is `time_based`. Where neither `size` nor `loops` is said there is no work to be done with: unlike
- * fio's a run then goes over its range until `runtime`.
+ * is `time_based`. Where nothing of this is said there
+ * is no work to be done with: unlike fio's a run then goes over its range until `runtime`.
  */
 function endOf(settings: Settings): Pick<BenchJob, "runtime" | "timeBased"> {
-  const isWork = settings.value("size") !== undefined || settings.value("loops") !== undefined;
+  const isTimeBased = timeBasedOf(settings);
+  const isWork =
+    isTimeBased === false ||
+    settings.value("size") !== undefined ||
+    settings.value("loops") !== undefined;
   const runtime = settings.value("runtime");
   if (runtime === undefined && isWork) return { runtime: null, timeBased: false };
-  return {
-    runtime: runtime ?? DEFAULT_RUNTIME,
-    timeBased: !isWork || (settings.value("time_based") ?? false),
-  };
+  return { runtime: runtime ?? DEFAULT_RUNTIME, timeBased: isTimeBased ?? !isWork };
 }

@@ -130,12 +130,17 @@ type Io = Pick<BenchPoint, "rw" | "rwmixread" | "verify" | "bs" | "iodepth" | "n
 
 function* iosOf(job: BenchJob, workloads: readonly Workload[]): Generator<Io> {
   for (const rw of workloads) {
-    const verify = writes(rw) ? job.verify : null;
+    const verify = isVerified(rw, job.verify) ? job.verify : null;
     for (const rwmixread of mixesOf(job, rw))
       for (const bs of job.bs)
         for (const iodepth of job.iodepth)
           for (const numjobs of job.numjobs) yield { rw, rwmixread, verify, bs, iodepth, numjobs };
   }
+}
+
+/** Only copies have a source to compare with: memcmp that is said of several jobs is theirs. */
+function isVerified(rw: Workload, verify: Io["verify"]): boolean {
+  return writes(rw) && (rw === "copy" || verify !== "memcmp");
 }
 
 /** A workload that mixes nothing has no mixes to sweep. A copy reads as much as it writes. */

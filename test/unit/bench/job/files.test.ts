@@ -156,6 +156,39 @@ describe("job files", () => {
         { name: "e", runtime: 5, timeBased: true },
       ],
     ],
+    [
+      "without time_based a run goes once through its range, or until its runtime",
+      "a: { time_based: 0 }\nb: { time_based: 0, runtime: 5 }\n",
+      [
+        { name: "a", runtime: null, timeBased: false, loops: 1 },
+        { name: "b", runtime: 5, timeBased: false, loops: 1 },
+      ],
+    ],
+    [
+      "of time_based and loops a job's own goes first, else time_based",
+      "global: { loops: 2, runtime: 5 }\na: { time_based: 1 }\nb:\n",
+      [
+        { name: "a", runtime: 5, timeBased: true, loops: 2 },
+        { name: "b", runtime: 5, timeBased: false, loops: 2 },
+      ],
+    ],
+    [
+      "of time_based of all jobs and a job's own loops the latter",
+      "global: { time_based: 1 }\na: { loops: 3 }\nb: { loops: 3, runtime: 5 }\nc: { runtime: 5 }\n",
+      [
+        { name: "a", runtime: null, timeBased: false, loops: 3 },
+        { name: "b", runtime: 5, timeBased: false, loops: 3 },
+        { name: "c", runtime: 5, timeBased: true },
+      ],
+    ],
+    [
+      "lists in the CMB and memcmp of all jobs are those of the copies",
+      "global: { lists_in_cmb: 1, verify: memcmp }\na: { rw: randwrite, path: host }\nb:\n",
+      [
+        { name: "a", rw: ["randwrite"], path: ["host"], verify: "memcmp", listsInCmb: true },
+        { name: "b", verify: "memcmp", listsInCmb: true },
+      ],
+    ],
     ["a size may hold one block", "a: { size: 4k }\n", [{ name: "a", size: 4096, ...UNTIMED }]],
     [
       "percentiles and processors are written as fio does, or as lists",

@@ -233,6 +233,14 @@ describe("the points of a job", () => {
     );
   });
 
+  it("compare with a source only where there is one", async () => {
+    const [job] = jobsFrom({ job: { rw: ["copy", "write"], path: "host" } }, { verify: "memcmp" });
+    assert.deepEqual(
+      (await pointsOf(job!, plain)).map(({ verify }) => verify),
+      ["memcmp", null],
+    );
+  });
+
   it("of one job go to the same random places, and of a run that repeats it", async () => {
     const seeds = async (job: JobParameters): Promise<number[]> => [
       ...new Set((await points(job)).map(({ randseed }) => randseed)),

@@ -33,10 +33,11 @@ export function addCompareCommand(program: Command): void {
     .addHelpText(
       "after",
       `
-Results are compared that have the same job, path, provider, endpoints and parameters. Higher is
-better for bandwidth and IOPS, lower for mean latency and CPU time a block. Each ratio is new / old;
-its interval comes from the samples of both runs (bootstrap of the medians' ratio). Where it holds 1
-the two are within noise. CPU time has no samples, and so no interval and no verdict.
+Results are compared that have the same job, path, provider, endpoints and swept parameters; where
+size, randseed or verify differ a warning says so. Higher is better for bandwidth and IOPS, lower
+for mean latency and CPU time a block. Each ratio is new / old; its interval comes from the samples
+of both runs (bootstrap of the medians' ratio). Where it holds 1 the two are within noise. Where the
+old result failed there is nothing to judge.
 
 The samples of one run cannot show what differs from run to run: compare two runs of the same
 version first.

@@ -1,6 +1,6 @@
 import { describe, identityOf, numbered, sweptOf } from "../combinations.js";
 import type { BenchReport, BenchResult } from "../report.js";
-import { runWarnings } from "./differences.js";
+import { runWarnings, settingWarnings } from "./differences.js";
 import {
   compareMetric,
   CONFIDENCE,
@@ -30,7 +30,7 @@ export interface Comparison {
   warnings: string[];
 }
 
-export interface RunSummary {
+interface RunSummary {
   file: string;
   version: string;
   platform: string;
@@ -46,11 +46,12 @@ type Identity = Pick<
 >;
 
 /**
- * `missing` is not in the new report, `added` not in the old one, `failed` in the new one alone. `worse` is beyond the tolerance,
- * `slightly worse` beyond the noise only. `mixed`: one figure is better and another slightly worse.
+ * `missing` is not in the new report, `added` not in the old one. `failed`: in the new one alone; `old failed`, `both failed`:
+ * whatever samples there are, there is nothing whole to compare with. `worse` is beyond the tolerance, `slightly worse`
+ * beyond the noise only. `mixed`: one figure is better and another slightly worse.
  */
 export type ResultVerdict =
-  | ("missing" | "added" | "failed" | "wrong data")
+  | ("missing" | "added" | "failed" | "old failed" | "both failed" | "wrong data")
   | ("worse" | "slightly worse" | "mixed" | "better" | "within noise" | "unknown");
 
 export interface ResultComparison extends Identity {
@@ -88,7 +89,15 @@ export function compareReports(
     new: summary(now),
     verdict: overall(results),
     results,
-    warnings: runWarnings(old.report, now.report),
+    warnings: [
+      ...settingWarnings(
+        [...before].flatMap(([key, { result }]) => {
+          const other = after.get(key);
+          return other === undefined ? [] : [[result, other.result]];
+        }),
+      ),
+      ...runWarnings(old.report, now.report),
+    ],
   };
 }
 
@@ -99,8 +108,12 @@ function overall(results: readonly ResultComparison[]): Comparison["verdict"] {
 
 /** Whether its figures say that it is better, worse, or neither. */
 export function isJudged({ verdict }: ResultComparison): boolean {
-  return verdict !== "unknown" && verdict !== "added";
+  return !UNJUDGED.has(verdict);
 }
+
+const UNJUDGED: ReadonlySet<ResultVerdict> = new Set([
+  ...(["unknown", "added", "old failed", "both failed"] as const),
+]);
 
 interface Entry {
   result: BenchResult;
@@ -128,11 +141,18 @@ function compareResult(
     const { code, message } = other.result.failed;
     return { ...about(entry, "failed"), metrics: null, worse: [`it failed: ${code}: ${message}`] };
   }
+  const data = verificationWorse(entry.result, other.result);
+  if (entry.result.failed !== null) {
+    const verdict = other.result.failed === null ? "old failed" : "both failed";
+    return {
+      ...about(entry, data.length > 0 ? "wrong data" : verdict),
+      ...{ metrics: null, worse: data },
+    };
+  }
   const names = Object.keys(METRICS) as MetricName[];
   const metrics = Object.fromEntries(
     names.map((name) => [name, compareMetric(name, entry.result, other.result, tolerance)]),
   ) as Record<MetricName, MetricComparison>;
-  const data = verificationWorse(entry.result, other.result);
   const figures = names
     .filter((name) => metrics[name].beyond_tolerance)
     .map((name) => `${name} by more than ${percent(tolerance)}`);

@@ -1,5 +1,5 @@
-import { formatSize } from "../../units.js";
-import type { BenchReport, DeviceReport, MachineReport } from "../report.js";
+import { counted, formatSize, shortSize } from "../../units.js";
+import type { BenchReport, BenchResult, DeviceReport, MachineReport } from "../report.js";
 
 /**
  * From so many samples on the intervals hold what they promise. Of three samples they hold the true
@@ -26,10 +26,37 @@ export function runWarnings(old: BenchReport, now: BenchReport): string[] {
     ...(old.results.some((result) => result.failed !== null)
       ? ["some results of the old run failed: there is nothing to compare the new ones with"]
       : []),
-    ...unverified(old, now),
     ...fewSamples([old, now]),
     ...runs.flatMap(({ name, report }) => report.warnings.map((text) => `${name} run: ${text}`)),
   ];
+}
+
+/** Of parameters that tell no results apart, and yet bear upon the figures. */
+const SETTINGS: readonly [name: string, of: (result: BenchResult) => string | null][] = [
+  ["size", ({ size }) => (size === null ? null : shortSize(size))],
+  ["randseed", ({ randseed }) => String(randseed)],
+  ["verify", ({ verify }) => verify?.mode ?? "none"],
+];
+
+/** In what results that are compared were not measured alike, once for each difference. */
+export function settingWarnings(
+  pairs: readonly (readonly [old: BenchResult, now: BenchResult])[],
+): string[] {
+  const counts = new Map<string, number>();
+  for (const [old, now] of pairs) {
+    // Of what failed it may not be known, and nothing is judged.
+    if (old.failed !== null || now.failed !== null) continue;
+    for (const [name, of] of SETTINGS) {
+      const [before, after] = [of(old), of(now)];
+      if (before === null || after === null || before === after) continue;
+      const consequence = name === "verify" && after === "none" ? ": its data may be wrong" : "";
+      const difference = `${name}: ${before}, now ${after}${consequence}`;
+      counts.set(difference, (counts.get(difference) ?? 0) + 1);
+    }
+  }
+  return [...counts].map(
+    ([difference, count]) => `not measured alike: ${counted(count, "result")} in ${difference}`,
+  );
 }
 
 type Difference = [what: string, old: string, now: string];
@@ -67,14 +94,6 @@ function deviceDifferences(old: MachineReport, now: MachineReport): Difference[]
 
 function linkOf(link: DeviceReport["link"]): string {
   return link === null ? "unknown" : `${link.gts} GT/s x${link.width}`;
-}
-
-function unverified(old: BenchReport, now: BenchReport): string[] {
-  const isVerified = ({ results }: BenchReport): boolean =>
-    results.some(({ verify }) => verify !== null);
-  return isVerified(old) && !isVerified(now)
-    ? ["the old run was verified, the new one was not: its data may be wrong"]
-    : [];
 }
 
 function fewSamples(reports: readonly BenchReport[]): string[] {

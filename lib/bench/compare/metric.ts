@@ -82,13 +82,14 @@ function ratioInterval(old: readonly number[], now: readonly number[]): [number,
   return isNumber ? [interval.low, interval.high] : null;
 }
 
-/** The samples, and their median; of a figure without samples what the result says. */
+/** The samples, and their median. */
 function figuresOf(
   name: MetricName,
-  { samples, cpu }: BenchResult,
+  { samples }: BenchResult,
 ): { samples: readonly number[]; value: number | null } {
-  if (name === "cpu_busy_ns_per_block") return { samples: [], value: cpu.busy_ns_per_block };
   // In JSON a figure that could not be computed is null.
-  const known = (samples[name] as (number | null)[]).filter((value) => value !== null);
+  const all: readonly (number | null)[] =
+    name === "cpu_busy_ns_per_block" ? samples.cpu.busy_ns_per_block : samples[name];
+  const known = all.filter((value) => value !== null);
   return { samples: known, value: known.length === 0 ? null : median(known) };
 }

@@ -3,6 +3,7 @@ import {
   percent,
   type Comparison,
   type ResultComparison,
+  type ResultVerdict,
 } from "../../bench/compare/compare.js";
 import { METRICS, type MetricComparison, type MetricName } from "../../bench/compare/metric.js";
 import { counted, shortSize } from "../../units.js";
@@ -11,7 +12,7 @@ import { stringify } from "./json.js";
 import { lines } from "./normal.js";
 import { fixed, isKnown, UNKNOWN } from "./numbers.js";
 import { table, type Column } from "./table.js";
-import { wrapWords } from "./text.js";
+import { WIDTH, wrapWords } from "./text.js";
 
 const NAMES = Object.keys(METRICS) as MetricName[];
 
@@ -56,10 +57,7 @@ export function compareText(comparison: Comparison): string {
     ...[...headings].flatMap((heading) => [
       "",
       ...wrapWords(heading, "", "  "),
-      ...table(
-        COLUMNS,
-        results.filter((result) => headingOf(result, results) === heading),
-      ),
+      ...resultLines(results.filter((result) => headingOf(result, results) === heading)),
     ]),
     "",
     ...warnings.flatMap((warning) => wrapWords(warning, "warning: ", "  ")),
@@ -86,7 +84,19 @@ function headingOf(result: ResultComparison, all: readonly ResultComparison[]): 
   return [result.job, ...words].join(" ");
 }
 
-const COLUMNS: Column<ResultComparison>[] = [
+/** The interval of the CPU's ratio goes where there is room for it. */
+function resultLines(results: readonly ResultComparison[]): string[] {
+  const whole = table(columnsOf(interval), results);
+  if (whole.every(({ length }) => length <= WIDTH)) return whole;
+  return table(
+    columnsOf((metric) => factor(metric?.ratio)),
+    results,
+  );
+}
+
+const columnsOf = (
+  cpu: (metric: MetricComparison | undefined) => string,
+): Column<ResultComparison>[] => [
   { title: "path", align: "left", value: ({ path }) => path },
   { title: "bs", align: "right", value: ({ bs }) => shortSize(bs) },
   { title: "depth", align: "right", value: ({ iodepth }) => String(iodepth) },
@@ -99,9 +109,9 @@ const COLUMNS: Column<ResultComparison>[] = [
     value: ({ metrics }) => interval(metrics?.lat_mean_ns),
   },
   {
-    title: "CPU",
+    title: "ratio of\nCPU",
     align: "right",
-    value: ({ metrics }) => factor(metrics?.cpu_busy_ns_per_block.ratio),
+    value: ({ metrics }) => cpu(metrics?.cpu_busy_ns_per_block),
   },
   { title: "verdict", align: "left", value: ({ verdict }) => verdict },
 ];
@@ -120,10 +130,13 @@ function notWorse(results: readonly ResultComparison[], tolerance: number): stri
   const nothing = `worse by more than ${percent(tolerance)} beyond its noise.`;
   const judged = results.filter(isJudged).length;
   if (judged === results.length && judged > 0) return `Nothing is ${nothing}`;
-  const added = results.filter(({ verdict }) => verdict === "added").length;
-  const unknown = results.length - judged - added;
+  const count = (...of: ResultVerdict[]): number =>
+    results.filter(({ verdict }) => of.includes(verdict)).length;
+  const [unknown, added] = [count("unknown"), count("added")];
+  const failed = count("old failed", "both failed");
   const reasons = [
     ...(unknown > 0 ? [`${unknown} with too few samples or unknown figures`] : []),
+    ...(failed > 0 ? [`${failed} whose old result failed`] : []),
     ...(added > 0 ? [`${added} with nothing to compare with`] : []),
     ...(results.length === 0 ? ["there are none"] : []),
   ].join(", ");

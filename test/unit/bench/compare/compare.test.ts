@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compareReports, type Comparison } from "#lib/bench/compare/compare.js";
+import {
+  compareReports,
+  type Comparison,
+  type ResultComparison,
+} from "#lib/bench/compare/compare.js";
 import { compareMetric } from "#lib/bench/compare/metric.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
 import { randomNumbers } from "#lib/stats/random-numbers.js";
@@ -54,10 +58,8 @@ describe("comparing two reports", () => {
     );
     assert.ok(Math.abs(bw_bytes.ratio! - 1.2) < 1e-9);
     assert.ok(Math.abs(lat_mean_ns.ratio! - 1 / 1.2) < 1e-9);
-    assert.deepEqual(cpu_busy_ns_per_block, {
-      ...{ old: 150, new: 150, ratio: 1, ratio_ci: null },
-      ...{ verdict: "unknown", beyond_tolerance: false },
-    });
+    const { ratio, verdict } = cpu_busy_ns_per_block;
+    assert.deepEqual([ratio, verdict], [1, "within noise"]);
     const slower = compared([scaled(1)], [scaled(0.8)]);
     assert.equal(slower.verdict, "worse");
     assert.deepEqual(slower.results[0]!.worse, [
@@ -65,6 +67,29 @@ describe("comparing two reports", () => {
       "iops by more than 5 %",
       "lat_mean_ns by more than 5 %",
     ]);
+  });
+
+  it("judges CPU time by its samples, with the tolerance", () => {
+    const dearer = (ns: (number | null)[]): BenchResult => {
+      const result = scaled(1);
+      result.samples = {
+        ...result.samples,
+        cpu: { ...result.samples.cpu, busy_ns_per_block: ns },
+      };
+      return result;
+    };
+    const { results } = compared([scaled(1)], [dearer([180, 179, 181, 180, 180])]);
+    const { ratio, ratio_ci: bounds, verdict } = results[0]!.metrics!.cpu_busy_ns_per_block;
+    assert.deepEqual([ratio, verdict], [1.2, "worse"]);
+    assert.ok(bounds![0] > 1.15 && bounds![1] < 1.25);
+    assert.deepEqual(results[0]!.worse, ["cpu_busy_ns_per_block by more than 5 %"]);
+    const slightly = compared([scaled(1)], [dearer([154, 154, 154, 155, 154])]).results[0]!;
+    assert.deepEqual([slightly.verdict, slightly.worse], ["slightly worse", []]);
+    const unknown = compared([scaled(1)], [dearer([null, null, null, null, null])]).results[0]!;
+    assert.deepEqual(unknown.metrics!.cpu_busy_ns_per_block, {
+      ...{ old: 150, new: null, ratio: null, ratio_ci: null },
+      ...{ verdict: "unknown", beyond_tolerance: false },
+    });
   });
 
   it("is worse only where the whole interval is beyond the tolerance", () => {
@@ -89,6 +114,9 @@ describe("comparing two reports", () => {
       const result = scaled(factor);
       for (const name of ["bw_bytes", "iops", "lat_mean_ns"] as const)
         result.samples[name] = result.samples[name].slice(0, count);
+      const { cpu } = result.samples;
+      const busy = cpu.busy_ns_per_block.slice(0, count);
+      result.samples.cpu = { ...cpu, busy_ns_per_block: busy };
       return result;
     };
     const two = compared([few(1, 2)], [few(0.5, 2)]);
@@ -103,7 +131,7 @@ describe("comparing two reports", () => {
     assert.deepEqual([none.old, none.new, none.ratio, none.ratio_ci], [null, null, null, null]);
   });
 
-  it("is worse where a result failed that did not before, and unknown where both did", () => {
+  it("is worse where a result failed that did not before, and judges none whose old one failed", () => {
     const failed = { code: "DEVICE_GONE", message: "it is gone", hint: null };
     const gone = benchResult({ failed });
     const { verdict, results } = compared([scaled(1)], [gone]);
@@ -115,6 +143,19 @@ describe("comparing two reports", () => {
     assert.equal(compared([nothing], [nothing]).verdict, "unknown");
     assert.equal(compared([], [scaled(1)]).verdict, "unknown");
     assert.equal(compared([], []).verdict, "unknown");
+    // The samples that they took before they failed are of no use.
+    const partial = scaled(1, { failed });
+    for (const [now, expected] of [
+      [scaled(0.5, { failed }), "both failed"],
+      [scaled(0.5), "old failed"],
+    ] as const) {
+      const { verdict, results } = compared([partial], [now]);
+      const [{ verdict: judged, metrics, worse }] = results as [ResultComparison];
+      assert.deepEqual([verdict, judged, metrics, worse], ["unknown", expected, null, []]);
+    }
+    const mismatches = { mode: "memcmp", blocks: 9, mismatches: 1, first: null, runtime_ns: 1 };
+    const wrong = scaled(1, { verify: mismatches as BenchResult["verify"] });
+    assert.equal(compared([partial], [wrong]).results[0]!.verdict, "wrong data");
   });
 
   it("matches by job, path, provider, endpoints and all parameters that results show", () => {
@@ -163,7 +204,29 @@ describe("comparing two reports", () => {
     assert.equal(verdicts(verified(1), verified(2)), "wrong data");
     assert.equal(verdicts(verified(1), verified(0)), "within noise");
     assert.equal(verdicts(verified(0), verified(0)), "within noise");
-    assert.match(compared([verified(0)], [scaled(1)]).warnings.join(), /was verified/);
+  });
+
+  it("warns where results that it compares were not measured alike", () => {
+    const verify = {
+      mode: "crc32c",
+      blocks: 9,
+      mismatches: 0,
+      first: null,
+      runtime_ns: 1,
+    } as const;
+    const small = scaled(1, { size: 65536, randseed: 1, verify });
+    const large = scaled(1, { size: 100 * 2 ** 20, randseed: 2 });
+    const deep = { iodepth: 64 };
+    assert.deepEqual(
+      compared([small, { ...small, ...deep }], [large, { ...small, ...deep }]).warnings,
+      [
+        "not measured alike: 1 result in size: 64k, now 100m",
+        "not measured alike: 1 result in randseed: 1, now 2",
+        "not measured alike: 1 result in verify: crc32c, now none: its data may be wrong",
+      ],
+    );
+    const failed = { code: "DEVICE_GONE", message: "it is gone", hint: null };
+    assert.doesNotMatch(compared([small], [{ ...large, failed }]).warnings.join(), /alike/);
   });
 
   it("warns of machines that differ, other versions, interrupted runs, and what each run says", () => {

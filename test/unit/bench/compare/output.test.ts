@@ -46,11 +46,11 @@ describe("a comparison for a person", () => {
       "new  new.json: p2pmem 1.2.3, loopback, 2026-01-02T03:04:05.678Z",
       "",
       "quick",
-      "path  bs  depth   old   new        ratio of        ratio of   CPU  verdict",
-      "                  B/s   B/s             B/s         latency",
-      "p2p   4k      8  819M  655M  0.80 0.80-0.80  1.25 1.24-1.26  1.00  worse",
-      "host  4k      8  819M  819M  1.00 1.00-1.00  1.00 0.99-1.01  1.00  within noise",
-      "p2p   4k      1     -     -               -               -     -  missing",
+      "path  bs  depth   old   new        ratio of        ratio of        ratio of  verdict",
+      "                  B/s   B/s             B/s         latency             CPU",
+      "p2p   4k      8  819M  655M  0.80 0.80-0.80  1.25 1.24-1.26  1.00 0.99-1.01  worse",
+      "host  4k      8  819M  819M  1.00 1.00-1.00  1.00 0.99-1.01  1.00 0.99-1.01  within noise",
+      "p2p   4k      1     -     -               -               -               -  missing",
       "",
       "Ratios are new / old, with intervals of 95 %. 2 of 3 are worse: quick p2p bs=4k iodepth=8: bw_bytes",
       "by more than 5 %, iops by more than 5 %, lat_mean_ns by more than 5 %; quick p2p bs=4k iodepth=1:",
@@ -61,12 +61,18 @@ describe("a comparison for a person", () => {
 
   it("does not say that nothing is worse of what it could not judge", () => {
     const few = benchResult({ samples: { ...benchResult().samples, bw_bytes: [1e9] } });
+    few.samples.cpu = { ...few.samples.cpu, busy_ns_per_block: [150] };
     for (const name of ["iops", "lat_mean_ns"] as const) few.samples[name] = [1e3];
     const last = (old: BenchResult[], now: BenchResult[]): string =>
       compareText(compared(old, now)).split("intervals of 95 %. ")[1]!.replaceAll(/\s+/g, " ");
     assert.equal(
       last([few], [few]),
       "No result could be judged: 1 with too few samples or unknown figures. ",
+    );
+    const failed = benchResult({ failed: { code: "IO", message: "it failed", hint: null } });
+    assert.equal(
+      last([failed], [benchResult()]),
+      "No result could be judged: 1 whose old result failed. ",
     );
     assert.equal(last([], []), "No result could be judged: there are none. ");
     assert.equal(
@@ -138,7 +144,7 @@ describe("a comparison for programs", () => {
     assert.equal(cell(0, "bw_bytes_verdict"), "worse");
     assert.ok(Math.abs(Number(cell(0, "bw_bytes_ratio")) - 0.8) < 1e-9);
     assert.equal(cell(0, "cpu_busy_ns_per_block_ratio"), "1");
-    assert.equal(cell(0, "cpu_busy_ns_per_block_ratio_low"), "");
+    assert.equal(cell(0, "cpu_busy_ns_per_block_verdict"), "within noise");
     assert.deepEqual([cell(1, "verdict"), cell(1, "bw_bytes_old")], ["missing", ""]);
     assert.deepEqual([cell(2, "verdict"), cell(2, "worse")], ["added", ""]);
   });

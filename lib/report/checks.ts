@@ -55,9 +55,11 @@ export function verificationSection({ results }: BenchReport): Markup | null {
     <h2 id="verification">Verification</h2>
     <p>
       ${
-        bad === 0
-          ? "Every block that was looked at is what it should be."
-          : `In ${bad} of ${verified.length} results blocks are not what they should be.`
+        verified.every(({ verify }) => verify!.blocks === 0)
+          ? "There was no block to be looked at."
+          : bad === 0
+            ? "Every block that was looked at is what it should be."
+            : `In ${bad} of ${verified.length} results blocks are not what they should be.`
       }
     </p>
     ${dataTable("Verified results", VERIFICATIONS, verified)}
@@ -90,7 +92,8 @@ const VERIFICATIONS: Column<BenchResult>[] = [
   {
     title: "mismatches",
     align: "right",
-    value: ({ verify }) => badge(count(verify!.mismatches), verify!.mismatches === 0),
+    value: ({ verify }) =>
+      verify!.blocks === 0 ? UNKNOWN : badge(count(verify!.mismatches), verify!.mismatches === 0),
   },
   { title: "took", align: "right", value: ({ verify }) => time(verify!.runtime_ns) },
   {

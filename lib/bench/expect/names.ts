@@ -82,6 +82,8 @@ function suggestField(parts: readonly string[]): string | undefined {
 
 /** The number; null where it is not known, undefined where its percentile was not asked for. */
 export function readField(result: BenchResult, field: string): number | null | undefined {
+  // That none of no blocks is wrong says nothing of the data.
+  if (field === "verify.mismatches" && result.verify?.blocks === 0) return null;
   const [, latency, percentile] = PERCENTILE.exec(field) ?? [];
   if (latency === undefined) return numberAt(result, field.split("."));
   const keys = [...latency.split("."), "percentile"];

@@ -95,12 +95,20 @@ function checkCmb({ rw, listsInCmb }: BenchJob, settings: Settings): void {
     });
 }
 
-function checkVerify({ rw, verify }: BenchJob, settings: Settings): void {
+function checkVerify({ rw, rwmixread, verify }: BenchJob, settings: Settings): void {
   if (verify === null) return;
   if (settings.isOwn("verify") && !rw.some(writes))
     throw settings.mistake("verify", `rw is ${rw.join(", ")}: nothing is written to be verified`, {
       hint: "verify copies or writes",
     });
+  const mix = rw.find((name) => name !== "copy" && isMixed(name));
+  if (settings.isOwn("verify") && mix !== undefined && rwmixread.includes(100))
+    throw settings.mistake(
+      "rwmixread",
+      `${mix} of 100 % reads writes nothing to be verified`,
+      { hint: "give less than 100, or leave out verify" },
+      rwmixread.indexOf(100),
+    );
   const workload = rw.find((name) => name !== "copy" && writes(name));
   if (workload !== undefined && verify === "memcmp" && settings.isOwn("verify"))
     throw settings.mistake("verify", `memcmp compares with a source, and ${workload} has none`, {

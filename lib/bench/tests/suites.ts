@@ -73,6 +73,7 @@ function resultCases(results: readonly BenchResult[]): TestCase[] {
 function detailOf({ failed, incomplete, verify }: BenchResult): string {
   if (failed !== null) return `${failed.code}: ${failed.message}`;
   if (incomplete) return "interrupted before its last sample";
+  if (verify?.blocks === 0) return "there was no block to be verified";
   return verify === null ? "" : `${counted(verify.blocks, "block")} verified by ${verify.mode}`;
 }
 

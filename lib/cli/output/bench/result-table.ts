@@ -91,9 +91,7 @@ function columnsOf(
     [
       some(({ verify }) => verify !== null),
       {
-        ...left("verify", ({ verify }) =>
-          verify === null ? "-" : verify.mismatches === 0 ? "ok" : `${verify.mismatches} bad`,
-        ),
+        ...left("verify", ({ verify }) => verifyWord(verify)),
         paint: (text, { verify }) => ((verify?.mismatches ?? 0) > 0 ? red(text) : text),
       },
     ],
@@ -130,6 +128,13 @@ function latencyColumns(results: readonly BenchResult[], isMixed: boolean): Resu
           ]
         : [us("tail", `p${tail}\nus`, (r) => of(r.lat_ns))]),
   ];
+}
+
+function verifyWord(verify: BenchResult["verify"]): string {
+  if (verify === null) return "-";
+  // No block is no proof of anything.
+  if (verify.blocks === 0) return "nothing";
+  return verify.mismatches === 0 ? "ok" : `${verify.mismatches} bad`;
 }
 
 /** Half of the interval's width, of the median. */

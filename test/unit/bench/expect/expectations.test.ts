@@ -196,6 +196,19 @@ describe("expectations", () => {
   });
 });
 
+describe("an expectation of verified data", () => {
+  it("is an error where no block was verified", () => {
+    const found = (blocks: number): unknown =>
+      readField(
+        benchResult({
+          verify: { mode: "crc32c", blocks, mismatches: 0, first: null, runtime_ns: 1 },
+        }),
+        "verify.mismatches",
+      );
+    assert.deepEqual([found(1), found(0)], [0, null]);
+  });
+});
+
 function traffic(bytes: number): BenchResult["traffic"] {
   return { ...benchResult().traffic, host_memory_bytes: bytes };
 }

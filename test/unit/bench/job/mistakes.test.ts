@@ -149,6 +149,10 @@ describe("mistakes in job files", () => {
       "3: a.verify: rw is read, randread: nothing is written to be verified",
     ],
     [
+      "a:\n  rw: randrw\n  rwmixread: [50, 100]\n  verify: crc32c\n",
+      "3: a.rwmixread[1]: randrw of 100 % reads writes nothing to be verified",
+    ],
+    [
       "a:\n  rw: [copy, write]\n  verify: memcmp\n",
       "3: a.verify: memcmp compares with a source, and write has none",
     ],

@@ -199,6 +199,20 @@ describe("a benchmark's matrices", () => {
   });
 });
 
+describe("what is said of verified data", () => {
+  it("is no ok where no block was there to be verified", () => {
+    const verified = (blocks: number): string =>
+      text([
+        benchResult({
+          verify: { mode: "crc32c", blocks, mismatches: 0, first: null, runtime_ns: 1 },
+        }),
+      ]);
+    assert.match(verified(1), / ok$/m);
+    assert.match(verified(0), / nothing$/m);
+    assert.doesNotMatch(verified(0), / ok$/m);
+  });
+});
+
 describe("what is said below a benchmark's tables", () => {
   it("tells each warning once, with how many results have it", () => {
     const warnings = ["drift of 12 %"];

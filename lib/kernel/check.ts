@@ -92,7 +92,7 @@ export function checkRanges(plan: KernelPlan, targets: readonly KernelTarget[]):
   return ranges;
 }
 
-/** Of all ranges; null: each has its own. */
+/** Of all ranges: the size, else what the shortest has. Null: I/Os take ranges with lengths as they are. */
 function lengthOf(
   { rw, size, mostSize = Infinity, runtime }: KernelPlan,
   targets: readonly KernelTarget[],
@@ -101,9 +101,10 @@ function lengthOf(
   if (size !== null) return size;
   const isNamed = targets.some(({ endpoint }) => endpoint.length !== undefined);
   if (mostSize < Infinity && !isNamed) return wholeBlocks(Math.min(...own, mostSize), targets);
-  if (rw !== "copy") return null;
-  // Of a copy both ranges are as long as the source's, or, of a timed one, as the shorter.
-  return runtime === null ? own[0]! : wholeBlocks(Math.min(...own), targets);
+  if (rw !== "copy" && isNamed) return null;
+  // What a copy without a time has of its source it copies whole, or not at all.
+  if (rw === "copy" && runtime === null) return own[0]!;
+  return wholeBlocks(Math.min(...own), targets);
 }
 
 /** So much of a length as O_DIRECT takes of all targets. */

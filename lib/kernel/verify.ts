@@ -10,7 +10,7 @@ import type { Verification } from "../verify/inspect.js";
 import { Marks } from "../verify/marks.js";
 import type { VerifyMode } from "../verify/mode.js";
 import type { Bytes } from "../verify/seal.js";
-import { STAMP_BYTES } from "../verify/stamp.js";
+import { readStamp, STAMP_BYTES } from "../verify/stamp.js";
 import { windowBytesFor } from "../verify/window.js";
 import { checkKernelPlan, checkRanges, type CheckedRange } from "./check.js";
 import { shortTransfer, transferError } from "./failure.js";
@@ -46,8 +46,11 @@ export async function blotKernelDestination(
   seed: number,
   host = new Host(),
 ): Promise<void> {
-  await mark(plan, 1, new Marks("pattern", seed), host);
+  await mark(plan, 1, new Marks(BLOT, seed), host);
 }
+
+/** The marks of what a comparison must not find. */
+const BLOT = "pattern";
 
 /** `end`: 0, the source; 1, the destination. */
 async function mark(plan: KernelPlan, end: 0 | 1, marks: Marks, host: Host): Promise<void> {
@@ -69,8 +72,9 @@ async function mark(plan: KernelPlan, end: 0 | 1, marks: Marks, host: Host): Pro
 /**
  * Reads what a copy has covered of its destination back, with O_DIRECT into ordinary memory, and looks
  * whether each block is the one that belongs there: by the marks that prepareKernelSource() gave the
- * source with the same options, or (`memcmp`, the default) by comparing it with the source. `covered`:
- * as the measurement has it. Writes nothing.
+ * source with the same options, or (`memcmp`, the default) by comparing it with the source, where what is
+ * left of blotKernelDestination() with the same seed is known. `covered`: as the measurement has it.
+ * Writes nothing.
  * Errors: those of runKernel() for a plan; IO, of reading; INTERRUPTED.
  */
 export async function verifyKernelCopy(
@@ -83,7 +87,7 @@ export async function verifyKernelCopy(
     const window = open(destination);
     const reference =
       mode === "memcmp"
-        ? new Original(open(source), window)
+        ? new Original(open(source), window, new Marks(BLOT, seed))
         : new MarkedBlocks(new Marks(mode, seed), window);
     const result: Verification = { blocks: 0, mismatches: 0, first: null };
     for (const { start: at, end } of windowsOf(covered, plan.bs)) {
@@ -254,10 +258,12 @@ class MarkedBlocks implements BlockReference {
 class Original implements BlockReference {
   readonly #source: FileWindow;
   readonly #window: FileWindow;
+  readonly #blot: Marks;
   #at = 0;
   #length = 0;
 
-  constructor(source: FileWindow, window: FileWindow) {
+  constructor(source: FileWindow, window: FileWindow, blot: Marks) {
+    this.#blot = blot;
     this.#source = source;
     this.#window = window;
   }
@@ -280,13 +286,14 @@ class Original implements BlockReference {
     });
   }
 
-  /** Elsewhere among the source's data around, if it is there once. */
+  /** Elsewhere among the source's data around, if it is there once; or left of before the run. */
   #identify(at: number): Belonging {
     const data = Buffer.from(this.#source.bytes.buffer, 0, this.#length);
-    const place = data.indexOf(this.#window.bytes.subarray(at, at + STAMP_BYTES));
-    const isOnce =
-      data.lastIndexOf(this.#window.bytes.subarray(at, at + STAMP_BYTES)) === place && place >= 0;
-    if (!isOnce || place % STAMP_BYTES !== 0) return null;
-    return { place: this.#window.placeOf(this.#at + place) };
+    const found = this.#window.bytes.subarray(at, at + STAMP_BYTES);
+    const place = data.indexOf(found);
+    if (place >= 0 && place % STAMP_BYTES === 0 && data.lastIndexOf(found) === place)
+      return { place: this.#window.placeOf(this.#at + place) };
+    const isLeft = readStamp(this.#window.words, at / 4)?.seed === this.#blot.seed;
+    return isLeft ? { earlier: "what was there before the run" } : null;
   }
 }

@@ -12,7 +12,11 @@ import { FOREVER, IoRing } from "#lib/kernel/io-ring.js";
 import { IORING_OP_READ, IOSQE_FIXED_FILE, SQE_FLAGS_SHIFT } from "#lib/kernel/spec.js";
 import { runKernel, type KernelMeasurement } from "#lib/kernel/kernel.js";
 import type { Range } from "#lib/extents/ranges.js";
-import { prepareKernelSource, verifyKernelCopy } from "#lib/kernel/verify.js";
+import {
+  blotKernelDestination,
+  prepareKernelSource,
+  verifyKernelCopy,
+} from "#lib/kernel/verify.js";
 import type { KernelPlan } from "#lib/kernel/plan.js";
 import { KeptReactors, kernelPlan } from "../support/kernel-plan.js";
 
@@ -120,6 +124,33 @@ describe("the kernel's path on files", () => {
         code: "WRITE_NOT_ALLOWED",
       });
     });
+
+  it("tells what was there before the run from what the source does not have (memcmp)", async () => {
+    const plan = kernelPlan({
+      ...{ rw: "copy", bs: 2 * BLOCK, iodepth: 4 },
+      ...{ sources: [{ file: from, offset: 0 }], destination: { file: to, offset: 0 } },
+    });
+    const options = { mode: "memcmp", seed: 7 } as const;
+    const blot = readFileSync(to);
+    await blotKernelDestination(plan, options.seed);
+    readFileSync(to).copy(blot);
+    const { covered } = await runKernel(plan, reactors);
+    const copied = readFileSync(to);
+    blot.copy(copied, 4 * BLOCK, 4 * BLOCK, 6 * BLOCK);
+    writeFileSync(to, copied);
+    const { mismatches, first } = await verifyKernelCopy(plan, covered!, options);
+    assert.deepEqual([mismatches, first!.defect], [1, "stale"]);
+  });
+
+  it("goes over as much of each file as the shortest has", async () => {
+    const short = { file: to, offset: 60 * BLOCK };
+    const plan = kernelPlan({
+      ...{ rw: "read", bs: BLOCK, iodepth: 4 },
+      sources: [{ file: from, offset: 0 }, short],
+    });
+    const { size, ios } = await runKernel(plan, reactors);
+    assert.deepEqual([size, ios], [4 * BLOCK, 8]);
+  });
 
   it("writes each block of the range in order, and only those", async () => {
     const before = readFileSync(from);

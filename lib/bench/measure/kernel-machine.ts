@@ -3,13 +3,11 @@ import { devicesOf } from "../../host/kernel-devices.js";
 import { Host } from "../../host/host.js";
 import { parseKernelProvider } from "../../kernel/provider.js";
 import { kernelClients } from "../../kernel/target.js";
-import type { Bdf } from "../../pci/bdf.js";
 import type { PciFunction } from "../../pci/function.js";
-import { peerPath } from "../../pci/peer-path.js";
 import type { PciTree } from "../../pci/tree.js";
 import { isKernelPath, type BenchPoint } from "../point.js";
 import type { DeviceReport, MachineReport, PathReport } from "../report.js";
-import { deviceReport, idsOf, iommuOf, onTheWay, type Role } from "./machine.js";
+import { describePath, deviceReport, idsOf, iommuOf, onTheWay, type Role } from "./machine.js";
 
 /** What the points of the kernel's paths have of this machine. */
 interface KernelParts {
@@ -40,9 +38,11 @@ export function withKernelDevices(
   });
   const known = new Set(machine.devices.map(({ address }) => address));
   const iommu = iommuOf([...roles.keys()]);
+  // Files that lie on no PCI device say nothing of it.
+  const isSaid = machine.devices.length > 0 && (roles.size === 0 || machine.iommu === iommu);
   return {
     ...machine,
-    iommu: machine.devices.length === 0 || machine.iommu === iommu ? iommu : null,
+    iommu: isSaid ? machine.iommu : machine.devices.length === 0 ? iommu : null,
     devices: [...machine.devices, ...devices.filter(({ address }) => !known.has(address))],
     paths: [...machine.paths, ...paths.values()],
   };
@@ -70,23 +70,10 @@ function partsOf(host: Host, tree: PciTree, points: readonly BenchPoint[]): Kern
     if (!roles.has(memory)) roles.set(memory, "provider");
     for (const client of clients) {
       const key = `${client.address} ${memory.address}`;
-      paths.set(key, describePath(tree, client.address, memory.address));
+      paths.set(key, describePath(tree, client.address, memory.address, "kernel"));
     }
   }
   return parts;
-}
-
-/** As the kernel's p2pdma has it, which is what takes the way. */
-function describePath(tree: PciTree, client: Bdf, provider: Bdf): PathReport {
-  const path = peerPath(tree, tree.get(provider), tree.get(client));
-  return {
-    client,
-    provider,
-    distance: path.distance,
-    map_type: path.kernel.mapType,
-    route: path.route,
-    reason: path.kernel.reason,
-  };
 }
 
 /** Of a controller that the nvme driver has, model and firmware as it read them. */

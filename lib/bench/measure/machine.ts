@@ -146,20 +146,26 @@ function pathsOf(pci: PciTree, points: readonly PointDevices[]): PathReport[] {
     if (provider === null) continue;
     for (const client of [...sources, ...(destination === null ? [] : [destination])]) {
       const key = `${client} ${provider}`;
-      if (!paths.has(key)) paths.set(key, describePath(pci, client, provider));
+      if (!paths.has(key)) paths.set(key, describePath(pci, client, provider, "vfio"));
     }
   }
   return [...paths.values()];
 }
 
-function describePath(pci: PciTree, client: Bdf, provider: Bdf): PathReport {
+/** `by`: whose mapping takes the way, p2pmem's over VFIO or the kernel's p2pdma. */
+export function describePath(
+  pci: PciTree,
+  client: Bdf,
+  provider: Bdf,
+  by: "vfio" | "kernel",
+): PathReport {
   const path = peerPath(pci, pci.get(provider), pci.get(client));
   return {
     client,
     provider,
     distance: path.distance,
-    map_type: path.vfio.mapType,
+    map_type: path[by].mapType,
     route: path.route,
-    reason: path.vfio.reason,
+    reason: path[by].reason,
   };
 }

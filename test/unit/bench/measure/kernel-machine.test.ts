@@ -42,6 +42,15 @@ describe("the machine of the kernel's paths", () => {
     );
   });
 
+  it("knows of the IOMMU what the session does, where its files lie on no device", () => {
+    const points = [point({ provider: `${ADDRESS}/cmb` })];
+    const { devices } = withKernelDevices(machine, points, host);
+    const known = { ...machine, devices, iommu: "translated" };
+    const files = [point({ path: "kernel-host" })];
+    assert.equal(withKernelDevices(known, files, host).iommu, "translated");
+    assert.equal(withKernelDevices(known, points, host).iommu, null);
+  });
+
   it("keeps what the session knows of a device already", () => {
     const points = [point({ provider: `${ADDRESS}/cmb` })];
     const [device] = withKernelDevices(machine, points, host).devices;

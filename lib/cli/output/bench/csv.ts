@@ -62,6 +62,8 @@ const COLUMNS: [string, Of][] = [
   ["randseed", (r) => r.randseed],
   ["failed_code", (r) => r.failed?.code],
   ["failed_message", (r) => r.failed?.message],
+  ["failed_hint", (r) => r.failed?.hint],
+  ["warm_up_ns", (r) => r.warm_up_ns],
 ];
 
 /** RFC 4180, a header and one row for each result; unknown is an empty cell. */

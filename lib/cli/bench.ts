@@ -57,9 +57,10 @@ of every sample, apart from the timing: by memcmp, against the source, which is 
 --verify=crc32c and --verify=pattern blocks tell stale, swapped and shifted data: for that they
 OVERWRITE the source of a copy. Writes that copy nothing (rw) take one of these two.
 
-What cannot run or fails is reported as failed, and the rest goes on. Interrupted, it writes what it
-has, marked as incomplete. Exit code 3: an expectation failed, or data was not right; 1: something
-else failed.
+What fails while it runs is reported as failed, and the rest goes on; so is what cannot run, where
+it is one of all (each, all). What was named and cannot run is an error before anything runs.
+Interrupted, it writes what it has, marked as incomplete. Exit code 3: an expectation failed, or
+data was not right; 1: something else failed.
 
 Examples:
   p2pmem bench

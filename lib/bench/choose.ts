@@ -225,11 +225,11 @@ class Failures {
 }
 
 /** Whether p2pmem may open it as an NVMe controller. */
-export function canDrive(fn: PciFunction): boolean {
+function canDrive(fn: PciFunction): boolean {
   return fn.isNvme && fn.isOwnedByVfio;
 }
 
-export function isMemoryCard(fn: PciFunction): boolean {
+function isMemoryCard(fn: PciFunction): boolean {
   return (
     fn.classCode >> 16 === CLASS_MEMORY &&
     fn.isOwnedByVfio &&

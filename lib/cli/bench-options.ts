@@ -6,8 +6,7 @@ import type { JobParameters, ParameterName } from "../bench/job/parameters.js";
 import { P2pError } from "../errors.js";
 import { valueOption } from "./options.js";
 
-/** Without a value. */
-/** It does not cost the source its data, as the other modes do. */
+/** Of `--verify` without a value: it does not cost the source its data, as the other modes do. */
 const DEFAULT_VERIFY = "memcmp";
 
 /** Adds an option for each parameter: `--ramp-time`, and fio's spelling `--ramp_time`, which is not shown. */

@@ -22,7 +22,7 @@ const REFUSALS = ["EREMOTEIO", "EINVAL"];
 const CANARY_BYTES = 16 * 1024;
 
 /** A target's range, and which ways its data go. */
-export interface ProofLeg {
+interface ProofLeg {
   target: KernelTarget;
   /** Bytes; the range may be written if `isWritten`. */
   offset: number;

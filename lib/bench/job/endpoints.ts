@@ -6,7 +6,7 @@ import { parseProvider } from "../../p2pmem/provider-name.js";
 import { refuse, type Kind } from "./kinds.js";
 
 /** `auto`: one that nobody has named; `each`: a sweep over every device's first namespace. */
-export const WILDCARDS = ["auto", "each"] as const;
+const WILDCARDS = ["auto", "each"] as const;
 
 export function isWildcard(endpoint: string): boolean {
   return (WILDCARDS as readonly string[]).includes(endpoint);

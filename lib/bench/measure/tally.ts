@@ -10,7 +10,7 @@ import { sampleWarnings } from "./warnings.js";
 import { samplesOf, type SampleFigures } from "./samples.js";
 
 /** What is said of a result beside its samples. */
-export interface ResultFacts {
+interface ResultFacts {
   endpoints: SampleRunner["endpoints"];
   limit: number | null;
   /** What ran before the samples took. */

@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addon, type NativeMemory } from "#lib/addon.js";
-import { proveKernelPath, type ProofLeg } from "#lib/kernel/proof.js";
+import { proveKernelPath } from "#lib/kernel/proof.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { rawTopology } from "../../support/topology.js";
@@ -36,7 +36,7 @@ describe("the proof of the kernel's path", () => {
     rmSync(folder, { recursive: true });
   });
 
-  const prove = (rest: Partial<ProofLeg>, open = fd): void => {
+  const prove = (rest: Partial<Parameters<typeof proveKernelPath>[3]>, open = fd): void => {
     proveKernelPath(tree, provider, peer, {
       target: {
         ...{ endpoint: { file, offset: 0 }, fd: open, size: 2 * SIZE, blockSize: 512 },

@@ -42,6 +42,7 @@ class RnicGather {
 
   /// What comes next, up to `length` bytes of it. `data` null: the request is dropped.
   Span next(Requester& requester, uint64_t length, bool write) {
+    if (at_ >= count_) return {};
     const Piece& piece = pieces_[at_];
     length = std::min(length, piece.length);
     if (!piece.region) return {piece.plain + piece.offset, length, nullptr};
@@ -50,6 +51,7 @@ class RnicGather {
 
   /// Goes on by `bytes`, no more than next() gave.
   uint64_t advance(uint64_t bytes) {
+    if (at_ >= count_) return 0;
     Piece& piece = pieces_[at_];
     bytes = std::min(bytes, piece.length);
     piece.offset += bytes;
@@ -66,7 +68,7 @@ class RnicGather {
     uint64_t length;
   };
 
-  std::array<Piece, kMaxPieces> pieces_;
+  std::array<Piece, kMaxPieces> pieces_{};
   uint32_t count_ = 0;
   uint32_t at_ = 0;
 };

@@ -201,7 +201,13 @@ Moved RnicRequester::receiveResponse(const Packet& packet, RnicGather& payload) 
   if (!queuePair_.canSend() || index == next_) return Moved::all;
   SendEntry& entry = queuePair_.sendRing()[index];
   if (entry.record.opcode != rdma::kRead || packet.psn != unacked_) return Moved::all;
-  if (packet.payload > entry.length - entry.done) {
+  // What is left of the read, or whole packets of it: both ends are to have the same MTU.
+  const uint64_t left = entry.length - entry.done;
+  const uint32_t packets = queuePair_.packetsIn(packet.payload);
+  const bool isWhole = packet.payload > 0 && packet.payload % queuePair_.options().mtu == 0;
+  const uint32_t before = (packet.psn - entry.firstPsn) & rnic::kPsnMask;
+  if (packet.payload > left || (packet.payload < left && !isWhole) ||
+      before + packets > queuePair_.packetsIn(entry.length)) {
     fail(WcStatus::localLength);
     return Moved::all;
   }
@@ -219,7 +225,6 @@ Moved RnicRequester::receiveResponse(const Packet& packet, RnicGather& payload) 
   if (moved == Moved::targetFailed) fail(WcStatus::localProtection);
   if (moved != Moved::all) return moved;
   entry.done += packet.payload;
-  const uint32_t packets = queuePair_.packetsIn(packet.payload);
   progress((packet.psn + packets) & rnic::kPsnMask);
   if (entry.done < entry.length) return Moved::all;
   reads_--;
@@ -260,10 +265,14 @@ void RnicRequester::rewind(uint32_t psn) {
     if (ring[i].record.opcode == rdma::kRead) reads_--;
   const SendEntry& entry = ring[found];
   const bool isRead = entry.record.opcode == rdma::kRead;
-  const uint64_t packets = static_cast<uint32_t>(psnDistance(psn, entry.firstPsn));
+  const uint32_t mtu = queuePair_.options().mtu;
+  // Of a read it is the first whose data is missing; no number is past the message's last.
+  const uint32_t packets = isRead ? static_cast<uint32_t>(entry.done / mtu)
+                                  : std::min((psn - entry.firstPsn) & rnic::kPsnMask,
+                                             queuePair_.packetsIn(entry.length) - 1);
   next_ = found;
-  offset_ = isRead ? 0 : packets * queuePair_.options().mtu;
-  psn_ = psn;
+  offset_ = isRead ? 0 : uint64_t{packets} * mtu;
+  psn_ = (entry.firstPsn + packets) & rnic::kPsnMask;
 }
 
 void RnicRequester::wait(std::chrono::nanoseconds time) {

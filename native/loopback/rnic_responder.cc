@@ -196,7 +196,9 @@ void RnicResponder::receiveDuplicate(const Packet& packet) {
     return;
   }
   // A repeated request is trusted no more than a first one.
-  if (!(queuePair_.options().remoteAccess & rdma::kRemoteRead)) return;
+  if (!(queuePair_.options().remoteAccess & rdma::kRemoteRead) ||
+      packet.length > rnic::kLongestMessage)
+    return;
   // Answers from there on come again: those that are still to come are not sent.
   const uint32_t mtu = queuePair_.options().mtu;
   while (readCount_ > 0) {

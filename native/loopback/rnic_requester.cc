@@ -8,7 +8,6 @@
 namespace p2pmem::loopback {
 
 using rnic::Packet;
-using rnic::psnDistance;
 using rnic::WcStatus;
 
 namespace {
@@ -16,6 +15,11 @@ namespace {
 // What one round sends of one queue pair.
 constexpr uint64_t kRoundBytes = 1 << 20;
 constexpr uint32_t kRoundPackets = 64;
+// Half of the numbers there are: neither side takes a new packet for an old one (§9.7.1).
+constexpr uint32_t kMaxOutstanding = (rnic::kPsnMask + 1) / 2;
+
+/// How far `a` is past `b`, which is not past it.
+uint32_t offsetOf(uint32_t a, uint32_t b) { return (a - b) & rnic::kPsnMask; }
 
 WcStatus statusOf(rnic::Nak nak) {
   switch (nak) {
@@ -45,6 +49,7 @@ bool RnicRequester::poll() {
     if (queuePair_.nic().now() < waitUntil_) return false;
     isWaiting_ = false;
   }
+  lacksPages_ = false;
   uint64_t bytes = 0;
   uint32_t packets = 0;
   while (packets < kRoundPackets && bytes < kRoundBytes && queuePair_.canSend() && !isWaiting_ &&
@@ -99,8 +104,10 @@ bool RnicRequester::sendOne(uint64_t& bytes) {
   }
   const uint64_t left = isRead ? entry.length - entry.done : entry.length - offset_;
   const uint64_t part = isRead ? left : std::min(left, nic.longestPacket(queuePair_));
+  if (offsetOf(psn_, unacked_) + queuePair_.packetsIn(part) > kMaxOutstanding) return false;
   if (!isRead) pieces.skip(offset_);
-  if (!pieces.isPresent(nic.memory(), std::min(left, nic.longestPacket(queuePair_)))) return false;
+  lacksPages_ = !pieces.isPresent(nic.memory(), std::min(left, nic.longestPacket(queuePair_)));
+  if (lacksPages_) return false;
 
   // Until something of a message has been acknowledged, its numbers begin here.
   if (offset_ == 0 && entry.done == 0) entry.firstPsn = psn_;
@@ -136,10 +143,11 @@ bool RnicRequester::sendOne(uint64_t& bytes) {
 void RnicRequester::receive(const Packet& packet) {
   if (!queuePair_.canSend()) return;
   // What an old packet says is known already; what none of ours can have caused is nobody's word.
-  if (psnDistance(packet.psn, unacked_) < 0 || psnDistance(packet.psn, psn_) >= 0) return;
+  if (offsetOf(packet.psn, unacked_) >= offsetOf(psn_, unacked_)) return;
   RnicCounters& counters = queuePair_.nic().counters();
-  if (packet.kind == Packet::Kind::acknowledge) return acknowledge(packet.psn);
-  acknowledge((packet.psn - 1) & rnic::kPsnMask);
+  if (packet.kind == Packet::Kind::acknowledge)
+    return acknowledge(offsetOf(packet.psn, unacked_) + 1);
+  acknowledge(offsetOf(packet.psn, unacked_));
   if (!queuePair_.canSend() || unacked_ != packet.psn) return;
   if (packet.kind == Packet::Kind::rnrNak) {
     rewind(packet.psn);
@@ -157,24 +165,18 @@ void RnicRequester::receive(const Packet& packet) {
   retry();
 }
 
-// All packets up to `psn` have arrived. A read among them whose data has not is asked for again: an
+// So many packets more have arrived. A read among them whose data has not is asked for again: an
 // acknowledgement never overtakes it (§9.7.5.1.2).
-void RnicRequester::acknowledge(uint32_t psn) {
-  if (psnDistance(psn, unacked_) < 0) return;
-  RnicSendRing& ring = queuePair_.sendRing();
-  while (oldest() != next_) {
-    const SendEntry& entry = ring[oldest()];
-    if (psnDistance(entry.firstPsn, psn) > 0) break;
-    if (entry.record.opcode == rdma::kRead) {
-      retry();
-      return;
-    }
-    const uint32_t last = entry.firstPsn + queuePair_.packetsIn(entry.length) - 1;
-    if (psnDistance(last, psn) > 0) break;
+void RnicRequester::acknowledge(uint32_t packets) {
+  while (packets > 0 && oldest() != next_) {
+    const SendEntry& entry = queuePair_.sendRing()[oldest()];
+    if (entry.record.opcode == rdma::kRead) return retry();
+    const uint32_t left = offsetOf(entry.firstPsn + queuePair_.packetsIn(entry.length), unacked_);
+    if (left > packets) break;
     complete();
+    packets -= left;
   }
-  const uint32_t unacked = (psn + 1) & rnic::kPsnMask;
-  if (psnDistance(unacked, unacked_) > 0) progress(unacked);
+  if (packets > 0) progress((unacked_ + packets) & rnic::kPsnMask);
 }
 
 void RnicRequester::complete() {
@@ -194,9 +196,8 @@ void RnicRequester::progress(uint32_t unacked) {
 Moved RnicRequester::receiveResponse(const Packet& packet, RnicGather& payload) {
   if (!queuePair_.canSend()) return Moved::all;
   // What was asked for again is not taken from the answer to an earlier request.
-  if (psnDistance(packet.psn, unacked_) < 0 || psnDistance(packet.psn, psn_) >= 0)
-    return Moved::all;
-  acknowledge((packet.psn - 1) & rnic::kPsnMask);
+  if (offsetOf(packet.psn, unacked_) >= offsetOf(psn_, unacked_)) return Moved::all;
+  acknowledge(offsetOf(packet.psn, unacked_));
   const uint32_t index = oldest();
   if (!queuePair_.canSend() || index == next_) return Moved::all;
   SendEntry& entry = queuePair_.sendRing()[index];
@@ -205,7 +206,7 @@ Moved RnicRequester::receiveResponse(const Packet& packet, RnicGather& payload) 
   const uint64_t left = entry.length - entry.done;
   const uint32_t packets = queuePair_.packetsIn(packet.payload);
   const bool isWhole = packet.payload > 0 && packet.payload % queuePair_.options().mtu == 0;
-  const uint32_t before = (packet.psn - entry.firstPsn) & rnic::kPsnMask;
+  const uint32_t before = offsetOf(packet.psn, entry.firstPsn);
   if (packet.payload > left || (packet.payload < left && !isWhole) ||
       before + packets > queuePair_.packetsIn(entry.length)) {
     fail(WcStatus::localLength);
@@ -258,7 +259,8 @@ void RnicRequester::rewind(uint32_t psn) {
   RnicSendRing& ring = queuePair_.sendRing();
   uint32_t end = next_ + (offset_ > 0 ? 1 : 0);
   uint32_t found = oldest();
-  while (found + 1 != end && found != end && psnDistance(ring[found + 1].firstPsn, psn) <= 0)
+  const uint32_t offset = offsetOf(psn, unacked_);
+  while (found + 1 != end && found != end && offsetOf(ring[found + 1].firstPsn, unacked_) <= offset)
     found++;
   if (found == end) return;  // nothing is under way
   for (uint32_t i = found; i != next_; i++)
@@ -267,9 +269,9 @@ void RnicRequester::rewind(uint32_t psn) {
   const bool isRead = entry.record.opcode == rdma::kRead;
   const uint32_t mtu = queuePair_.options().mtu;
   // Of a read it is the first whose data is missing; no number is past the message's last.
-  const uint32_t packets = isRead ? static_cast<uint32_t>(entry.done / mtu)
-                                  : std::min((psn - entry.firstPsn) & rnic::kPsnMask,
-                                             queuePair_.packetsIn(entry.length) - 1);
+  const uint32_t packets =
+      isRead ? static_cast<uint32_t>(entry.done / mtu)
+             : std::min(offsetOf(psn, entry.firstPsn), queuePair_.packetsIn(entry.length) - 1);
   next_ = found;
   offset_ = isRead ? 0 : uint64_t{packets} * mtu;
   psn_ = (entry.firstPsn + packets) & rnic::kPsnMask;
@@ -282,7 +284,8 @@ void RnicRequester::wait(std::chrono::nanoseconds time) {
 }
 
 bool RnicRequester::checkTimer() {
-  if (!hasUnacknowledged() || isWaiting_ || queuePair_.options().timeout == 0) {
+  // Nobody is late while the message cannot be finished for want of its own memory.
+  if (!hasUnacknowledged() || isWaiting_ || lacksPages_ || queuePair_.options().timeout == 0) {
     isTimed_ = false;
     return false;
   }

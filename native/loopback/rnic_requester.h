@@ -33,7 +33,7 @@ class RnicRequester {
  private:
   bool sendOne(uint64_t& bytes);
   rnic::WcStatus gather(uint32_t index, RnicGather& pieces);
-  void acknowledge(uint32_t psn);
+  void acknowledge(uint32_t packets);
   void complete();
   void progress(uint32_t unacked);
   void fail(rnic::WcStatus status);
@@ -52,7 +52,8 @@ class RnicRequester {
   uint32_t reads_ = 0;    // under way
   uint32_t retriesLeft_ = 0;
   uint32_t rnrRetriesLeft_ = 0;
-  bool isWaiting_ = false;  // for a receiver that was not ready
+  bool isWaiting_ = false;   // for a receiver that was not ready
+  bool lacksPages_ = false;  // of what is to be sent next
   bool isTimed_ = false;
   Clock::time_point waitUntil_;
   Clock::time_point deadline_;

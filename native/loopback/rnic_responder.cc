@@ -254,7 +254,18 @@ void RnicResponder::sendResponse() {
         nic.memory().find(read.rkey, queuePair_.domain(), address, part, rdma::kRemoteRead);
     isReachable = region != nullptr;
     if (region) source.add(*region, address - region->address, part);
-    if (!source.isPresent(nic.memory(), part)) return;
+    if (!source.isPresent(nic.memory(), part)) {
+      // Asked for again, with all that came after it; not where a refusal is to come after it.
+      if (!failsThen_) {
+        readCount_ = 0;
+        owed_.reset();
+        reply({.kind = Packet::Kind::rnrNak,
+               .flags = Packet::kPageFault,
+               .syndrome = kPageFaultTimer,
+               .psn = psn});
+      }
+      return;
+    }
   }
   // Ours is done before the other side has it: that may ask for more at once.
   const bool isLast = part == left;

@@ -27,7 +27,8 @@ describe("memory on demand", () => {
   let connection: Connection;
   beforeEach(() => {
     machine = new RnicMachine();
-    connection = new Connection(machine);
+    // Their patience is soon at its end: a few milliseconds.
+    connection = new Connection(machine, { connection: { timeout: 8, retries: 3 } });
   });
   afterEach(() => {
     connection.close();
@@ -72,7 +73,7 @@ describe("memory on demand", () => {
       pairs[0].send({ opcode, sges, remote: remoteOf(far) });
       // The first half gets through; nothing of the second does, however long it takes.
       await until(() => target.bytes[half - 2] !== 0);
-      for (let turn = 0; turn < 200; turn++) await new Promise(setImmediate);
+      await new Promise((resolve) => setTimeout(resolve, 100));
       assert.deepEqual(queues[0].poll(), []);
       assert.ok(target.bytes.subarray(half).every((byte) => byte === 0));
       fill(source.memory, 11, half, half);

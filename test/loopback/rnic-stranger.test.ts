@@ -15,7 +15,7 @@ const KIND = { write: 1, readRequest: 2, readResponse: 3, acknowledge: 4 };
 
 const HEADER = 48;
 const MTU = 1024;
-const LENGTH = 1 << 20;
+const LENGTH = 9 << 20;
 const STRANGER = 0x123;
 
 interface Header {
@@ -62,6 +62,13 @@ describe("a NIC whose peer breaks the rules", function () {
     });
   };
 
+  const connect = (mtu: number): void => {
+    const options = { port: 1, gidIndex: 0, psn: 100, mtu, readsAsInitiator: 16, timeout: 0 };
+    pair.native.initialize({ ...options, remoteAccess: ACCESS.remoteWrite });
+    const gid = new Uint8Array(16).fill(1);
+    pair.native.connect(options, { number: STRANGER, psn: 100, lid: 0, gid });
+  };
+
   beforeEach(async () => {
     directory = mkdtempSync(path.join(tmpdir(), "p2pmem-stranger-"));
     const file = path.join(directory, "machine.yaml");
@@ -79,17 +86,13 @@ describe("a NIC whose peer breaks the rules", function () {
     const domain = device.allocateDomain();
     queue = new Queue(device.createCompletionQueue(16, false));
     const { native } = queue;
-    pair = new Pair(domain.createQueuePair(native, native, { sends: 16, receives: 16 }));
+    pair = new Pair(
+      domain.createQueuePair(native, native, { sends: 16, receives: 16, sendSge: 16 }),
+    );
     const memory = addon().allocatePinned(LENGTH, false);
     const region = domain.registerHost(memory, 0, LENGTH, ALL_ACCESS);
     buffer = { memory, region, bytes: new Uint8Array(memory.buffer) };
     domain.close();
-    const options = { port: 1, gidIndex: 0, psn: 100, mtu: MTU, timeout: 14, retries: 2 };
-    pair.native.initialize({ ...options, remoteAccess: ACCESS.remoteWrite });
-    pair.native.connect(
-      { ...options, remoteAccess: ACCESS.remoteWrite },
-      { number: STRANGER, psn: 100, lid: 0, gid: new Uint8Array(16).fill(1) },
-    );
   });
   afterEach(() => {
     socket.destroy();
@@ -107,6 +110,7 @@ describe("a NIC whose peer breaks the rules", function () {
     ["is longer than the read", 4096],
   ] as const)
     it(`ends the connection where an answer to a read ${what}`, async () => {
+      connect(MTU);
       read(2 * MTU);
       await until(() => heard().some(({ kind }) => kind === KIND.readRequest));
       say({ kind: KIND.readResponse, psn: 100, length: 2 * MTU }, payload);
@@ -115,11 +119,24 @@ describe("a NIC whose peer breaks the rules", function () {
     });
 
   it("takes answers that are whole packets, and the rest", async () => {
+    connect(MTU);
     read(2 * MTU + 10);
     await until(() => heard().some(({ kind }) => kind === KIND.readRequest));
     say({ kind: KIND.readResponse, psn: 100 }, 2 * MTU);
     say({ kind: KIND.readResponse, psn: 102 }, 10);
     assert.equal((await queue.take(1))[0]!.status, WC.success);
     assert.ok(buffer.bytes.subarray(0, 2 * MTU + 10).every((byte) => byte === 0x77));
+  });
+
+  it("has no more packets under way than half of their numbers", async () => {
+    connect(256);
+    const sges = Array.from({ length: 16 }, () => part(buffer));
+    const remote = { address: 0n, rkey: 1 };
+    pair.send(...Array.from({ length: 16 }, () => ({ opcode: OPCODE.read, sges, remote })));
+    const fit = Math.floor(2 ** 23 / ((16 * LENGTH) / 256));
+    assert.ok(fit < 16);
+    await until(() => heard().length >= fit);
+    for (let turn = 0; turn < 200; turn++) await new Promise(setImmediate);
+    assert.equal(heard().length, fit);
   });
 });

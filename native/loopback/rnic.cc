@@ -212,7 +212,8 @@ Moved Rnic::transmit(RnicQueuePair& from, const Packet& packet, RnicGather* payl
 }
 
 Moved Rnic::send(bool isRemote, const Packet& packet, RnicGather* payload) {
-  if (isLinkDown_ || (isRemote && !wire_.isUp())) {
+  // A peer that asks and never takes the answers: they are lost, and asked for again.
+  if (isLinkDown_ || (isRemote && (!wire_.isUp() || wire_.isFull()))) {
     counters_.lostPackets++;
     return Moved::all;
   }

@@ -31,6 +31,8 @@ class RnicWire {
   Status open();
   /// There is room for another packet.
   bool hasRoom() const { return out_.size() - sent_ < kRoom; }
+  /// More waits than answers may add to what hasRoom() let through.
+  bool isFull() const { return out_.size() - sent_ > 2 * kRoom; }
   Moved send(Requester& requester, const rnic::Packet& packet, RnicGather* payload);
 
   /// Moves what there is to move. Calls `arrived(packet, data)` for each packet. True if it did

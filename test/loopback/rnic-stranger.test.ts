@@ -13,6 +13,7 @@ import { RnicMachine, until, WC } from "./rnic.js";
 /** native/loopback/rnic_packet.h */
 const KIND = { write: 1, readRequest: 2, readResponse: 3, acknowledge: 4 };
 
+const LAST = 2;
 const HEADER = 48;
 const MTU = 1024;
 const LENGTH = 9 << 20;
@@ -138,5 +139,14 @@ describe("a NIC whose peer breaks the rules", function () {
     await until(() => heard().length >= fit);
     for (let turn = 0; turn < 200; turn++) await new Promise(setImmediate);
     assert.equal(heard().length, fit);
+  });
+
+  it("loses answers that the peer does not take, rather than keep them all", async () => {
+    connect(MTU);
+    socket.pause();
+    for (let packet = 0; packet < 100_000; packet++)
+      say({ kind: KIND.write, flags: LAST, psn: 99 });
+    await until(() => machine.counters().lostPackets > 0);
+    assert.equal(pair.native.state(), "ready-to-send");
   });
 });

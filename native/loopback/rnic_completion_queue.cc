@@ -29,18 +29,18 @@ RnicCompletionQueue::RnicCompletionQueue(std::shared_ptr<RnicContext> context, u
 RnicCompletionQueue::~RnicCompletionQueue() { context_->completionQueues--; }
 
 int RnicCompletionQueue::poll(rdma::CompletionRecord* records, uint32_t room) {
-  const uint32_t head = head_.load(std::memory_order_relaxed);
+  uint32_t head = head_.load(std::memory_order_relaxed);
   // The NIC has written what it counts (release in push()).
   if (tail_.load(std::memory_order_acquire) == head) return 0;
   lock();
-  const uint32_t count = std::min(tail_.load(std::memory_order_acquire) - head, room);
+  const uint32_t tail = tail_.load(std::memory_order_acquire);
   uint32_t taken = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    const rdma::CompletionRecord& record = ring_[(head + i) & mask_];
+  for (; head != tail && taken < room; head++) {
+    const rdma::CompletionRecord& record = ring_[head & mask_];
     if (record.queuePair == 0) continue;  // see forget()
     memcpy(&records[taken++], &record, sizeof record);
   }
-  head_.store(head + count, std::memory_order_release);
+  head_.store(head, std::memory_order_release);
   unlock();
   return static_cast<int>(taken);
 }

@@ -48,6 +48,7 @@ Status RnicQueuePair::connect(const rdma::ConnectionOptions& options,
   const MachineLock::Guard guard(context().machine().lock());
   if (Status status = nic_.checkPort(options.port); !status.ok()) return status;
   if (isClosed_ || state_ != QueuePairState::init) return refuse(EINVAL, "it is not in INIT");
+  if (options.port != options_.port) return refuse(EINVAL, "it was initialized on another port");
   if (!nic_.isUp(options.port))
     return Error{.code = "PORT_DOWN",
                  .message = "port " + std::to_string(options.port) + " is down",
@@ -62,7 +63,10 @@ Status RnicQueuePair::connect(const rdma::ConnectionOptions& options,
     return refuse(EINVAL, "the MTU is one of 256, 512, 1024, 2048, 4096");
   if (options.readsAsTarget > kMaxReads || options.readsAsInitiator > kMaxReads)
     return refuse(EINVAL, "the device has no more than 16 reads under way");
+  // What others may do was said before the first of them could do it.
+  const uint32_t remoteAccess = options_.remoteAccess;
   options_ = options;
+  options_.remoteAccess = remoteAccess;
   remote_ = remote;
   isRemote_ = nic_.isElsewhere(remote.gid);
   responder_.start(remote.psn);

@@ -1,11 +1,12 @@
 /** What befalls an RC connection: the loopback NIC can be made to do it. */
 import assert from "node:assert/strict";
-import { Connection, FLAG, OPCODE, part, remoteOf } from "../rdma/connection.js";
-import { ACCESS } from "../rdma/machine.js";
+import { Connection, FLAG, OPCODE, Pair, part, remoteOf } from "../rdma/connection.js";
+import { ACCESS, gidOf } from "../rdma/machine.js";
 import { EVENT, RnicMachine, until, WC } from "./rnic.js";
 
 /** 4.096 us * 2 ** 8: about a millisecond. */
 const QUICK = { timeout: 8, retries: 3, minRnrTimer: 1 };
+const ENTRIES = { sends: 4, receives: 4 };
 
 describe("the loopback NIC's connections", () => {
   let machine: RnicMachine;
@@ -51,6 +52,53 @@ describe("the loopback NIC's connections", () => {
     const [from, to] = [connection.buffer(4096), connection.buffer(4096)];
     pairs[0].send({ opcode: OPCODE.write, sges: [part(from)], remote: remoteOf(to) });
     assert.equal((await queues[0].take(1))[0]!.status, WC.remoteInvalidRequest);
+  });
+
+  it("let others do what was said when they were initialized, on the port of then", async () => {
+    const { domain, queues } = connection;
+    const [queue] = queues;
+    const target = connection.buffer(4096);
+    const make = () => new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
+    const ends = [make(), make()] as const;
+    const addressOf = (end: number) => {
+      const { index: gidIndex, gid } = gidOf(machine.device, end + 1);
+      const address = { number: ends[end]!.native.number, psn: 1, lid: 0, gid };
+      return { own: { port: end + 1, gidIndex, psn: 1, ...QUICK }, address };
+    };
+    const sides = [addressOf(0), addressOf(1)] as const;
+    const remoteAccess = ACCESS.remoteWrite | ACCESS.remoteRead;
+    ends.forEach(({ native }, end) => {
+      const { own } = sides[end]!;
+      const to = sides[1 - end]!.address;
+      native.initialize(own);
+      assert.throws(() => native.connect({ ...own, port: 2 - end }, to), { code: "IO" });
+      native.connect({ ...own, remoteAccess }, to);
+    });
+    const remote = remoteOf(target);
+    ends[0].send({ opcode: OPCODE.write, sges: [part(target)], remote });
+    assert.equal((await queue.take(1))[0]!.status, WC.remoteInvalidRequest);
+    for (const end of ends) end.close();
+  });
+
+  it("leave nothing of a closed queue pair in the way of what completed after it", () => {
+    const { domain, queues } = connection;
+    const [queue] = queues;
+    const gone = new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
+    const left = new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
+    const target = connection.buffer(64);
+    for (const pair of [gone, left]) {
+      pair.native.initialize({ port: 1 });
+      pair.receive({ sges: [part(target)] }, { sges: [part(target)] });
+    }
+    gone.native.toError();
+    left.native.toError();
+    const { number } = left.native;
+    gone.close();
+    assert.deepEqual(
+      queue.poll(1).map(({ queuePair }) => queuePair),
+      [number],
+    );
+    left.close();
   });
 
   it("complete in order: what was sent before an error first, then flushes", async () => {

@@ -8,6 +8,12 @@
 
 namespace p2pmem::loopback {
 
+namespace {
+
+constexpr size_t kMaxEvents = 1024;
+
+}  // namespace
+
 Result<std::shared_ptr<RnicContext>> RnicContext::open(std::shared_ptr<Machine> machine,
                                                        Rnic& nic) {
   UniqueFd events(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
@@ -98,6 +104,10 @@ Result<std::shared_ptr<Memory>> RnicContext::allocateMemory(uint64_t length) {
 void RnicContext::report(const rdma::AsyncEvent& event) {
   const std::lock_guard lock(mutex_);
   events_.push_back(event);
+  if (events_.size() > kMaxEvents) {
+    events_.pop_front();  // nobody listens: the newest are of use
+    return;
+  }
   (void)eventfd_write(eventFd_.get(), 1);
 }
 

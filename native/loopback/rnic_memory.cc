@@ -83,8 +83,9 @@ const RnicRegion* RnicMemory::insert(std::unique_ptr<RnicRegion> region) {
     regions_.emplace_back();
     tags_.push_back(0);
   }
-  // A key that was valid once does not soon mean something else.
-  region->key = slot << kTagBits | ++tags_[slot];
+  // A key that was valid once does not soon mean something else, and none is 0.
+  if (++tags_[slot] == 0) ++tags_[slot];
+  region->key = slot << kTagBits | tags_[slot];
   regions_[slot] = std::move(region);
   live_++;
   return regions_[slot].get();

@@ -37,7 +37,9 @@ class RnicRing {
 
   Entry& operator[](uint32_t index) { return entries_[index & mask_]; }
   rdma::Sge* sges(uint32_t index) { return &sges_[size_t{index & mask_} * sgesEach_]; }
-  uint8_t* inlineData(uint32_t index) { return &inline_[size_t{index & mask_} * inlineEach_]; }
+  uint8_t* inlineData(uint32_t index) {
+    return inline_.data() + size_t{index & mask_} * inlineEach_;
+  }
 
   // The driver's side.
   uint32_t room() const { return mask_ + 1 - (posted_ - head_.load(std::memory_order_acquire)); }

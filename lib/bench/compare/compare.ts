@@ -46,9 +46,9 @@ type Identity = Pick<
 >;
 
 /**
- * `missing` is not in the new report, `added` not in the old one. `failed`: in the new one alone; `old failed`, `both failed`:
- * whatever samples there are, there is nothing whole to compare with. `worse` is beyond the tolerance, `slightly worse`
- * beyond the noise only. `mixed`: one figure is better and another slightly worse.
+ * `missing` is not in the new report, `added` not in the old one. `failed`: in the new one alone;
+ * `old failed`, `both failed`: whatever samples there are, there is nothing whole to compare with. `worse`
+ * is beyond the tolerance, `slightly worse` beyond the noise only. `mixed`: one figure is better and another slightly worse.
  */
 export type ResultVerdict =
   | ("missing" | "added" | "failed" | "old failed" | "both failed" | "wrong data")

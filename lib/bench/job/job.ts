@@ -147,8 +147,8 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
 
 /**
  * What ends a sample. As with fio, `size` and `loops` do, and `runtime` if it comes first, unless the run
- * is `time_based`. Where nothing of this is said there
- * is no work to be done with: unlike fio's a run then goes over its range until `runtime`.
+ * is `time_based`. Where nothing of this is said there is no work to be done with: unlike fio's a run then
+ * goes over its range until `runtime`.
  */
 function endOf(settings: Settings): Pick<BenchJob, "runtime" | "timeBased"> {
   const isTimeBased = timeBasedOf(settings);

@@ -52,15 +52,6 @@ export async function loadJobs(
   return jobsOf(sections, options);
 }
 
-/** A built-in job, or several where an override makes them (rate_iops: [1000, 2000]). Errors: BAD_ARGUMENT, TOO_MANY_POINTS. */
-export function builtinJob(
-  name: BuiltinName,
-  overrides: JobParameters = {},
-  options: LoadOptions = {},
-): BenchJob[] {
-  return jobsOf([builtinSection(name, readOverrides(overrides))], options);
-}
-
 /** The jobs of a program that writes as an object what a job file says. Errors: BAD_ARGUMENT, TOO_MANY_POINTS. */
 export function jobsFrom(
   content: JobFile,

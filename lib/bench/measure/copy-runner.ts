@@ -1,4 +1,3 @@
-import { randomInt } from "node:crypto";
 import { checkPlan } from "../../copy/check.js";
 import { runCopy } from "../../copy/copy.js";
 import { formatEndpoint } from "../../io/endpoint.js";
@@ -8,8 +7,9 @@ import { blotDestination, prepareSource, verifyDestination } from "../../copy/ve
 import type { Range } from "../../extents/ranges.js";
 import type { Session } from "../../session.js";
 import type { BenchPoint } from "../point.js";
+import { copyVerifier } from "./copy-verifier.js";
 import { fromOffset, rangeOf } from "./ranges.js";
-import { sampleVerification, type Sample, type SampleRunner, type Verifier } from "./sample.js";
+import type { Sample, SampleRunner, Verifier } from "./sample.js";
 import { warmUpOf } from "./warm-up.js";
 
 /** A point that copies between namespaces that p2pmem drives. */
@@ -106,22 +106,13 @@ class CopySamples {
   }
 
   #verifier(): Verifier | null {
-    const { verify: mode } = this.#point;
-    if (mode === null) return null;
-    // Another one for each sample: what an earlier one left must not pass.
-    let seed = 0;
-    return {
-      prepare: async (signal) => {
-        seed = randomInt(2 ** 32);
-        const plan = { ...this.#plan, signal };
-        if (mode === "memcmp") await blotDestination(this.#session, plan, seed);
-        else await prepareSource(this.#session, plan, mode, seed);
-      },
-      check: async (signal) => {
-        const plan = { ...this.#plan, signal };
-        const found = await verifyDestination(this.#session, plan, mode, seed, this.#covered);
-        return sampleVerification(mode, found);
-      },
-    };
+    const session = this.#session;
+    const planWith = (signal: AbortSignal): CopyPlan => ({ ...this.#plan, signal });
+    return copyVerifier(this.#point.verify, {
+      markSource: (signal, mode, seed) => prepareSource(session, planWith(signal), mode, seed),
+      blotDestination: (signal, seed) => blotDestination(session, planWith(signal), seed),
+      verify: (signal, mode, seed) =>
+        verifyDestination(session, planWith(signal), mode, seed, this.#covered),
+    });
   }
 }

@@ -1,4 +1,3 @@
-import { randomInt } from "node:crypto";
 import { P2pError } from "../../errors.js";
 import type { Range } from "../../extents/ranges.js";
 import { formatKernelEndpoint, type KernelEndpoint } from "../../kernel/endpoint.js";
@@ -17,8 +16,9 @@ import {
 import { isMixed } from "../../perf/plan.js";
 import type { Session } from "../../session.js";
 import type { BenchEndpoint, BenchPoint } from "../point.js";
+import { copyVerifier } from "./copy-verifier.js";
 import { VERIFIED_RANGE } from "./ranges.js";
-import { sampleVerification, type Sample, type SampleRunner, type Verifier } from "./sample.js";
+import type { Sample, SampleRunner } from "./sample.js";
 import { warmUpOf } from "./warm-up.js";
 
 /**
@@ -46,7 +46,12 @@ export async function openKernelRunner(
       dst: destination ?? (writesSources(plan) ? sources : null),
     },
     footprint: null,
-    verifier: verifierOf(plan, point, () => covered),
+    verifier: copyVerifier(point.verify, {
+      markSource: (signal, mode, seed) => prepareKernelSource({ ...plan, signal }, { mode, seed }),
+      blotDestination: (signal, seed) => blotKernelDestination({ ...plan, signal }, seed),
+      verify: (signal, mode, seed) =>
+        verifyKernelCopy({ ...plan, signal }, covered, { mode, seed }),
+    }),
     warmUp: async (signal) => {
       await runKernel({ ...warmUpOf(plan), signal }, session);
     },
@@ -95,26 +100,3 @@ const REASONS: Record<KernelMemory, string> = {
   "kernel-p2p": "the kernel pins no p2pmem for long, and looks up its pages for each I/O",
   "kernel-host": "io_uring did not take them, so the kernel pins their pages for each I/O",
 };
-
-function verifierOf(
-  plan: KernelPlan,
-  { verify: mode }: BenchPoint,
-  covered: () => readonly Range[],
-): Verifier | null {
-  if (mode === null) return null;
-  // Another one for each sample: what an earlier one left must not pass.
-  let seed = 0;
-  return {
-    prepare: (signal) => {
-      seed = randomInt(2 ** 32);
-      const copy = { ...plan, signal };
-      return mode === "memcmp"
-        ? blotKernelDestination(copy, seed)
-        : prepareKernelSource(copy, { mode, seed });
-    },
-    check: async (signal) => {
-      const found = await verifyKernelCopy({ ...plan, signal }, covered(), { mode, seed });
-      return sampleVerification(mode, found);
-    },
-  };
-}

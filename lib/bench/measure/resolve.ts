@@ -5,6 +5,7 @@ import { Host } from "../../host/host.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import { findNamespace } from "../../io/namespaces.js";
 import type { Bdf } from "../../pci/bdf.js";
+import type { PciTree } from "../../pci/tree.js";
 import type { Session } from "../../session.js";
 import {
   allProviders,
@@ -41,9 +42,10 @@ interface FoundEnds extends Ends {
 /** What names of jobs are in this session. Errors: those of its members. */
 export function resolver(session: Session, allowWrite: boolean, leftOut: LeftOut): Resolve {
   const attempts = new Attempts();
+  let machine: KernelMachine | null = null;
   return async (question) => {
     if ([...question.src, question.dst ?? ""].some(isKernelEndpoint))
-      return kernelAnswers(question, leftOut);
+      return kernelAnswers((machine ??= readKernelMachine()), question, leftOut);
     const answers: Answer[] = [];
     for (const { refusal: unopened, ...ends } of await endsOf(session, question, attempts)) {
       if (!(await applies(session, question, ends, leftOut))) continue;
@@ -64,16 +66,29 @@ function refusedBy(refusal: P2pError | null): Pick<Answer, "refusal"> {
   return refusal === null ? {} : { refusal };
 }
 
+/** The machine that this runs on, whatever the session's is. */
+interface KernelMachine {
+  host: Host;
+  tree: PciTree;
+}
+
+function readKernelMachine(): KernelMachine {
+  const host = new Host();
+  return { host, tree: host.pci() };
+}
+
 /**
- * Of the machine that this runs on, whatever the session's is. Where nobody wrote kernel-p2p (a built-in
- * job has it of itself) it is left out on a machine that has no memory for it.
+ * Where nobody wrote kernel-p2p (a built-in job has it of itself) it is left out on a machine that has no
+ * memory for it.
  */
-function kernelAnswers({ job, path, src, dst, provider }: Question, leftOut: LeftOut): Answer[] {
+function kernelAnswers(
+  { host, tree }: KernelMachine,
+  { job, path, src, dst, provider }: Question,
+  leftOut: LeftOut,
+): Answer[] {
   const sources = src.map(parseKernelEndpoint);
   const destination = dst === null ? null : parseKernelEndpoint(dst);
   if (provider === null) return [{ sources, destination, provider }];
-  const host = new Host();
-  const tree = host.pci();
   const ends = [...sources, ...(destination === null ? [] : [destination])];
   const clients = ends.flatMap(({ file }) => kernelClients(host, tree, file));
   try {

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { BUILTIN_JOBS, isBuiltin, listText, type BuiltinName } from "#lib/bench/job/builtin.js";
 import { combinations } from "#lib/bench/job/count.js";
 import type { BenchJob } from "#lib/bench/job/job.js";
-import { builtinJob } from "#lib/bench/job/load.js";
+import { loadJobs } from "#lib/bench/job/load.js";
 import type { JobParameters } from "#lib/bench/job/parameters.js";
 
-function one(name: BuiltinName, overrides?: JobParameters): BenchJob {
-  const jobs = builtinJob(name, overrides);
+async function one(name: BuiltinName, overrides?: JobParameters): Promise<BenchJob> {
+  const jobs = await loadJobs([name], overrides);
   assert.equal(jobs.length, 1);
   return jobs[0]!;
 }
@@ -24,21 +24,22 @@ describe("the built-in jobs", () => {
     for (const name of ["global", "toString", "./quick"]) assert.ok(!isBuiltin(name));
   });
 
-  it("make as many points as they say", () => {
-    const counts = BUILTIN_JOBS.map(({ name }) => combinations(one(name)));
+  it("make as many points as they say", async () => {
+    const jobs = await Promise.all(BUILTIN_JOBS.map(({ name }) => one(name)));
+    const counts = jobs.map(combinations);
     assert.deepEqual(counts, [12, 48, 1, 20, 4, 1]);
   });
 
-  it("are quick where they say so: the samples of quick take 8 s at most", () => {
-    const job = one("quick");
+  it("are quick where they say so: the samples of quick take 8 s at most", async () => {
+    const job = await one("quick");
     assert.ok(combinations(job) * job.samples * job.runtime! <= 8);
     assert.ok(job.timeBased);
   });
 
-  it("write to nothing but loopback devices, unless a destination is named", () => {
-    const { rw, src, provider } = one("matrix");
+  it("write to nothing but loopback devices, unless a destination is named", async () => {
+    const { rw, src, provider } = await one("matrix");
     assert.deepEqual([rw, src, provider], [["read"], [["each"]], ["all"]]);
-    const named = one("matrix", { dst: ["04:00.0", "05:00.0"] });
+    const named = await one("matrix", { dst: ["04:00.0", "05:00.0"] });
     assert.deepEqual(named.rw, ["copy"]);
     assert.deepEqual(named.dst, ["04:00.0", "05:00.0"]);
     assert.deepEqual(named.provider, ["closest"]);
@@ -55,25 +56,25 @@ describe("the built-in jobs", () => {
     ["paths", { bs: "8k", samples: 3 }, { bs: [8192], samples: 3, iodepth: [1, 8, 32] }],
   ];
   for (const [name, overrides, expected] of fitting)
-    it(`give way to overrides: ${name} ${JSON.stringify(overrides)}`, () => {
-      const job = one(name, overrides);
+    it(`give way to overrides: ${name} ${JSON.stringify(overrides)}`, async () => {
+      const job = await one(name, overrides);
       for (const [field, value] of Object.entries(expected))
         assert.deepEqual(job[field as keyof BenchJob], value, field);
     });
 
-  it("take the kernel's paths where its devices are named, and the others where theirs are", () => {
-    const paths = (name: BuiltinName, overrides: JobParameters): readonly string[] =>
-      one(name, overrides).path;
+  it("take the kernel's paths where its devices are named, and the others where theirs are", async () => {
+    const paths = async (name: BuiltinName, overrides: JobParameters): Promise<readonly string[]> =>
+      (await one(name, overrides)).path;
     const [src, dst] = ["/dev/nvme0n1", "file:/x"];
-    assert.deepEqual(paths("paths", { src, dst }), ["kernel-p2p", "kernel-host"]);
-    assert.deepEqual(paths("mix", { src }), ["kernel-p2p", "kernel-host"]);
-    assert.deepEqual(paths("paths", { src: ["03:00.0", src], dst: ["04:00.0", dst] }), [
+    assert.deepEqual(await paths("paths", { src, dst }), ["kernel-p2p", "kernel-host"]);
+    assert.deepEqual(await paths("mix", { src }), ["kernel-p2p", "kernel-host"]);
+    assert.deepEqual(await paths("paths", { src: ["03:00.0", src], dst: ["04:00.0", dst] }), [
       ...["p2p", "host", "cpu", "nvme-copy", "kernel-p2p", "kernel-host"],
     ]);
-    assert.deepEqual(paths("quick", { src, dst, path: "kernel-host" }), ["kernel-host"]);
+    assert.deepEqual(await paths("quick", { src, dst, path: "kernel-host" }), ["kernel-host"]);
   });
 
-  it("do not hide that overrides contradict each other", () => {
+  it("do not hide that overrides contradict each other", async () => {
     const wrong: [BuiltinName, JobParameters, RegExp][] = [
       ["quick", { rw: "read", path: "cpu" }, /^path: cpu is a path of copies/],
       ["quick", { path: "host", provider: "all" }, /^provider: the path host goes through no/],
@@ -82,12 +83,13 @@ describe("the built-in jobs", () => {
       ["quick", { path: "kernel" }, /^src: kernel-p2p needs one of the kernel's devices/],
     ];
     for (const [name, overrides, message] of wrong)
-      assert.throws(() => builtinJob(name, overrides), { code: "BAD_ARGUMENT", message });
+      await assert.rejects(loadJobs([name], overrides), { code: "BAD_ARGUMENT", message });
   });
 
-  it("become several where an override sweeps what a result does not show", () => {
+  it("become several where an override sweeps what a result does not show", async () => {
+    const jobs = await loadJobs(["soak"], { rate_iops: [10, 20] });
     assert.deepEqual(
-      builtinJob("soak", { rate_iops: [10, 20] }).map(({ name }) => name),
+      jobs.map(({ name }) => name),
       ["soak rate_iops=10", "soak rate_iops=20"],
     );
   });

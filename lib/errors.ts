@@ -4,7 +4,7 @@ export interface P2pErrorDetails {
   errno?: number;
   /** The system call that was refused, such as `ioctl(VFIO_IOMMU_MAP_DMA)`. */
   syscall?: string;
-  /** PCI address of the device concerned. */
+  /** PCI address of the device concerned, or the name of an RDMA device. */
   device?: string;
   /** What to do about it. */
   hint?: string;
@@ -87,5 +87,24 @@ export class NvmeError extends P2pError {
     this.retryDelay = status.retryDelay ?? 0;
     this.more = status.more ?? false;
     this.doNotRetry = status.doNotRetry;
+  }
+}
+
+/** A work request that an RDMA device completed with an error status (InfiniBand 1.4 §11.6.2). */
+export class RdmaError extends P2pError {
+  /** As ibv_wc_status numbers it. */
+  readonly status: number;
+  /** What the vendor of the device says beside it; 0: nothing. */
+  readonly vendorError: number;
+
+  constructor(
+    message: string,
+    status: { status: number; vendorError: number },
+    details: P2pErrorDetails = {},
+  ) {
+    super("RDMA_STATUS", message, details);
+    this.name = "RdmaError";
+    this.status = status.status;
+    this.vendorError = status.vendorError;
   }
 }

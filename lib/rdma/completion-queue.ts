@@ -1,0 +1,123 @@
+import type { NativeCompletionQueue, NativeRdmaDevice } from "../rdma-addon.js";
+import type { NativeMemory } from "../addon.js";
+import { P2pError } from "../errors.js";
+import type { QueuePair } from "./queue-pair.js";
+import { IS_RECEIVE } from "./request-ring.js";
+import {
+  COMPLETION_BYTES,
+  COMPLETION_FLAGS,
+  COMPLETION_ID,
+  COMPLETION_IMMEDIATE,
+  COMPLETION_OPCODE,
+  COMPLETION_QUEUE_PAIR,
+  COMPLETION_STATUS,
+  COMPLETION_VENDOR_ERROR,
+  COMPLETION_WORDS,
+} from "./ring-layout.js";
+import { COMPLETION_WITH_IMMEDIATE } from "./spec.js";
+
+/**
+ * Where requests end. poll() takes what has come in one native call; the functions with an index tell
+ * of the n-th of them, until the next poll().
+ */
+export class CompletionQueue {
+  readonly native: NativeCompletionQueue;
+  /** Completions that it has room for: post no more requests than that. */
+  readonly entries: number;
+  readonly #memory: NativeMemory;
+  readonly #words: Uint32Array;
+  readonly #queuePairs = new Map<number, QueuePair>();
+  /** The one that completed last: mostly the next one, too. */
+  #last: QueuePair | null = null;
+  #isClosed = false;
+
+  /** `channel`: it can be waited for. Errors: RDMA_LIMIT, IO. */
+  constructor(device: NativeRdmaDevice, entries: number, channel = false) {
+    this.native = device.createCompletionQueue(entries, channel);
+    this.entries = this.native.entries;
+    this.#memory = this.native.records();
+    this.#words = new Uint32Array(this.#memory.buffer);
+  }
+
+  /** How many have come, at most `room`; their queue pairs have that much more room. Errors: IO. */
+  poll(room = this.entries): number {
+    const count = this.native.poll(room);
+    if (count < 0)
+      throw new P2pError("IO", "the completion queue cannot be polled", { errno: -count });
+    const words = this.#words;
+    for (let index = 0; index < count; index++) {
+      const at = index * COMPLETION_WORDS;
+      const number = words[at + COMPLETION_QUEUE_PAIR]!;
+      let queuePair = this.#last;
+      if (queuePair?.number !== number)
+        this.#last = queuePair = this.#queuePairs.get(number) ?? null;
+      // One that was closed meanwhile may still have some here.
+      queuePair?.completed(words[at + COMPLETION_ID + 1]!);
+    }
+    return count;
+  }
+
+  /** What the user wrote into the request. */
+  tag(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_ID]!;
+  }
+
+  /** ibv_wc_status; where it is not 0 only tag, queue pair and vendor error mean something. */
+  status(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_STATUS]!;
+  }
+
+  /** ibv_wc_opcode */
+  opcode(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_OPCODE]!;
+  }
+
+  /** Of failed ones, too. */
+  isReceive(index: number): boolean {
+    return (this.#words[index * COMPLETION_WORDS + COMPLETION_ID + 1]! & IS_RECEIVE) !== 0;
+  }
+
+  /** Of receives and reads. */
+  bytes(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_BYTES]!;
+  }
+
+  /** Null where it has none. */
+  immediate(index: number): number | null {
+    const at = index * COMPLETION_WORDS;
+    const has = (this.#words[at + COMPLETION_FLAGS]! & COMPLETION_WITH_IMMEDIATE) !== 0;
+    return has ? this.#words[at + COMPLETION_IMMEDIATE]! : null;
+  }
+
+  /** Number of the queue pair. */
+  queuePair(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_QUEUE_PAIR]!;
+  }
+
+  vendorError(index: number): number {
+    return this.#words[index * COMPLETION_WORDS + COMPLETION_VENDOR_ERROR]!;
+  }
+
+  /** For QueuePair alone. */
+  add(queuePair: QueuePair): void {
+    this.#queuePairs.set(queuePair.number, queuePair);
+  }
+
+  /** For QueuePair alone. */
+  remove(queuePair: QueuePair): void {
+    this.#queuePairs.delete(queuePair.number);
+    if (this.#last === queuePair) this.#last = null;
+  }
+
+  /** Errors: IN_USE while a queue pair completes here. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.native.close();
+    this.#isClosed = true;
+    this.#memory.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,171 @@
+import type { NativeMemory } from "../addon.js";
+import { P2pError } from "../errors.js";
+import { isPowerOfTwo } from "../units.js";
+import {
+  RECEIVE_ID,
+  RECEIVE_SGE_COUNT,
+  RECEIVE_SGES,
+  SEND_FLAGS,
+  SEND_ID,
+  SEND_IMMEDIATE,
+  SEND_OPCODE,
+  SEND_REMOTE_ADDRESS,
+  SEND_RKEY,
+  SEND_SGE_COUNT,
+  SEND_SGES,
+  SGE_WORDS,
+} from "./ring-layout.js";
+
+const TWO_32 = 2 ** 32;
+
+/** Posts so many requests of the ring, counted without an end; how many were taken, or -errno. */
+export type Post = (first: number, count: number) => number;
+
+/** Numbers of requests go on without an end, in 31 bits. */
+const NUMBER = 0x7fff_ffff;
+/** In the upper half of a record's id, beside its number: one that fails has no opcode to tell. */
+export const IS_RECEIVE = 0x8000_0000;
+
+/**
+ * Work requests of one kind of a queue pair: written into the records that the addon posts from, and
+ * posted a batch at a time. The upper half of a record's id is its number, which frees it and all before
+ * it when it completes; the lower half is the user's tag.
+ */
+abstract class RequestRing {
+  /** Requests that it has room for. */
+  readonly entries: number;
+  protected readonly words: Uint32Array;
+  protected readonly strideWords: number;
+  protected readonly mask: number;
+  /** Gather entries of a request, at most. */
+  protected readonly maxSge: number;
+  readonly #post: Post;
+  /** The first that has not completed, the first that is not posted, the next to be written. */
+  #head = 0;
+  #posted = 0;
+  protected tail = 0;
+
+  constructor(memory: NativeMemory, stride: number, maxSge: number, post: Post) {
+    this.words = new Uint32Array(memory.buffer);
+    this.strideWords = stride / 4;
+    this.maxSge = maxSge;
+    this.entries = memory.size / stride;
+    if (!isPowerOfTwo(this.entries))
+      throw new P2pError("INTERNAL", `a ring of ${this.entries} requests is no power of two`);
+    this.mask = this.entries - 1;
+    this.#post = post;
+  }
+
+  /** How many more may be written. */
+  get room(): number {
+    return this.entries - ((this.tail - this.#head) & NUMBER);
+  }
+
+  /** How many are written and not posted. */
+  get unposted(): number {
+    return (this.tail - this.#posted) & NUMBER;
+  }
+
+  /** How many were posted and have not completed. */
+  get inFlight(): number {
+    return (this.#posted - this.#head) & NUMBER;
+  }
+
+  /**
+   * Posts what was written. 0; or the errno, negated, with which the next one was refused: it and those
+   * after it stay written. ENOMEM (12): the device's own queue is full.
+   */
+  flush(): number {
+    for (;;) {
+      const count = this.unposted;
+      if (count === 0) return 0;
+      const taken = this.#post(this.#posted, count);
+      if (taken <= 0) return taken;
+      this.#posted = (this.#posted + taken) & NUMBER;
+    }
+  }
+
+  /** Request `number` has completed, and with it all before it (InfiniBand 1.4 §10.8.3.1). */
+  completed(number: number): void {
+    this.#head = (number + 1) & NUMBER;
+  }
+
+  protected writeSge(at: number, address: number, length: number, key: number): void {
+    const { words } = this;
+    words[at] = address % TWO_32;
+    words[at + 1] = address / TWO_32;
+    words[at + 2] = length;
+    words[at + 3] = key;
+  }
+}
+
+/** See RequestRing. Addresses are safe integers. */
+export class SendRing extends RequestRing {
+  /**
+   * Writes a request of one gather entry, without looking for room. `remote` and `rkey` count for reads
+   * and writes, `immediate` for what has one.
+   */
+  write(
+    tag: number,
+    opcode: number,
+    flags: number,
+    address: number,
+    length: number,
+    lkey: number,
+    remote = 0,
+    rkey = 0,
+    immediate = 0,
+  ): void {
+    const { words, tail } = this;
+    const at = (tail & this.mask) * this.strideWords;
+    words[at + SEND_ID] = tag;
+    words[at + SEND_ID + 1] = tail;
+    words[at + SEND_OPCODE] = opcode;
+    words[at + SEND_FLAGS] = flags;
+    words[at + SEND_IMMEDIATE] = immediate;
+    words[at + SEND_SGE_COUNT] = 1;
+    words[at + SEND_REMOTE_ADDRESS] = remote % TWO_32;
+    words[at + SEND_REMOTE_ADDRESS + 1] = remote / TWO_32;
+    words[at + SEND_RKEY] = rkey;
+    this.writeSge(at + SEND_SGES, address, length, lkey);
+    this.tail = (tail + 1) & NUMBER;
+  }
+
+  /** Adds a gather entry to what was written last. Errors: TOO_MANY_SEGMENTS. */
+  gather(address: number, length: number, lkey: number): void {
+    const at = ((this.tail - 1) & this.mask) * this.strideWords;
+    const count = this.words[at + SEND_SGE_COUNT]!;
+    if (count >= this.maxSge) throw tooMany(this.maxSge);
+    this.writeSge(at + SEND_SGES + count * SGE_WORDS, address, length, lkey);
+    this.words[at + SEND_SGE_COUNT] = count + 1;
+  }
+}
+
+/** See RequestRing. */
+export class ReceiveRing extends RequestRing {
+  /** Writes a request of one scatter entry, or of none where `length` is 0, without looking for room. */
+  write(tag: number, address: number, length: number, lkey: number): void {
+    const { words, tail } = this;
+    const at = (tail & this.mask) * this.strideWords;
+    words[at + RECEIVE_ID] = tag;
+    words[at + RECEIVE_ID + 1] = tail | IS_RECEIVE;
+    words[at + RECEIVE_SGE_COUNT] = length > 0 ? 1 : 0;
+    this.writeSge(at + RECEIVE_SGES, address, length, lkey);
+    this.tail = (tail + 1) & NUMBER;
+  }
+
+  /** Adds a scatter entry to what was written last. Errors: TOO_MANY_SEGMENTS. */
+  scatter(address: number, length: number, lkey: number): void {
+    const at = ((this.tail - 1) & this.mask) * this.strideWords;
+    const count = this.words[at + RECEIVE_SGE_COUNT]!;
+    if (count >= this.maxSge) throw tooMany(this.maxSge);
+    this.writeSge(at + RECEIVE_SGES + count * SGE_WORDS, address, length, lkey);
+    this.words[at + RECEIVE_SGE_COUNT] = count + 1;
+  }
+}
+
+function tooMany(maxSge: number): P2pError {
+  return new P2pError("TOO_MANY_SEGMENTS", `a request has ${maxSge} gather entries, at most`, {
+    hint: "create the queue pair with more of them, or transfer it in several parts",
+  });
+}

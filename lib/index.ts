@@ -88,9 +88,31 @@ export { openQueuePair, QueuePair } from "./nvme/queues/queue-pair.js";
 export type { QueuePairHandle } from "./nvme/queues/queue-pair.js";
 export type { QueuePairOptions, SubmissionMemory } from "./nvme/queues/queue-set.js";
 
+export { RdmaDevice } from "./rdma/device.js";
+export type { RdmaDeviceInfo } from "./rdma/device.js";
+export type { RdmaPath, PathOptions as RdmaPathOptions } from "./rdma/path.js";
+export type { RdmaEvent } from "./rdma/events.js";
+export { ProtectionDomain } from "./rdma/protection-domain.js";
+export { MemoryRegion } from "./rdma/memory-region.js";
+export type { InlineAddress, RegionPiece } from "./rdma/memory-region.js";
+export type { RegionTarget } from "./rdma/access.js";
+export { QueuePair as RdmaQueuePair } from "./rdma/queue-pair.js";
+export type { QueuePairOptions as RdmaQueuePairOptions } from "./rdma/queue-pair.js";
+export type { ReceiveRing, SendRing } from "./rdma/request-ring.js";
+export { CompletionQueue } from "./rdma/completion-queue.js";
+export { statusError, statusName } from "./rdma/status.js";
+export * as verbs from "./rdma/spec.js";
+export type {
+  NativeConnectionOptions as RdmaConnectionOptions,
+  NativeQueuePairAddress as RdmaQueuePairAddress,
+  NativeRdmaAttributes as RdmaAttributes,
+  NativeRdmaGid as RdmaGid,
+  NativeRdmaPort as RdmaPort,
+} from "./rdma-addon.js";
+
 export { DmaVector } from "./sgl/dma-vector.js";
 export type { DmaClient, DmaLimits, KnownAddress } from "./sgl/dma-client.js";
-export type { PeerMemory, Segment } from "./sgl/memory.js";
+export type { PeerMemory, Piece, Segment } from "./sgl/memory.js";
 export { ScatterList } from "./sgl/scatterlist.js";
 export { Provider } from "./p2pmem/provider.js";
 export type { ProviderKind, ProviderRange } from "./p2pmem/provider-range.js";
@@ -120,4 +142,4 @@ export type { Bdf } from "./pci/bdf.js";
 export type { CpuIdentity, Platform, RawLink, RawPciFunction, RawTopology } from "./platform.js";
 
 export { parseSize, formatSize } from "./units.js";
-export { NvmeError, P2pError } from "./errors.js";
+export { NvmeError, P2pError, RdmaError } from "./errors.js";

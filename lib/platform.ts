@@ -1,4 +1,5 @@
 import type { NativeAddressSpace, NativePciFunction, NativeTraffic } from "./addon.js";
+import type { NativeRdmaDevice } from "./rdma-addon.js";
 
 /** A PCI function: its registers, and what the kernel says of it (sysfs-bus-pci). */
 export interface RawPciFunction extends NativePciFunction {
@@ -52,6 +53,10 @@ export interface Platform {
   openAddressSpace(): NativeAddressSpace;
   /** What crossed the fabric since the machine was made; null on real ones, which do not count. */
   traffic(): NativeTraffic | null;
+  /** Its NICs: names as RDMA devices, and PCI addresses; null: no PCI function. Errors: NO_VERBS. */
+  rdmaDevices(): { name: string; address: string | null }[];
+  /** Errors: NO_VERBS, UNKNOWN_DEVICE, PERMISSION, DEVICE_GONE, NO_MEMORY, IO. */
+  openRdmaDevice(name: string): NativeRdmaDevice;
   /** Idempotent. Address spaces must be closed before. */
   close(): void;
 }

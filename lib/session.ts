@@ -26,6 +26,8 @@ import {
   reservedRanges,
   withdrawMemory,
 } from "./providers.js";
+import type { RdmaDevice, RdmaDeviceInfo } from "./rdma/device.js";
+import { RdmaDevices } from "./rdma/devices.js";
 import { remember } from "./remember.js";
 import type { KnownAddress } from "./sgl/dma-client.js";
 import { tryAllInTurn } from "./try-all.js";
@@ -57,6 +59,7 @@ export class Session implements AsyncDisposable {
   readonly #registry = new ProviderRegistry();
   /** Devices that are not NVMe: those the session opened itself. */
   readonly #devices = new Map<Bdf, NativeDevice>();
+  readonly #rdma: RdmaDevices;
   readonly #idleReactors: Reactor[] = [];
   readonly #operations = new Set<Promise<unknown>>();
   readonly #retired: (() => void)[] = [];
@@ -81,6 +84,7 @@ export class Session implements AsyncDisposable {
     this.platform = platform;
     this.description = `${platform.description}, ${reason}`;
     this.pci = pci;
+    this.#rdma = new RdmaDevices(platform, pci);
   }
 
   /** Errors: NO_VFIO, PERMISSION. */
@@ -168,6 +172,22 @@ export class Session implements AsyncDisposable {
     return this.#registry.find(clients.map(parseBdf), size, options);
   }
 
+  /** The machine's RDMA devices; none is opened. Errors: NO_VERBS. */
+  rdmaDevices(): RdmaDeviceInfo[] {
+    this.#assertOpen();
+    return this.#rdma.list();
+  }
+
+  /**
+   * An RDMA device by its name; without one the first that has an active port, or if none has, the first.
+   * Opened on first use; the session closes it. Errors: NO_VERBS, NO_RDMA_DEVICE, UNKNOWN_DEVICE,
+   * PERMISSION, DEVICE_GONE, IO.
+   */
+  rdmaDevice(name?: string): RdmaDevice {
+    this.#assertOpen();
+    return this.#rdma.open(name);
+  }
+
   /**
    * Runs something that uses the session's devices: close() waits for it. `signal` aborts with an
    * INTERRUPTED error when the given one does, or when the session closes. Errors: CLOSED.
@@ -214,7 +234,7 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets what runs finish what is in flight, and lets everything go, in the order that keeps memory
-   * safe: polling threads, all DMA (each controller: queues, shutdown, disabled, bus mastering off),
+   * safe: polling threads, RDMA devices, all DMA (each controller: queues, shutdown, disabled, bus mastering off),
    * peer mappings, memory that could not go before, controllers, devices, address space. Each
    * step is tried even if one before it failed; the first failure is thrown. Idempotent.
    */
@@ -320,6 +340,9 @@ export class Session implements AsyncDisposable {
     await Promise.allSettled(this.#providers.values());
     await tryAllInTurn([
       ...this.#idleReactors.map((reactor) => () => reactor.close()),
+      () => {
+        this.#rdma.close();
+      },
       ...controllers.map((controller) => () => controller.stop()),
       ...[...this.#registry].map((provider) => () => {
         provider.release();

@@ -9,9 +9,11 @@ import type { PciFunction } from "../pci/function.js";
 import { peerPath, type MapType, type PeerPath } from "../pci/peer-path.js";
 import type { PeerMemory } from "../sgl/memory.js";
 import { ScatterList } from "../sgl/scatterlist.js";
+import { tryAll } from "../try-all.js";
 import { formatSize } from "../units.js";
 import { Pool, POOL_PAGE, type Allocation } from "./pool.js";
 import { dataRefusal, type ProviderRange } from "./provider-range.js";
+import { Revocation, type RevokeListener } from "./revocation.js";
 
 /** What a provider needs of whoever opened it. */
 export interface ProviderOwner {
@@ -40,6 +42,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
   /** The whole range as the CPU reaches it; for named CPU copies and flushes only. */
   readonly memory: NativeMemory;
   readonly pool: Pool;
+  readonly #device: NativeDevice;
   readonly #mapping: PeerMapping;
   readonly #owner: ProviderOwner;
   readonly #paths = new Map<Bdf, PeerPath>();
@@ -48,6 +51,8 @@ export class Provider implements PeerMemory, AsyncDisposable {
   readonly #unmapped: Promise<void>;
   /** Of transfers whose lists name it without an allocation. */
   readonly #pins = new Pins();
+  /** Of those through whom devices reach it that are not of the address space. */
+  readonly #revocation = new Revocation<RevokeListener>();
   /** Null once it is unmapped. */
   #onUnmapped: (() => void) | null = null;
   #revoked: P2pError | null = null;
@@ -74,6 +79,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
     this.fn = fn;
     this.range = range;
     this.addressSpace = addressSpace;
+    this.#device = device;
     this.#owner = owner;
     this.memory = device.region(range.bar).map(range.offset, range.size);
     try {
@@ -188,12 +194,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
    * the reason; REVOKED, UNKNOWN_DEVICE.
    */
   mapTypeFor(client: Bdf): MapType {
-    this.assertUsable();
-    if (this.dataRefusal !== null)
-      throw new P2pError("NO_ABILITY", `${this.name}: ${this.dataRefusal}`, {
-        device: this.fn.address,
-        hint: "use another provider; p2pmem list shows what each may hold",
-      });
+    this.#assertForData();
     const { vfio, route } = this.pathTo(client);
     if (vfio.mapType === "NOT_SUPPORTED")
       throw new P2pError("NOT_SUPPORTED", `${client} does not reach ${this.name}: ${vfio.reason}`, {
@@ -203,6 +204,27 @@ export class Provider implements PeerMemory, AsyncDisposable {
     // At another address than its own no switch hands a request over: it climbs to the IOMMU.
     const isTranslated = !this.isIdentityMapped && route !== "internal";
     return isTranslated ? "THROUGH_HOST_BRIDGE" : vfio.mapType;
+  }
+
+  exportDmabuf(offset: number, length: number): number {
+    this.#assertForData();
+    if (!(offset >= 0 && length > 0 && offset + length <= this.size))
+      throw new P2pError(
+        "BAD_RANGE",
+        `offset ${offset}, length ${length} is not inside the ${this.size} bytes of ${this.name}`,
+        { device: this.fn.address },
+      );
+    return this.#device.exportDmabuf(this.range.bar, this.range.offset + offset, length);
+  }
+
+  onRevoke(listener: RevokeListener): () => void {
+    const holder: RevokeListener = (error) => {
+      listener(error);
+    };
+    this.#revocation.listen(holder, holder);
+    return () => {
+      this.#revocation.forget(holder);
+    };
   }
 
   /**
@@ -284,16 +306,24 @@ export class Provider implements PeerMemory, AsyncDisposable {
   async #end(error: P2pError): Promise<void> {
     const { name } = this;
     const device = this.fn.address;
-    this.#revoked = new P2pError("REVOKED", `${name} was revoked: ${error.message}`, {
+    const revoked = new P2pError("REVOKED", `${name} was revoked: ${error.message}`, {
       device,
       hint: "open it again once its device is back",
       cause: error,
     });
+    this.#revoked = revoked;
     try {
-      // The pool does not know whose memory it gives.
-      this.pool.revoke(
-        new P2pError(error.code, `${name}: ${error.message}`, { device, cause: error }),
-      );
+      tryAll([
+        () => {
+          this.#revocation.revoke(revoked);
+        },
+        () => {
+          // The pool does not know whose memory it gives.
+          this.pool.revoke(
+            new P2pError(error.code, `${name}: ${error.message}`, { device, cause: error }),
+          );
+        },
+      ]);
     } finally {
       await Promise.race([this.#drained(), this.#unmapped]);
       this.#unmap();
@@ -306,6 +336,16 @@ export class Provider implements PeerMemory, AsyncDisposable {
     await new Promise<void>((resolve) => {
       this.#pins.whenFree(resolve);
     });
+  }
+
+  /** Errors: REVOKED, NO_ABILITY. */
+  #assertForData(): void {
+    this.assertUsable();
+    if (this.dataRefusal !== null)
+      throw new P2pError("NO_ABILITY", `${this.name}: ${this.dataRefusal}`, {
+        device: this.fn.address,
+        hint: "use another provider; p2pmem list shows what each may hold",
+      });
   }
 
   #unmap(): void {

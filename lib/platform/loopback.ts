@@ -47,12 +47,10 @@ export class LoopbackPlatform implements Platform {
     this.#machine.clearFaults(address);
   }
 
-  /** Its NICs: names as RDMA devices, and PCI addresses. */
   rdmaDevices(): { name: string; address: string }[] {
     return this.#machine.rdmaDevices();
   }
 
-  /** Errors: UNKNOWN_DEVICE, DEVICE_GONE, NO_MEMORY, IO. */
   openRdmaDevice(name: string): NativeRdmaDevice {
     return this.#machine.openRdmaDevice(name);
   }

@@ -43,6 +43,14 @@ export function listFunctions(root: string): string[] {
   }
 }
 
+/**
+ * The PCI function that an RDMA device is of (Documentation/ABI/stable/sysfs-class-infiniband); null: of
+ * none, as with soft-RoCE.
+ */
+export function readRdmaAddress(name: string, root = "/"): string | null {
+  return linkName(join(root, "sys/class/infiniband", name, "device"), isBdf);
+}
+
 /** `6.12.41-amd64`; null: not known. */
 export function readKernelRelease(root = "/"): string | null {
   return readOptional(join(root, "proc/sys/kernel/osrelease"));

@@ -1,6 +1,7 @@
 import { addon, type NativeAddressSpace } from "../addon.js";
 import type { Platform, RawTopology } from "../platform.js";
-import { readTopology } from "./sysfs.js";
+import type { NativeRdmaDevice } from "../rdma-addon.js";
+import { readRdmaAddress, readTopology } from "./sysfs.js";
 
 /** This machine, its devices owned through the kernel's VFIO. */
 export class VfioPlatform implements Platform {
@@ -17,6 +18,16 @@ export class VfioPlatform implements Platform {
 
   traffic(): null {
     return null;
+  }
+
+  rdmaDevices(): { name: string; address: string | null }[] {
+    return addon()
+      .verbsDevices()
+      .map((name) => ({ name, address: readRdmaAddress(name) }));
+  }
+
+  openRdmaDevice(name: string): NativeRdmaDevice {
+    return addon().openVerbsDevice(name);
   }
 
   close(): void {

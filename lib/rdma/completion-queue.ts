@@ -18,7 +18,7 @@ import { COMPLETION_WITH_IMMEDIATE } from "./spec.js";
 
 /**
  * Where requests end. poll() takes what has come in one native call; the functions with an index tell
- * of the n-th of them, until the next poll().
+ * of the n-th of them, until the next poll(). Made by RdmaDevice.createCompletionQueue().
  */
 export class CompletionQueue {
   readonly native: NativeCompletionQueue;
@@ -27,16 +27,33 @@ export class CompletionQueue {
   readonly #memory: NativeMemory;
   readonly #words: Uint32Array;
   readonly #queuePairs = new Map<number, QueuePair>();
+  readonly #onClosed: (queue: CompletionQueue) => void;
   /** The one that completed last: mostly the next one, too. */
   #last: QueuePair | null = null;
   #isClosed = false;
 
   /** `channel`: it can be waited for. Errors: RDMA_LIMIT, IO. */
-  constructor(device: NativeRdmaDevice, entries: number, channel = false) {
-    this.native = device.createCompletionQueue(entries, channel);
-    this.entries = this.native.entries;
-    this.#memory = this.native.records();
+  static create(
+    device: NativeRdmaDevice,
+    entries: number,
+    channel: boolean,
+    onClosed: (queue: CompletionQueue) => void,
+  ): CompletionQueue {
+    const native = device.createCompletionQueue(entries, channel);
+    try {
+      return new CompletionQueue(native, onClosed);
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+  }
+
+  private constructor(native: NativeCompletionQueue, onClosed: (queue: CompletionQueue) => void) {
+    this.native = native;
+    this.entries = native.entries;
+    this.#memory = native.records();
     this.#words = new Uint32Array(this.#memory.buffer);
+    this.#onClosed = onClosed;
   }
 
   /** How many have come, at most `room`; their queue pairs have that much more room. Errors: IO. */
@@ -98,6 +115,24 @@ export class CompletionQueue {
     return this.#words[index * COMPLETION_WORDS + COMPLETION_VENDOR_ERROR]!;
   }
 
+  /**
+   * Asks for one event of a completion, or of a solicited one, that comes from now on. Poll after that:
+   * for what came before there is none. Errors: IO.
+   */
+  arm(solicitedOnly = false): void {
+    this.native.arm(solicitedOnly);
+  }
+
+  /** Called on the event loop for each event; null takes it away. Errors: UNSUPPORTED without a channel. */
+  onEvent(handler: (() => void) | null): void {
+    this.native.onEvent(handler);
+  }
+
+  /** Blocks this thread until an event or for so long; whether there was one. Errors: UNSUPPORTED. */
+  waitEvent(timeoutMs: number): boolean {
+    return this.native.waitEvent(timeoutMs);
+  }
+
   /** For QueuePair alone. */
   add(queuePair: QueuePair): void {
     this.#queuePairs.set(queuePair.number, queuePair);
@@ -115,6 +150,7 @@ export class CompletionQueue {
     this.native.close();
     this.#isClosed = true;
     this.#memory.close();
+    this.#onClosed(this);
   }
 
   [Symbol.dispose](): void {

@@ -9,6 +9,7 @@ import type {
 } from "../rdma-addon.js";
 import { tryAll } from "../try-all.js";
 import type { CompletionQueue } from "./completion-queue.js";
+import type { RdmaPath } from "./path.js";
 import { IS_RECEIVE, ReceiveRing, SendRing } from "./request-ring.js";
 
 export interface QueuePairOptions {
@@ -20,11 +21,14 @@ export interface QueuePairOptions {
   readonly receiveSge?: number;
   /** Bytes that may be sent inline. Default: 0. */
   readonly inlineBytes?: number;
+  readonly sendCompletions: CompletionQueue;
+  /** Default: those of sends. */
+  readonly receiveCompletions?: CompletionQueue;
 }
 
 /**
- * A reliable connection (RC). Requests are written into `sends` and `receives` and posted by their
- * flush(); they end in the completion queues.
+ * A reliable connection (RC). Requests are written into `sends` and `receives` and posted by flush();
+ * they end in the completion queues. Made by ProtectionDomain.createQueuePair().
  */
 export class QueuePair {
   readonly number: number;
@@ -35,40 +39,55 @@ export class QueuePair {
   readonly #native: NativeQueuePair;
   readonly #completions: readonly CompletionQueue[];
   readonly #memory: readonly NativeMemory[];
+  readonly #onClosed: (queuePair: QueuePair) => void;
   #isClosed = false;
 
   /** Errors: RDMA_LIMIT, IO. */
-  constructor(
+  static create(
     domain: NativeProtectionDomain,
-    sendCompletions: CompletionQueue,
-    receiveCompletions: CompletionQueue,
     options: QueuePairOptions,
+    onClosed: (queuePair: QueuePair) => void,
+  ): QueuePair {
+    const { sendCompletions, receiveCompletions = sendCompletions, ...sizes } = options;
+    const native = domain.createQueuePair(sendCompletions.native, receiveCompletions.native, sizes);
+    try {
+      return new QueuePair(native, options, onClosed);
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    native: NativeQueuePair,
+    options: QueuePairOptions,
+    onClosed: (queuePair: QueuePair) => void,
   ) {
-    const { sendSge = 1, receiveSge = 1 } = options;
-    const native = domain.createQueuePair(
-      sendCompletions.native,
-      receiveCompletions.native,
-      options,
-    );
+    const { sendCompletions, receiveCompletions = sendCompletions } = options;
     this.#native = native;
     this.number = native.number;
     this.maxInline = native.maxInline;
     const sends = native.sends();
     const receives = native.receives();
     this.#memory = [sends, receives];
-    this.sends = new SendRing(sends, native.sendStride, sendSge, (first, count) =>
-      native.postSends(first, count),
+    this.sends = new SendRing(
+      sends,
+      { entries: options.sends, stride: native.sendStride, maxSge: options.sendSge ?? 1 },
+      (first, count) => native.postSends(first, count),
     );
-    this.receives = new ReceiveRing(receives, native.receiveStride, receiveSge, (first, count) =>
-      native.postReceives(first, count),
+    this.receives = new ReceiveRing(
+      receives,
+      { entries: options.receives, stride: native.receiveStride, maxSge: options.receiveSge ?? 1 },
+      (first, count) => native.postReceives(first, count),
     );
     this.#completions = [...new Set([sendCompletions, receiveCompletions])];
     for (const queue of this.#completions) queue.add(this);
+    this.#onClosed = onClosed;
   }
 
-  /** What the other side must know of this one. */
-  address(options: NativeConnectionOptions, lid: number, gid: Uint8Array): NativeQueuePairAddress {
-    return { number: this.number, psn: options.psn ?? 0, lid, gid };
+  /** What the other side must know of this one. `psn`: as it is connected with. */
+  address({ lid, gid }: Pick<RdmaPath, "lid" | "gid">, psn = 0): NativeQueuePairAddress {
+    return { number: this.number, psn, lid, gid };
   }
 
   /** RESET to INIT: receives may be posted from then on. Errors: NO_PORT, IO. */
@@ -76,7 +95,7 @@ export class QueuePair {
     this.#native.initialize(options);
   }
 
-  /** INIT to RTS. Errors: PORT_DOWN, NO_GID, IO. */
+  /** INIT to RTS, by the same port. Errors: PORT_DOWN, NO_GID, IO. */
   connect(options: NativeConnectionOptions, remote: NativeQueuePairAddress): void {
     this.#native.connect(options, remote);
   }
@@ -92,7 +111,7 @@ export class QueuePair {
 
   /** For CompletionQueue alone; `number`: the upper half of a request's id. */
   completed(number: number): void {
-    if ((number & IS_RECEIVE) !== 0) this.receives.completed(number);
+    if (number >= IS_RECEIVE) this.receives.completed(number);
     else this.sends.completed(number);
   }
 
@@ -118,6 +137,9 @@ export class QueuePair {
       ...this.#memory.map((memory) => () => {
         memory.close();
       }),
+      () => {
+        this.#onClosed(this);
+      },
     ]);
   }
 

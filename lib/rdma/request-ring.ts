@@ -1,6 +1,6 @@
 import type { NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
-import { isPowerOfTwo } from "../units.js";
+import type { InlineAddress } from "./memory-region.js";
 import {
   RECEIVE_ID,
   RECEIVE_SGE_COUNT,
@@ -15,11 +15,21 @@ import {
   SEND_SGES,
   SGE_WORDS,
 } from "./ring-layout.js";
+import { SEND_INLINE } from "./spec.js";
 
-const TWO_32 = 2 ** 32;
+const HIGH = 2 ** 32;
 
 /** Posts so many requests of the ring, counted without an end; how many were taken, or -errno. */
 export type Post = (first: number, count: number) => number;
+
+export interface RingShape {
+  /** As they were asked for: the ring has a power of two of them. */
+  readonly entries: number;
+  /** Bytes from record to record. */
+  readonly stride: number;
+  /** Gather entries of a request, at most. */
+  readonly maxSge: number;
+}
 
 /** Numbers of requests go on without an end, in 31 bits. */
 const NUMBER = 0x7fff_ffff;
@@ -45,13 +55,12 @@ abstract class RequestRing {
   #posted = 0;
   protected tail = 0;
 
-  constructor(memory: NativeMemory, stride: number, maxSge: number, post: Post) {
+  constructor(memory: NativeMemory, { entries, stride, maxSge }: RingShape, post: Post) {
     this.words = new Uint32Array(memory.buffer);
     this.strideWords = stride / 4;
     this.maxSge = maxSge;
-    this.entries = memory.size / stride;
-    if (!isPowerOfTwo(this.entries))
-      throw new P2pError("INTERNAL", `a ring of ${this.entries} requests is no power of two`);
+    // As the addon rounds it up; the memory, in whole pages, may have room for more.
+    this.entries = 2 ** Math.ceil(Math.log2(Math.max(entries, 1)));
     this.mask = this.entries - 1;
     this.#post = post;
   }
@@ -66,7 +75,7 @@ abstract class RequestRing {
     return (this.tail - this.#posted) & NUMBER;
   }
 
-  /** How many were posted and have not completed. */
+  /** How many were posted and have not completed, or are not known to, as they are not signaled. */
   get inFlight(): number {
     return (this.#posted - this.#head) & NUMBER;
   }
@@ -92,18 +101,18 @@ abstract class RequestRing {
 
   protected writeSge(at: number, address: number, length: number, key: number): void {
     const { words } = this;
-    words[at] = address % TWO_32;
-    words[at + 1] = address / TWO_32;
+    words[at] = address; // a store keeps the lower half
+    words[at + 1] = address / HIGH;
     words[at + 2] = length;
     words[at + 3] = key;
   }
 }
 
-/** See RequestRing. Addresses are safe integers. */
+/** See RequestRing. Addresses are safe integers; lengths are bytes. */
 export class SendRing extends RequestRing {
   /**
-   * Writes a request of one gather entry, without looking for room. `remote` and `rkey` count for reads
-   * and writes, `immediate` for what has one.
+   * Writes a request of one gather entry, or of none where `length` is 0, without looking for room.
+   * `flags`: SendFlag. `remote` and `rkey` count for reads and writes, `immediate` for what has one.
    */
   write(
     tag: number,
@@ -123,15 +132,32 @@ export class SendRing extends RequestRing {
     words[at + SEND_OPCODE] = opcode;
     words[at + SEND_FLAGS] = flags;
     words[at + SEND_IMMEDIATE] = immediate;
-    words[at + SEND_SGE_COUNT] = 1;
-    words[at + SEND_REMOTE_ADDRESS] = remote % TWO_32;
-    words[at + SEND_REMOTE_ADDRESS + 1] = remote / TWO_32;
+    words[at + SEND_SGE_COUNT] = length > 0 ? 1 : 0;
+    words[at + SEND_REMOTE_ADDRESS] = remote;
+    words[at + SEND_REMOTE_ADDRESS + 1] = remote / HIGH;
     words[at + SEND_RKEY] = rkey;
     this.writeSge(at + SEND_SGES, address, length, lkey);
     this.tail = (tail + 1) & NUMBER;
   }
 
-  /** Adds a gather entry to what was written last. Errors: TOO_MANY_SEGMENTS. */
+  /**
+   * The same with the data itself in the request, up to the queue pair's maxInline: the CPU takes it at
+   * the next flush(), after which the memory may change. MemoryRegion.inlineAddress() has the address.
+   */
+  writeInline(
+    tag: number,
+    opcode: number,
+    flags: number,
+    address: InlineAddress,
+    length: number,
+    remote = 0,
+    rkey = 0,
+    immediate = 0,
+  ): void {
+    this.write(tag, opcode, flags | SEND_INLINE, address, length, 0, remote, rkey, immediate);
+  }
+
+  /** Adds a gather entry to what write() wrote last. Errors: TOO_MANY_SEGMENTS. */
   gather(address: number, length: number, lkey: number): void {
     const at = ((this.tail - 1) & this.mask) * this.strideWords;
     const count = this.words[at + SEND_SGE_COUNT]!;
@@ -154,7 +180,7 @@ export class ReceiveRing extends RequestRing {
     this.tail = (tail + 1) & NUMBER;
   }
 
-  /** Adds a scatter entry to what was written last. Errors: TOO_MANY_SEGMENTS. */
+  /** Adds a scatter entry to what write() wrote last. Errors: TOO_MANY_SEGMENTS. */
   scatter(address: number, length: number, lkey: number): void {
     const at = ((this.tail - 1) & this.mask) * this.strideWords;
     const count = this.words[at + RECEIVE_SGE_COUNT]!;

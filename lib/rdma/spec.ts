@@ -9,7 +9,7 @@ export const Opcode = {
   READ: 4,
 } as const;
 
-/** Of work requests: ibv_send_flags. */
+/** Of work requests: ibv_send_flags. Inline data has a method of its own: SendRing.writeInline(). */
 export const SendFlag = {
   /** Begins once all reads before it have ended. */
   FENCE: 1,
@@ -17,9 +17,10 @@ export const SendFlag = {
   SIGNALED: 2,
   /** Wakes who waits for solicited events on the other side. */
   SOLICITED: 4,
-  /** The posting itself takes the data out of memory, which needs no key for that. */
-  INLINE: 8,
 } as const;
+
+/** IBV_SEND_INLINE */
+export const SEND_INLINE = 8;
 
 /** Of memory regions and queue pairs: ibv_access_flags. */
 export const Access = {

@@ -4,7 +4,7 @@ import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import { checkLimits, type DmaClient, type DmaLimits } from "./dma-client.js";
 import { DmaVector } from "./dma-vector.js";
-import type { PeerMemory, Perishable, Segment } from "./memory.js";
+import type { PeerMemory, Perishable, Piece, Segment } from "./memory.js";
 import { joinAndCut, Segments } from "./segments.js";
 
 /**
@@ -110,6 +110,31 @@ export class ScatterList {
         space.mappings.remove(device);
       },
     });
+  }
+
+  /** As they were added. Errors: none; what has gone since is still there. */
+  *pieces(): Iterable<Piece> {
+    const { addresses, lengths, count } = this.#segments;
+    const peer = this.#peer ?? null;
+    let held = 0;
+    for (let i = 0; i < count; i++) {
+      const address = addresses[i]!;
+      const length = lengths[i]!;
+      if (peer !== null) {
+        yield { peer, offset: address - peer.iova, length };
+        continue;
+      }
+      // The buffers are held in the order in which they were added.
+      let host = this.#memory[held] as DmaBuffer;
+      while (address < host.iova || address >= host.iova + host.size)
+        host = this.#memory[++held] as DmaBuffer;
+      yield { host, offset: address - host.iova, length };
+    }
+  }
+
+  /** What must be there as long as it is used, and is pinned for that. */
+  holders(): Perishable[] {
+    return this.#memory.slice();
   }
 
   #fit(device: Bdf, limits: DmaLimits): Segments {

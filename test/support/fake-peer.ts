@@ -11,6 +11,7 @@ export function fakePeer(
 ): PeerMemory {
   return {
     name: "0000:05:00.0/bar2",
+    fn: addressSpace.tree.functions[0]!,
     addressSpace,
     iova: toIova(iova),
     size: 2 ** 24,
@@ -18,6 +19,8 @@ export function fakePeer(
     pin: () => undefined,
     unpin: () => undefined,
     mapTypeFor: (): MapType => "BUS_ADDR",
+    exportDmabuf: () => -1,
+    onRevoke: () => () => undefined,
     ...rest,
   };
 }

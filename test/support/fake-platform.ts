@@ -57,6 +57,14 @@ export class FakePlatform implements Platform {
     };
   }
 
+  rdmaDevices(): never[] {
+    return [];
+  }
+
+  openRdmaDevice(name: string): never {
+    throw new P2pError("UNKNOWN_DEVICE", `there is no RDMA device ${name}`);
+  }
+
   traffic(): null {
     return null;
   }

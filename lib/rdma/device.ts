@@ -1,0 +1,127 @@
+import type { Bdf } from "../pci/bdf.js";
+import type { PciFunction } from "../pci/function.js";
+import type {
+  NativeRdmaAttributes,
+  NativeRdmaDevice,
+  NativeRdmaGid,
+  NativeRdmaPort,
+} from "../rdma-addon.js";
+import { tryAll } from "../try-all.js";
+import { CompletionQueue } from "./completion-queue.js";
+import { decodeEvent, type RdmaEvent } from "./events.js";
+import { choosePath, isActive, type PathOptions, type RdmaPath } from "./path.js";
+import { ProtectionDomain } from "./protection-domain.js";
+
+export interface RdmaDeviceInfo {
+  /** As libibverbs has it: `mlx5_0`, `rxe0`. */
+  readonly name: string;
+  /** Null where no PCI function is behind it (soft-RoCE). */
+  readonly address: Bdf | null;
+}
+
+/**
+ * A NIC, which stays on its kernel driver: p2pmem uses it by libibverbs, and the loopback machine's by
+ * what stands for it. Made by Session.rdmaDevice().
+ */
+export class RdmaDevice {
+  readonly name: string;
+  /** Null where no PCI function is behind it, or none that this machine shows. */
+  readonly fn: PciFunction | null;
+  readonly native: NativeRdmaDevice;
+  readonly attributes: NativeRdmaAttributes;
+  readonly #made = new Set<ProtectionDomain | CompletionQueue>();
+  #isClosed = false;
+
+  constructor(native: NativeRdmaDevice, fn: PciFunction | null) {
+    this.native = native;
+    this.name = native.name;
+    this.fn = fn;
+    this.attributes = native.attributes();
+  }
+
+  /** Errors: NO_PORT, IO. */
+  port(number: number): NativeRdmaPort {
+    return this.native.port(number);
+  }
+
+  /** Those that are set. Errors: NO_PORT, IO. */
+  gids(port: number): NativeRdmaGid[] {
+    return this.native.gids(port);
+  }
+
+  /** Whether it has a port that can carry data. */
+  get isActive(): boolean {
+    for (let port = 1; port <= this.attributes.ports; port++)
+      if (isActive(this.port(port))) return true;
+    return false;
+  }
+
+  /**
+   * By the port given, or the first that is active; by the GID given, or the one that most others can
+   * reach: RoCE v2 before v1, IPv4 before IPv6. Errors: NO_PORT, PORT_DOWN, NO_GID.
+   */
+  choosePath(options?: PathOptions): RdmaPath {
+    const ports = {
+      name: this.name,
+      count: this.attributes.ports,
+      port: (number: number) => this.port(number),
+      gids: (port: number) => this.gids(port),
+    };
+    return choosePath(ports, options);
+  }
+
+  /** Errors: RDMA_LIMIT, DEVICE_GONE, IO. */
+  allocateDomain(): ProtectionDomain {
+    const domain = new ProtectionDomain(this, this.native.allocateDomain(), (closed) => {
+      this.#made.delete(closed);
+    });
+    this.#made.add(domain);
+    return domain;
+  }
+
+  /**
+   * Room for `entries` completions; with a `channel` they can be waited for. Errors: RDMA_LIMIT, DEVICE_GONE,
+   * IO.
+   */
+  createCompletionQueue(entries: number, { channel = false } = {}): CompletionQueue {
+    const queue = CompletionQueue.create(this.native, entries, channel, (closed) => {
+      this.#made.delete(closed);
+    });
+    this.#made.add(queue);
+    return queue;
+  }
+
+  /** Called for each asynchronous event; null takes the handler away. */
+  onEvent(handler: ((event: RdmaEvent) => void) | null): void {
+    this.native.onEvent(
+      handler &&
+        ((type, queuePair, port) => {
+          handler(decodeEvent(type, queuePair, port));
+        }),
+    );
+  }
+
+  /** With all that was made of it: queue pairs, regions, domains, then completion queues. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const made = [...this.#made];
+    const domains = made.filter((object) => object instanceof ProtectionDomain);
+    const queues = made.filter((object) => object instanceof CompletionQueue);
+    tryAll([
+      ...[...domains, ...queues].map((object) => () => {
+        object.close();
+      }),
+      () => {
+        this.native.onEvent(null);
+      },
+      () => {
+        this.native.close();
+      },
+    ]);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

@@ -1,0 +1,68 @@
+import { P2pError } from "../errors.js";
+import { parseBdf } from "../pci/bdf.js";
+import type { PciTree } from "../pci/tree.js";
+import type { Platform } from "../platform.js";
+import { tryAll } from "../try-all.js";
+import { RdmaDevice, type RdmaDeviceInfo } from "./device.js";
+
+/** The RDMA devices of a machine, each opened once. */
+export class RdmaDevices {
+  readonly #platform: Platform;
+  readonly #pci: PciTree;
+  readonly #opened = new Map<string, RdmaDevice>();
+
+  constructor(platform: Platform, pci: PciTree) {
+    this.#platform = platform;
+    this.#pci = pci;
+  }
+
+  /** Errors: NO_VERBS. */
+  list(): RdmaDeviceInfo[] {
+    return this.#platform
+      .rdmaDevices()
+      .map(({ name, address }) => ({ name, address: address === null ? null : parseBdf(address) }));
+  }
+
+  /**
+   * By its name; without one the first that has an active port, or if none has, the first. Errors: NO_VERBS,
+   * NO_RDMA_DEVICE, UNKNOWN_DEVICE, PERMISSION, DEVICE_GONE, NO_MEMORY, IO.
+   */
+  open(name?: string): RdmaDevice {
+    if (name !== undefined) return this.#open(name);
+    const [first, ...others] = this.list().map((info) => this.#open(info.name));
+    if (first !== undefined) return [first, ...others].find(({ isActive }) => isActive) ?? first;
+    throw new P2pError("NO_RDMA_DEVICE", "this machine has no RDMA device", {
+      hint:
+        this.#platform.kind === "loopback"
+          ? "the built-in machine rdma has one: --machine rdma"
+          : "p2pmem doctor says what is missing; the loopback machine has one: --machine rdma",
+    });
+  }
+
+  /** Idempotent. */
+  close(): void {
+    const devices = [...this.#opened.values()];
+    this.#opened.clear();
+    tryAll(
+      devices.map((device) => () => {
+        device.close();
+      }),
+    );
+  }
+
+  #open(name: string): RdmaDevice {
+    const known = this.#opened.get(name);
+    if (known !== undefined) return known;
+    const address = this.list().find((info) => info.name === name)?.address ?? null;
+    const native = this.#platform.openRdmaDevice(name);
+    try {
+      const fn = address !== null && this.#pci.has(address) ? this.#pci.get(address) : null;
+      const device = new RdmaDevice(native, fn);
+      this.#opened.set(name, device);
+      return device;
+    } catch (error) {
+      native.close();
+      throw error;
+    }
+  }
+}

@@ -1,20 +1,15 @@
-import { addon } from "../addon.js";
 import type { Range } from "../extents/ranges.js";
-import type { Session } from "../session.js";
+import type { Endpoint } from "../io/endpoint.js";
 import { checkWritable } from "../io/namespaces.js";
-import { diagnose, type Belonging } from "../verify/diagnosis.js";
-import {
-  inspect,
-  placeIn,
-  type Inspected,
-  type Reference,
-  type Verification,
-} from "../verify/inspect.js";
+import type { NvmeNamespace } from "../nvme/namespace.js";
+import type { Session } from "../session.js";
+import { inspect, placesIn, type Inspected, type Verification } from "../verify/inspect.js";
 import { Marks } from "../verify/marks.js";
 import type { VerifyMode } from "../verify/mode.js";
-import { STAMP_BYTES, readStamp } from "../verify/stamp.js";
+import { BLOT, overwrite } from "../verify/overwrite.js";
+import { markedReference, sourceReference } from "../verify/references.js";
 import { Window, windowBytesFor } from "../verify/window.js";
-import { checkRanges, type CheckedRanges } from "./check.js";
+import { checkRanges } from "./check.js";
 import type { CopyPlan } from "./plan.js";
 
 /**
@@ -29,7 +24,7 @@ export async function prepareSource(
   mode: VerifyMode,
   seed: number,
 ): Promise<void> {
-  if (mode !== "memcmp") await overwrite(session, plan, "source", new Marks(mode, seed));
+  if (mode !== "memcmp") await mark(session, plan, "source", new Marks(mode, seed));
 }
 
 /**
@@ -38,13 +33,10 @@ export async function prepareSource(
  * pass. `seed`: see prepareSource(). Errors: the same.
  */
 export function blotDestination(session: Session, plan: CopyPlan, seed: number): Promise<void> {
-  return overwrite(session, plan, "destination", new Marks(BLOT, seed));
+  return mark(session, plan, "destination", new Marks(BLOT, seed));
 }
 
-/** The marks of what a comparison must not find. */
-const BLOT = "pattern";
-
-function overwrite(
+function mark(
   session: Session,
   plan: CopyPlan,
   side: "source" | "destination",
@@ -55,20 +47,19 @@ function overwrite(
     checkWritable(session, plan, endpoint);
     const { length, [side]: namespace } = await checkRanges(session, plan);
     namespace.permitWrites();
-    const windowBytes = windowBytesFor(bs);
-    const window = new Window(session, namespace, endpoint.offset, windowBytes);
-    try {
-      for (let at = 0; at < length; at += windowBytes) {
-        signal.throwIfAborted();
-        const size = Math.min(windowBytes, length - at);
-        for (let start = 0; start < size; start += bs)
-          marks.fill(window, start, Math.min(bs, size - start), at + start);
-        await window.write(at, size);
-      }
-      await namespace.flush();
-    } finally {
-      window.close();
-    }
+    using window = new Window(session, namespace, endpoint.offset, windowBytesFor(bs));
+    await overwrite(
+      {
+        bs,
+        assertGoesOn: () => {
+          signal.throwIfAborted();
+        },
+      },
+      window,
+      length,
+      marks,
+    );
+    await namespace.flush();
   });
 }
 
@@ -88,70 +79,25 @@ export function verifyDestination(
   covered?: readonly Range[],
 ): Promise<Verification> {
   return session.operation(plan.signal, async (signal) => {
-    const ranges = await checkRanges(session, plan);
-    const { destination: namespace, length } = ranges;
-    const { offset } = plan.destination;
-    const inspected: Inspected = { namespace, offset, length, bs: plan.bs, covered };
-    return inspect(session, signal, inspected, (windowBytes) =>
-      mode === "memcmp"
-        ? comparison(session, plan, ranges, windowBytes, inspected, new Marks(BLOT, seed))
-        : marked(new Marks(mode, seed), inspected),
+    const { source, destination, length } = await checkRanges(session, plan);
+    const { bs } = plan;
+    const windowAt = (namespace: NvmeNamespace, { offset }: Endpoint): Window =>
+      new Window(session, namespace, offset, windowBytesFor(bs));
+    const inspected: Inspected = {
+      ...placesIn(destination, plan.destination.offset),
+      ...{ bs, covered: covered ?? [{ start: 0, end: length }] },
+      assertGoesOn: () => {
+        signal.throwIfAborted();
+      },
+    };
+    using window = windowAt(destination, plan.destination);
+    if (mode !== "memcmp")
+      return await inspect(inspected, window, markedReference(new Marks(mode, seed), inspected));
+    using original = windowAt(source, plan.source);
+    return await inspect(
+      inspected,
+      window,
+      sourceReference(original, new Marks(BLOT, seed), inspected),
     );
   });
-}
-
-function marked(marks: Marks, inspected: Inspected): Reference {
-  return {
-    isRight: (window, start, length, at) => marks.isRight(window, start, length, at),
-    diagnose: (window, start, length, at) =>
-      diagnose(window.bytes.subarray(start, start + length), marks.make(length, at), {
-        isMarked: true,
-        identify: (sector) =>
-          marks.identify(window, start + sector, at + sector, (offset) =>
-            placeIn(inspected, offset),
-          ),
-      }),
-  };
-}
-
-function comparison(
-  session: Session,
-  plan: CopyPlan,
-  { source }: CheckedRanges,
-  windowBytes: number,
-  inspected: Inspected,
-  blot: Marks,
-): Reference {
-  const original = new Window(session, source, plan.source.offset, windowBytes);
-  let windowAt = 0;
-  let windowSize = 0;
-  /** Elsewhere among the source's data around, if it is there once; or left of before the run. */
-  const identify = (window: Window, at: number): Belonging => {
-    const { buffer } = original.bytes;
-    const data = Buffer.from(buffer, 0, windowSize);
-    const found = window.bytes.subarray(at, at + STAMP_BYTES);
-    const place = data.indexOf(found);
-    if (place >= 0 && place % STAMP_BYTES === 0 && data.lastIndexOf(found) === place)
-      return { place: placeIn(inspected, windowAt + place) };
-    const isLeft = readStamp(window.words, at / 4)?.seed === blot.seed;
-    return isLeft ? { earlier: "what was there before the run" } : null;
-  };
-  return {
-    read: (at, size) => {
-      windowAt = at;
-      windowSize = size;
-      return original.read(at, size);
-    },
-    isRight: (window, start, length) =>
-      addon().compare(window.buffer.memory, start, original.buffer.memory, start, length) < 0,
-    diagnose: (window, start, length) =>
-      diagnose(
-        window.bytes.subarray(start, start + length),
-        original.bytes.subarray(start, start + length),
-        { isMarked: false, identify: (sector) => identify(window, start + sector) },
-      ),
-    close: () => {
-      original.close();
-    },
-  };
 }

@@ -4,14 +4,13 @@ import { addon, type NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import type { Range } from "../extents/ranges.js";
 import { Host } from "../host/host.js";
-import { allSettled, tryAll } from "../try-all.js";
-import { diagnose, type Belonging, type Diagnosis } from "../verify/diagnosis.js";
-import type { Verification } from "../verify/inspect.js";
+import { tryAll } from "../try-all.js";
+import { inspect, type BlockRange, type Inspected, type Verification } from "../verify/inspect.js";
 import { Marks } from "../verify/marks.js";
 import type { VerifyMode } from "../verify/mode.js";
-import type { Bytes } from "../verify/seal.js";
-import { readStamp, STAMP_BYTES } from "../verify/stamp.js";
-import { windowBytesFor } from "../verify/window.js";
+import { BLOT, overwrite } from "../verify/overwrite.js";
+import { markedReference, sourceReference } from "../verify/references.js";
+import { windowBytesFor, type BlockWindow } from "../verify/window.js";
 import { checkKernelPlan, checkRanges, type CheckedRange } from "./check.js";
 import { shortTransfer, transferError } from "./failure.js";
 import type { KernelPlan } from "./plan.js";
@@ -49,22 +48,11 @@ export async function blotKernelDestination(
   await mark(plan, 1, new Marks(BLOT, seed), host);
 }
 
-/** The marks of what a comparison must not find. */
-const BLOT = "pattern";
-
 /** `end`: 0, the source; 1, the destination. */
 async function mark(plan: KernelPlan, end: 0 | 1, marks: Marks, host: Host): Promise<void> {
   await withEnds(plan, host, end, async (ranges, open) => {
-    const { bs } = plan;
     const range = ranges[end];
-    const window = open(range);
-    for (const { start: at, end: last } of windowsOf([{ start: 0, end: range.length }], bs)) {
-      assertGoesOn(plan);
-      const size = last - at;
-      for (let start = 0; start < size; start += bs)
-        marks.fill(window, start, Math.min(bs, size - start), at + start);
-      await window.write(at, size);
-    }
+    await overwrite(blocksOf(plan), open(range), range.length, marks);
     await flush(range.target.fd);
   });
 }
@@ -83,30 +71,19 @@ export async function verifyKernelCopy(
   { mode, seed }: KernelVerifyOptions = { mode: "memcmp", seed: 0 },
   host = new Host(),
 ): Promise<Verification> {
-  return withEnds(plan, host, null, async ([source, destination], open) => {
+  return withEnds(plan, host, null, ([source, destination], open) => {
+    const inspected: Inspected = {
+      ...blocksOf(plan),
+      name: destination.target.endpoint.file,
+      placeOf: (at) => `byte ${destination.offset + at}`,
+      covered,
+    };
     const window = open(destination);
     const reference =
       mode === "memcmp"
-        ? new Original(open(source), window, new Marks(BLOT, seed))
-        : new MarkedBlocks(new Marks(mode, seed), window);
-    const result: Verification = { blocks: 0, mismatches: 0, first: null };
-    for (const { start: at, end } of windowsOf(covered, plan.bs)) {
-      assertGoesOn(plan);
-      // Neither buffer may go while the other's read runs.
-      await allSettled([window.read(at, end - at), reference.read(at, end - at)]);
-      for (let start = 0; start < end - at; start += plan.bs) {
-        const length = Math.min(plan.bs, end - at - start);
-        result.blocks++;
-        if (reference.isRight(start, length, at + start)) continue;
-        result.mismatches++;
-        if (result.first !== null) continue;
-        const { at: wrong, defect, what } = reference.diagnose(start, length, at + start);
-        const offset = at + start + wrong;
-        const message = `${window.placeOf(offset)}: ${defect}: ${what} (blocks of ${plan.bs} bytes)`;
-        result.first = { offset, defect, message };
-      }
-    }
-    return result;
+        ? sourceReference(open(source), new Marks(BLOT, seed), inspected)
+        : markedReference(new Marks(mode, seed), inspected);
+    return inspect(inspected, window, reference);
   });
 }
 
@@ -146,15 +123,14 @@ async function withEnds<T>(
   }
 }
 
-function assertGoesOn({ signal }: KernelPlan): void {
-  if (signal?.aborted === true) throw new P2pError("INTERRUPTED", "interrupted while verifying");
-}
-
-/** Pieces of ranges that fit into a window. */
-function* windowsOf(ranges: readonly Range[], bs: number): Generator<Range> {
-  const size = windowBytesFor(bs);
-  for (const { start, end } of ranges)
-    for (let at = start; at < end; at += size) yield { start: at, end: Math.min(at + size, end) };
+function blocksOf({ bs, signal }: KernelPlan): BlockRange {
+  return {
+    bs,
+    assertGoesOn: () => {
+      if (signal?.aborted === true)
+        throw new P2pError("INTERRUPTED", "interrupted while verifying");
+    },
+  };
 }
 
 const readInto = promisify(read);
@@ -162,7 +138,7 @@ const writeFrom = promisify(write);
 const flush = promisify(fsync);
 
 /** A piece of a target's range in ordinary memory, at one place after another. */
-class FileWindow implements Bytes {
+class FileWindow implements BlockWindow {
   readonly memory: NativeMemory;
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
@@ -197,11 +173,6 @@ class FileWindow implements Bytes {
     }
   }
 
-  /** What is so many bytes from the start of the range, in words. */
-  placeOf(offset: number): string {
-    return `${this.#file}, byte ${this.#range.offset + offset}`;
-  }
-
   close(): void {
     this.memory.close();
   }
@@ -216,84 +187,5 @@ class FileWindow implements Bytes {
 
   #short(what: "a read" | "a write", place: number, moved: number, length: number): P2pError {
     return shortTransfer(what, this.#file, place, moved, length);
-  }
-}
-
-/** What blocks are held against. `start`: in the window; `at`: from the start of the range. */
-interface BlockReference {
-  read(at: number, length: number): Promise<void>;
-  isRight(start: number, length: number, at: number): boolean;
-  diagnose(start: number, length: number, at: number): Diagnosis;
-}
-
-class MarkedBlocks implements BlockReference {
-  readonly #marks: Marks;
-  readonly #window: FileWindow;
-
-  constructor(marks: Marks, window: FileWindow) {
-    this.#marks = marks;
-    this.#window = window;
-  }
-
-  read(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  isRight(start: number, length: number, at: number): boolean {
-    return this.#marks.isRight(this.#window, start, length, at);
-  }
-
-  diagnose(start: number, length: number, at: number): Diagnosis {
-    const found = this.#window.bytes.subarray(start, start + length);
-    return diagnose(found, this.#marks.make(length, at), {
-      isMarked: true,
-      identify: (sector) =>
-        this.#marks.identify(this.#window, start + sector, at + sector, (offset) =>
-          this.#window.placeOf(offset),
-        ),
-    });
-  }
-}
-
-class Original implements BlockReference {
-  readonly #source: FileWindow;
-  readonly #window: FileWindow;
-  readonly #blot: Marks;
-  #at = 0;
-  #length = 0;
-
-  constructor(source: FileWindow, window: FileWindow, blot: Marks) {
-    this.#blot = blot;
-    this.#source = source;
-    this.#window = window;
-  }
-
-  read(at: number, length: number): Promise<void> {
-    this.#at = at;
-    this.#length = length;
-    return this.#source.read(at, length);
-  }
-
-  isRight(start: number, length: number): boolean {
-    return addon().compare(this.#window.memory, start, this.#source.memory, start, length) < 0;
-  }
-
-  diagnose(start: number, length: number): Diagnosis {
-    const part = ({ bytes }: FileWindow): Uint8Array => bytes.subarray(start, start + length);
-    return diagnose(part(this.#window), part(this.#source), {
-      isMarked: false,
-      identify: (sector) => this.#identify(start + sector),
-    });
-  }
-
-  /** Elsewhere among the source's data around, if it is there once; or left of before the run. */
-  #identify(at: number): Belonging {
-    const data = Buffer.from(this.#source.bytes.buffer, 0, this.#length);
-    const found = this.#window.bytes.subarray(at, at + STAMP_BYTES);
-    const place = data.indexOf(found);
-    if (place >= 0 && place % STAMP_BYTES === 0 && data.lastIndexOf(found) === place)
-      return { place: this.#window.placeOf(this.#at + place) };
-    const isLeft = readStamp(this.#window.words, at / 4)?.seed === this.#blot.seed;
-    return isLeft ? { earlier: "what was there before the run" } : null;
   }
 }

@@ -1,9 +1,8 @@
 import type { Range } from "../extents/ranges.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
-import type { Session } from "../session.js";
 import { allSettled } from "../try-all.js";
 import type { Defect, Finding } from "./diagnosis.js";
-import { Window, windowBytesFor } from "./window.js";
+import { windowBytesFor, type BlockWindow } from "./window.js";
 
 export interface Verification {
   /** Blocks that were looked at, and those of them that are wrong. */
@@ -20,14 +19,21 @@ export interface Mismatch {
   message: string;
 }
 
-/** Part of a namespace that is looked at, in blocks. Bytes. */
-export interface Inspected {
-  namespace: NvmeNamespace;
-  offset: number;
-  length: number;
+/** A range that is looked at, or overwritten, in blocks of `bs` bytes. */
+export interface BlockRange {
   bs: number;
-  /** From the start of the range, between borders of blocks; without it all. */
-  covered: readonly Range[] | undefined;
+  /** Errors: INTERRUPTED. */
+  assertGoesOn(): void;
+}
+
+/** What is looked at. */
+export interface Inspected extends BlockRange {
+  /** What the range is a part of: `0000:03:00.0/1`, `/dev/nvme0n1`. */
+  name: string;
+  /** What is so many bytes from the start of the range, as the device addresses it. */
+  placeOf(at: number): string;
+  /** The parts of it, between borders of blocks: bytes from the start of the range. */
+  covered: readonly Range[];
 }
 
 /** What the blocks are held against. `at`: of the block, from the start of the range. */
@@ -37,51 +43,38 @@ export interface Reference {
   /** Blocks that the run has left alone. */
   passesOver?(at: number): boolean;
   /** `start`: of the block in the window. */
-  isRight(window: Window, start: number, length: number, at: number): boolean;
+  isRight(window: BlockWindow, start: number, length: number, at: number): boolean;
   /** Of a block that is not. */
-  diagnose(window: Window, start: number, length: number, at: number): Finding;
-  close?(): void;
+  diagnose(window: BlockWindow, start: number, length: number, at: number): Finding;
 }
 
 /**
- * Reads the blocks into host memory, window by window, and counts those that are wrong. `open`: told
- * the bytes of a window, at most. Errors: those of reading; INTERRUPTED.
+ * Reads the blocks into host memory, window by window, and counts those that are wrong. `window`: of the
+ * range, {@link windowBytesFor} its blocks. Errors: those of reading; INTERRUPTED.
  */
 export async function inspect(
-  session: Session,
-  signal: AbortSignal,
   inspected: Inspected,
-  open: (windowBytes: number) => Reference,
+  window: BlockWindow,
+  reference: Reference,
 ): Promise<Verification> {
-  const { namespace, offset, length, bs, covered } = inspected;
-  const windowBytes = windowBytesFor(bs);
+  const { bs, covered } = inspected;
   const result: Verification = { blocks: 0, mismatches: 0, first: null };
-  const window = new Window(session, namespace, offset, windowBytes);
-  try {
-    const reference = open(windowBytes);
-    try {
-      for (const { start: at, end } of windows(covered, length, windowBytes)) {
-        signal.throwIfAborted();
-        const size = end - at;
-        // Neither buffer may go while the other's read runs.
-        await allSettled([window.read(at, size), reference.read?.(at, size) ?? Promise.resolve()]);
-        for (let start = 0; start < size; start += bs)
-          look(result, inspected, reference, window, start, Math.min(bs, size - start), at + start);
-      }
-      return result;
-    } finally {
-      reference.close?.();
-    }
-  } finally {
-    window.close();
+  for (const { start: at, end } of windowsOf(covered, bs)) {
+    inspected.assertGoesOn();
+    const size = end - at;
+    // Neither buffer may go while the other's read runs.
+    await allSettled([window.read(at, size), reference.read?.(at, size) ?? Promise.resolve()]);
+    for (let start = 0; start < size; start += bs)
+      look(result, inspected, reference, window, start, Math.min(bs, size - start), at + start);
   }
+  return result;
 }
 
 function look(
   result: Verification,
   inspected: Inspected,
   reference: Reference,
-  window: Window,
+  window: BlockWindow,
   start: number,
   length: number,
   at: number,
@@ -96,27 +89,30 @@ function look(
 function mismatch(inspected: Inspected, finding: Finding, block: number): Mismatch {
   const { defect, at, what, bytes } = finding;
   const offset = block + at;
-  const { namespace, bs } = inspected;
-  const where = `${namespace.controller.address}/${namespace.nsid}, ${placeIn(inspected, offset)}`;
+  const { name, bs } = inspected;
+  const where = `${name}, ${inspected.placeOf(offset)}`;
   const message = `${where}: ${defect}: ${what}; ${bytes} (blocks of ${bs} bytes)`;
   return { offset, defect, message };
 }
 
-/** What is so many bytes from the start of the range, as the device addresses it. */
-export function placeIn(
-  { namespace, offset }: Pick<Inspected, "namespace" | "offset">,
-  at: number,
-): string {
-  const byte = offset + at;
-  return `LBA ${Math.floor(byte / namespace.blockSize)} (byte ${byte})`;
+/** Names for what is inspected of a namespace. `offset`: bytes from its start to that of the range. */
+export function placesIn(
+  { controller, nsid, blockSize }: NvmeNamespace,
+  offset: number,
+): Pick<Inspected, "name" | "placeOf"> {
+  return {
+    name: `${controller.address}/${nsid}`,
+    placeOf: (at) => {
+      const byte = offset + at;
+      return `LBA ${Math.floor(byte / blockSize)} (byte ${byte})`;
+    },
+  };
 }
 
-function* windows(
-  covered: readonly Range[] | undefined,
-  length: number,
-  windowBytes: number,
-): Generator<Range> {
-  for (const { start, end } of covered ?? [{ start: 0, end: length }])
+/** Pieces that fit into a window. */
+export function* windowsOf(ranges: readonly Range[], bs: number): Generator<Range> {
+  const windowBytes = windowBytesFor(bs);
+  for (const { start, end } of ranges)
     for (let at = start; at < end; at += windowBytes)
       yield { start: at, end: Math.min(at + windowBytes, end) };
 }

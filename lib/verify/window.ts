@@ -1,3 +1,4 @@
+import type { NativeMemory } from "../addon.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
@@ -13,11 +14,21 @@ export function windowBytesFor(bs: number): number {
   return Math.max(1, Math.floor(WINDOW_BYTES / bs)) * bs;
 }
 
-/** A piece of a namespace's range in host memory, at one place after another. */
-export class Window implements Bytes {
-  readonly buffer: DmaBuffer;
+/**
+ * A piece of a range of blocks in host memory, at one place after another. `at`: bytes from the start of the
+ * range, on a border of blocks, as `size` is.
+ */
+export interface BlockWindow extends Bytes {
+  readonly memory: NativeMemory;
+  read(at: number, size: number): Promise<void>;
+  write(at: number, size: number): Promise<void>;
+}
+
+/** Of a namespace's range. */
+export class Window implements BlockWindow {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
+  readonly #buffer: DmaBuffer;
   readonly #session: Session;
   readonly #namespace: NvmeNamespace;
   readonly #offset: number;
@@ -27,12 +38,15 @@ export class Window implements Bytes {
     this.#session = session;
     this.#namespace = namespace;
     this.#offset = offset;
-    this.buffer = session.addressSpace.allocate(size, { huge: true });
-    this.bytes = new Uint8Array(this.buffer.buffer);
-    this.words = new Uint32Array(this.buffer.buffer);
+    this.#buffer = session.addressSpace.allocate(size, { huge: true });
+    this.bytes = new Uint8Array(this.#buffer.buffer);
+    this.words = new Uint32Array(this.#buffer.buffer);
   }
 
-  /** `at`: bytes from the start of the range. */
+  get memory(): NativeMemory {
+    return this.#buffer.memory;
+  }
+
   read(at: number, size: number): Promise<void> {
     return this.#withVector(size, (vector) =>
       this.#namespace.read(this.#lba(at), vector.byteLength / this.#namespace.blockSize, vector),
@@ -45,8 +59,8 @@ export class Window implements Bytes {
     );
   }
 
-  close(): void {
-    this.buffer.close();
+  [Symbol.dispose](): void {
+    this.#buffer.close();
   }
 
   #lba(at: number): number {
@@ -54,7 +68,7 @@ export class Window implements Bytes {
   }
 
   async #withVector(size: number, transfer: (vector: DmaVector) => Promise<void>): Promise<void> {
-    const list = new ScatterList(this.#session.addressSpace).addHost(this.buffer, 0, size);
+    const list = new ScatterList(this.#session.addressSpace).addHost(this.#buffer, 0, size);
     const vector = list.map(this.#namespace.controller);
     try {
       await transfer(vector);

@@ -2,11 +2,11 @@ import type { Range } from "../extents/ranges.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { diagnose } from "./diagnosis.js";
-import { inspect, type Reference, type Verification } from "./inspect.js";
+import { inspect, placesIn, type Reference, type Verification } from "./inspect.js";
 import type { Marks } from "./marks.js";
 import type { Bytes } from "./seal.js";
 import { STAMP_BYTES, findHead, readStamp } from "./stamp.js";
-import { windowBytesFor } from "./window.js";
+import { Window, windowBytesFor } from "./window.js";
 import { MANY, type Writers } from "./writers.js";
 
 /**
@@ -62,10 +62,15 @@ export function verifyWritten(
     const all: Verification = { blocks: 0, mismatches: 0, first: null };
     for (const { namespace, offset, writers } of ranges) {
       const bs = from.ioSize;
-      const range = { namespace, offset, length: writers.length * bs, bs };
-      const covered = coveredOf(writers, bs);
-      const reference = slotReference(from, writers);
-      const found = await inspect(session, signal, { ...range, covered }, () => reference);
+      const inspected = {
+        ...placesIn(namespace, offset),
+        ...{ bs, covered: coveredOf(writers, bs) },
+        assertGoesOn: () => {
+          signal.throwIfAborted();
+        },
+      };
+      using window = new Window(session, namespace, offset, windowBytesFor(bs));
+      const found = await inspect(inspected, window, slotReference(from, writers));
       all.blocks += found.blocks;
       all.mismatches += found.mismatches;
       all.first ??= found.first;
@@ -110,7 +115,7 @@ function slotReference(from: MarkedSlots, writers: Writers): Reference {
         isMarked: true,
         identify: (sector) =>
           marks.identify(window, start + sector, slot + sector, (offset) =>
-            placeIn(from, offset, slot),
+            slotName(from, offset, slot),
           ),
       });
     },
@@ -150,7 +155,7 @@ function anySlot(
   return offset < slots * stride ? Math.floor(offset / stride) * stride : 0;
 }
 
-function placeIn({ stride }: MarkedSlots, offset: number, slot: number): string {
+function slotName({ stride }: MarkedSlots, offset: number, slot: number): string {
   const place = `byte ${offset % stride} of slot ${Math.floor(offset / stride)}`;
   return `${place}, but it was written from slot ${slot / stride}`;
 }

@@ -9,7 +9,7 @@ import { peerPath } from "../pci/peer-path.js";
 import { slotStride } from "../io/room.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
-import { isOfOnePoint } from "./measure/failed.js";
+import { isOfOnePoint } from "./error.js";
 
 /** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
 const CLASS_MEMORY = 0x05;

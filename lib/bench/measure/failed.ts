@@ -1,18 +1,10 @@
 /** Points that cannot run or fail, while others can and do not. */
-import { P2pError } from "../../errors.js";
+import type { P2pError } from "../../errors.js";
 import { formatEndpoint } from "../../io/endpoint.js";
 import { formatKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
 import type { BenchEndpoint, BenchPoint } from "../point.js";
 import type { SampleRunner } from "./sample.js";
-
-/** After these nothing else can run either, or should. */
-const ENDS_ALL = new Set(["INTERRUPTED", "INTERNAL", "WRITE_NOT_ALLOWED"]);
-
-/** Whether the others may go on: the mistake is not in what was typed, and not in p2pmem. */
-export function isOfOnePoint(error: unknown): error is P2pError {
-  return error instanceof P2pError && !error.isUsage && !ENDS_ALL.has(error.code);
-}
 
 /**
  * What fails for every pair of devices is no failure of a pair; but blocks that have no room in any

@@ -1,8 +1,9 @@
 import { P2pError } from "../../errors.js";
 import { median } from "../../stats/median.js";
+import { isOfOnePoint } from "../error.js";
 import type { BenchPoint } from "../point.js";
 import type { BenchResult, VerifyResult } from "../report.js";
-import { assertAnyRuns, isOfOnePoint, refusedRunner } from "./failed.js";
+import { assertAnyRuns, refusedRunner } from "./failed.js";
 import { groupsOf, turnsOf, type Turn } from "./groups.js";
 import { NoiseMeter, type NoiseSource } from "./noise.js";
 import type { OpenRunner, SampleRunner } from "./sample.js";

@@ -15,6 +15,7 @@ import {
   firstNamespaces,
   type OneOf,
 } from "../choose.js";
+import { isOfOnePoint } from "../error.js";
 import { writes } from "../job/check.js";
 import { isWildcard } from "../job/endpoints.js";
 import { isOfAll, type Answer, type Question, type Resolve } from "../job/points.js";
@@ -25,7 +26,6 @@ import {
 } from "../../kernel/endpoint.js";
 import { assertOffered, kernelProviderNames, parseKernelProvider } from "../../kernel/provider.js";
 import { kernelClients } from "../../kernel/target.js";
-import { isOfOnePoint } from "./failed.js";
 import type { LeftOut } from "./left-out.js";
 
 /** Endpoints of one combination. */

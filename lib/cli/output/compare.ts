@@ -6,11 +6,12 @@ import {
   type ResultVerdict,
 } from "../../bench/compare/compare.js";
 import { METRICS, type MetricComparison, type MetricName } from "../../bench/compare/metric.js";
+import { isKnown } from "../../report/quantities.js";
 import { counted, shortSize } from "../../units.js";
 import { rows } from "./csv.js";
 import { stringify } from "./json.js";
 import { lines } from "./normal.js";
-import { fixed, isKnown, UNKNOWN } from "./numbers.js";
+import { fixed, UNKNOWN } from "./numbers.js";
 import { table, type Column } from "./table.js";
 import { WIDTH, wrapWords } from "./text.js";
 

@@ -1,3 +1,5 @@
+import { isKnown } from "../../report/quantities.js";
+
 /** What stands for a number that is not known. */
 export const UNKNOWN = "?";
 
@@ -27,8 +29,4 @@ export function microseconds(ns: Figure): string {
 
 export function ratio(part: Figure, of: Figure): string {
   return isKnown(part) && isKnown(of) ? fixed(part / of, 2) : UNKNOWN;
-}
-
-export function isKnown(value: Figure): value is number {
-  return typeof value === "number" && Number.isFinite(value);
 }

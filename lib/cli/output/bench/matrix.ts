@@ -1,6 +1,7 @@
 import type { BenchResult } from "../../../bench/report.js";
+import { isKnown } from "../../../report/quantities.js";
 import { shortSize } from "../../../units.js";
-import { gigabytes, isKnown, microseconds } from "../numbers.js";
+import { gigabytes, microseconds } from "../numbers.js";
 import { tablesWithin, type Column } from "../table.js";
 import { wrapWords } from "../text.js";
 import type { Grid } from "./grids.js";

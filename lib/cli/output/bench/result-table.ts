@@ -1,7 +1,8 @@
 import type { createColors } from "picocolors";
 import type { BenchResult, Latency } from "../../../bench/report.js";
+import { isKnown } from "../../../report/quantities.js";
 import { shortSize } from "../../../units.js";
-import { fixed, gigabytes, isKnown, microseconds, ratio, thousands, UNKNOWN } from "../numbers.js";
+import { fixed, gigabytes, microseconds, ratio, thousands, UNKNOWN } from "../numbers.js";
 import { table, type Column } from "../table.js";
 import { WIDTH } from "../text.js";
 import { ShortNames } from "./short-names.js";

@@ -13,7 +13,7 @@ import type { RdmaPath } from "./path.js";
 import { IS_RECEIVE, ReceiveRing, SendRing } from "./request-ring.js";
 
 export interface QueuePairOptions {
-  /** Requests to send that may be in flight; rounded up to a power of two. */
+  /** Requests to send that may be in flight. */
   readonly sends: number;
   readonly receives: number;
   /** Gather entries of a request, 1 to 16. Default: 1. */
@@ -34,8 +34,6 @@ export class QueuePair {
   readonly number: number;
   readonly sends: SendRing;
   readonly receives: ReceiveRing;
-  /** Bytes. */
-  readonly maxInline: number;
   readonly #native: NativeQueuePair;
   readonly #completions: readonly CompletionQueue[];
   readonly #memory: readonly NativeMemory[];
@@ -66,13 +64,13 @@ export class QueuePair {
     const { sendCompletions, receiveCompletions = sendCompletions } = options;
     this.#native = native;
     this.number = native.number;
-    this.maxInline = native.maxInline;
     const sends = native.sends();
     const receives = native.receives();
     this.#memory = [sends, receives];
     this.sends = new SendRing(
       sends,
       { entries: options.sends, stride: native.sendStride, maxSge: options.sendSge ?? 1 },
+      native.maxInline,
       (first, count) => native.postSends(first, count),
     );
     this.receives = new ReceiveRing(
@@ -83,6 +81,11 @@ export class QueuePair {
     this.#completions = [...new Set([sendCompletions, receiveCompletions])];
     for (const queue of this.#completions) queue.add(this);
     this.#onClosed = onClosed;
+  }
+
+  /** Bytes that a request may carry inline: as many as were asked for, or more. */
+  get maxInline(): number {
+    return this.sends.maxInline;
   }
 
   /** What the other side must know of this one. `psn`: as it is connected with. */

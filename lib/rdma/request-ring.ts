@@ -23,7 +23,7 @@ const HIGH = 2 ** 32;
 export type Post = (first: number, count: number) => number;
 
 export interface RingShape {
-  /** As they were asked for: the ring has a power of two of them. */
+  /** Requests that may be in flight; the ring has the next power of two of records. */
   readonly entries: number;
   /** Bytes from record to record. */
   readonly stride: number;
@@ -42,7 +42,7 @@ export const IS_RECEIVE = 0x8000_0000;
  * it when it completes; the lower half is the user's tag.
  */
 abstract class RequestRing {
-  /** Requests that it has room for. */
+  /** Requests that may be in flight. */
   readonly entries: number;
   protected readonly words: Uint32Array;
   protected readonly strideWords: number;
@@ -59,9 +59,9 @@ abstract class RequestRing {
     this.words = new Uint32Array(memory.buffer);
     this.strideWords = stride / 4;
     this.maxSge = maxSge;
+    this.entries = entries;
     // As the addon rounds it up; the memory, in whole pages, may have room for more.
-    this.entries = 2 ** Math.ceil(Math.log2(Math.max(entries, 1)));
-    this.mask = this.entries - 1;
+    this.mask = 2 ** Math.ceil(Math.log2(Math.max(entries, 1))) - 1;
     this.#post = post;
   }
 
@@ -110,6 +110,14 @@ abstract class RequestRing {
 
 /** See RequestRing. Addresses are safe integers; lengths are bytes. */
 export class SendRing extends RequestRing {
+  /** Bytes that a request may carry inline. */
+  readonly maxInline: number;
+
+  constructor(memory: NativeMemory, shape: RingShape, maxInline: number, post: Post) {
+    super(memory, shape, post);
+    this.maxInline = maxInline;
+  }
+
   /**
    * Writes a request of one gather entry, or of none where `length` is 0, without looking for room.
    * `flags`: SendFlag. `remote` and `rkey` count for reads and writes, `immediate` for what has one.
@@ -141,8 +149,9 @@ export class SendRing extends RequestRing {
   }
 
   /**
-   * The same with the data itself in the request, up to the queue pair's maxInline: the CPU takes it at
-   * the next flush(), after which the memory may change. MemoryRegion.inlineAddress() has the address.
+   * The same with the data itself in the request: the CPU takes it at the next flush(), after which the
+   * memory may change. MemoryRegion.inlineAddress() has the address. Errors: BAD_ARGUMENT, where it is
+   * longer than maxInline.
    */
   writeInline(
     tag: number,
@@ -154,10 +163,11 @@ export class SendRing extends RequestRing {
     rkey = 0,
     immediate = 0,
   ): void {
+    if (length > this.maxInline) throw tooLong(length, this.maxInline);
     this.write(tag, opcode, flags | SEND_INLINE, address, length, 0, remote, rkey, immediate);
   }
 
-  /** Adds a gather entry to what write() wrote last. Errors: TOO_MANY_SEGMENTS. */
+  /** Adds a gather entry to what write() wrote last, never to an inline one. Errors: TOO_MANY_SEGMENTS. */
   gather(address: number, length: number, lkey: number): void {
     const at = ((this.tail - 1) & this.mask) * this.strideWords;
     const count = this.words[at + SEND_SGE_COUNT]!;
@@ -188,6 +198,14 @@ export class ReceiveRing extends RequestRing {
     this.writeSge(at + RECEIVE_SGES + count * SGE_WORDS, address, length, lkey);
     this.words[at + RECEIVE_SGE_COUNT] = count + 1;
   }
+}
+
+function tooLong(length: number, maxInline: number): P2pError {
+  return new P2pError(
+    "BAD_ARGUMENT",
+    `a request of this queue pair carries up to ${maxInline} bytes inline, not ${length}`,
+    { hint: "create the queue pair with more inlineBytes, or send it without INLINE" },
+  );
 }
 
 function tooMany(maxSge: number): P2pError {

@@ -48,7 +48,8 @@ export function openCmbMemory(
   try {
     allocation.onRevoke(onRevoke);
     const { offset, length } = allocation;
-    const memory = device.region(range.bar).map(range.offset + offset, length);
+    // A CMB lies in a BAR.
+    const memory = device.region(range.bar!).map(range.offset + offset, length);
     return {
       memory,
       buffer: memory.buffer,

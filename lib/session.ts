@@ -8,6 +8,7 @@ import { assertPresent, GiveBack, type GivingUp } from "./give-back.js";
 import { NvmeController } from "./nvme/controller.js";
 import type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 import type { FindOptions } from "./p2pmem/find.js";
+import { barMemory } from "./p2pmem/provider-memory.js";
 import { Provider } from "./p2pmem/provider.js";
 import { parseProvider } from "./p2pmem/provider-name.js";
 import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.js";
@@ -253,7 +254,8 @@ export class Session implements AsyncDisposable {
     const reserved = reservedRanges(fn, device, controller, range.kind);
     assertNotReserved(fn, range, reserved);
     this.#registry.assertFree(fn, range);
-    const provider = new Provider(this.addressSpace, device, fn, range, {
+    const bytes = barMemory(device, fn, range);
+    const provider = new Provider(this.addressSpace, fn, range, bytes, {
       assertAlive: () => {
         if (controller) controller.assertAlive();
         else this.#assertPresent(fn.address, device);

@@ -71,6 +71,11 @@ export class AddressSpace {
     this.#devices.delete(address);
   }
 
+  /** True where there is a device that something could be mapped for. */
+  get hasDevices(): boolean {
+    return this.#devices.size > 0;
+  }
+
   /** True where the device is open here, so that what is mapped here is mapped for it. */
   hasDevice(address: Bdf): boolean {
     return this.#devices.has(address);
@@ -100,12 +105,13 @@ export class AddressSpace {
 
   /**
    * Maps a peer's BAR range for all devices: at the IOVA that equals its bus address where that is
-   * free, so that one address is right below a switch and through the IOMMU; else somewhere.
-   * The caller goes on owning `memory`. Errors: IOVA_RANGE, NO_IOVA, MAPPING_LIMIT, IO.
+   * free, so that one address is right below a switch and through the IOMMU; else, and where that is
+   * not known (null), somewhere. The caller goes on owning `memory`. Errors: IOVA_RANGE, NO_IOVA,
+   * MAPPING_LIMIT, IO; NO_DEVICE before a first device is open.
    */
-  mapPeer(memory: NativeMemory, busAddress: number): PeerMapping {
+  mapPeer(memory: NativeMemory, busAddress: number | null): PeerMapping {
     const size = memory.size;
-    const identity = this.iovas.take(busAddress, size);
+    const identity = busAddress === null ? null : this.iovas.take(busAddress, size);
     const range = identity ?? this.iovas.allocate(size, SMALL_PAGE);
     this.#mapAt(memory, range, READ_WRITE);
     return new PeerMapping(range.iova, size, identity !== null, () => {

@@ -7,8 +7,18 @@ import { POOL_PAGE } from "./pool.js";
 /** Which memory of a device a provider is, or is part of: its CMB, its PMR, or a BAR. */
 export type ProviderKind = "cmb" | "pmr" | `bar${number}`;
 
+/** Bytes of a device's memory. */
+export interface MemoryRange {
+  /** The BAR that they lie in; null of memory of which only the device's driver knows where it is. */
+  readonly bar: number | null;
+  /** Bytes from the start of the BAR, or of the memory that lies in none that is known. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
 /** Where the memory lies on its device: whole pages. */
-export interface ProviderRange extends BarRange {
+export interface ProviderRange extends MemoryRange {
   readonly kind: ProviderKind;
   /** Its name on the device: the kind, and of a part of it the place: `bar2@1m+16m`. */
   readonly label: string;
@@ -54,7 +64,7 @@ export function dataRefusal({ kind, abilities }: ProviderRange): string | null {
 /** All of a memory. */
 export function wholeRange(
   kind: ProviderKind,
-  { bar, offset, size }: BarRange,
+  { bar, offset, size }: MemoryRange,
   abilities: readonly string[] | null = null,
 ): ProviderRange {
   return { kind, bar, offset, size, label: kind, abilities };
@@ -101,7 +111,7 @@ export function assertNotReserved(
   );
 }
 
-export function overlaps(a: BarRange, b: BarRange): boolean {
+export function overlaps(a: MemoryRange, b: MemoryRange): boolean {
   return a.bar === b.bar && a.offset < b.offset + b.size && b.offset < a.offset + a.size;
 }
 

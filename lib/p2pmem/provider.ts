@@ -1,4 +1,4 @@
-import { addon, type NativeDevice, type NativeMemory } from "../addon.js";
+import { addon, type NativeMemory } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { Iova } from "../dma/iova.js";
 import type { PeerMapping } from "../dma/peer-mapping.js";
@@ -12,6 +12,7 @@ import { ScatterList } from "../sgl/scatterlist.js";
 import { tryAll } from "../try-all.js";
 import { formatSize } from "../units.js";
 import { Pool, POOL_PAGE, type Allocation } from "./pool.js";
+import type { ProviderMemory } from "./provider-memory.js";
 import { dataRefusal, type ProviderRange } from "./provider-range.js";
 import { Revocation, type RevokeListener } from "./revocation.js";
 
@@ -32,18 +33,17 @@ export interface ProviderOwner {
 
 /**
  * Memory on a PCI device, mapped for all devices of an address space and given out by its pool. It
- * is published at first. It ends by revoke() or close(), which wait until whoever holds some of it
+ * is mapped from when there is such a device on, and published at first. It ends by revoke() or close(), which wait until whoever holds some of it
  * has let go: only then the memory is unmapped.
  */
 export class Provider implements PeerMemory, AsyncDisposable {
   readonly fn: PciFunction;
   readonly range: ProviderRange;
   readonly addressSpace: AddressSpace;
-  /** The whole range as the CPU reaches it; for named CPU copies and flushes only. */
-  readonly memory: NativeMemory;
   readonly pool: Pool;
-  readonly #device: NativeDevice;
-  readonly #mapping: PeerMapping;
+  readonly #bytes: ProviderMemory;
+  /** Null while it is mapped for nobody. */
+  #mapping: PeerMapping | null = null;
   readonly #owner: ProviderOwner;
   readonly #paths = new Map<Bdf, PeerPath>();
   /** What allocScatterlist() gave; freed ones stay, so that the pool refuses a second free. */
@@ -59,33 +59,25 @@ export class Provider implements PeerMemory, AsyncDisposable {
   #ending: Promise<void> | null = null;
 
   /**
-   * Maps `range` of an open device. Errors: BAD_RANGE, NOT_MAPPABLE, and those of
-   * AddressSpace.mapPeer().
+   * Takes over `bytes`, which are `range` of the device. Errors: those of AddressSpace.mapPeer(), with
+   * `bytes` closed.
    */
   constructor(
     addressSpace: AddressSpace,
-    device: NativeDevice,
     fn: PciFunction,
     range: ProviderRange,
+    bytes: ProviderMemory,
     owner: ProviderOwner,
   ) {
-    const bar = fn.bars[range.bar];
-    if (!bar || range.offset % POOL_PAGE !== 0 || range.offset + range.size > bar.size)
-      throw new P2pError(
-        "BAD_RANGE",
-        `${fn.address} has no ${range.size} bytes at offset ${range.offset} of BAR ${range.bar}`,
-        { device: fn.address },
-      );
     this.fn = fn;
     this.range = range;
     this.addressSpace = addressSpace;
-    this.#device = device;
     this.#owner = owner;
-    this.memory = device.region(range.bar).map(range.offset, range.size);
+    this.#bytes = bytes;
     try {
-      this.#mapping = addressSpace.mapPeer(this.memory, bar.address + range.offset);
+      if (addressSpace.hasDevices) this.#map();
     } catch (error) {
-      this.memory.close();
+      bytes.memory.close();
       throw error;
     }
     this.pool = new Pool(range.size);
@@ -104,14 +96,32 @@ export class Provider implements PeerMemory, AsyncDisposable {
     return this.range.size;
   }
 
-  /** Where the devices of the address space find its first byte. */
-  get iova(): Iova {
-    return this.#mapping.iova;
+  /** The whole range as the CPU reaches it; for named CPU copies and flushes only. */
+  get memory(): NativeMemory {
+    return this.#bytes.memory;
   }
 
-  /** True where that is its bus address, too, so that a switch can route to it directly. */
+  /** Where it lies on the bus; null where that is not known. */
+  get busAddress(): number | null {
+    return this.#bytes.busAddress;
+  }
+
+  /** See ProviderMemory.rdmaDevice. */
+  get rdmaDevice(): string | null {
+    return this.#bytes.rdmaDevice;
+  }
+
+  /**
+   * Where the devices of the address space find its first byte. Errors: NO_DEVICE while there is none;
+   * then those of AddressSpace.mapPeer().
+   */
+  get iova(): Iova {
+    return this.#map().iova;
+  }
+
+  /** True where that is its bus address, too, so that a switch can route to it directly. Errors: as iova. */
   get isIdentityMapped(): boolean {
-    return this.#mapping.isIdentity;
+    return this.#map().isIdentity;
   }
 
   /** True where it can be found, and gives memory. */
@@ -214,7 +224,7 @@ export class Provider implements PeerMemory, AsyncDisposable {
         `offset ${offset}, length ${length} is not inside the ${this.size} bytes of ${this.name}`,
         { device: this.fn.address },
       );
-    return this.#device.exportDmabuf(this.range.bar, this.range.offset + offset, length);
+    return this.#bytes.exportDmabuf(offset, length);
   }
 
   onRevoke(listener: RevokeListener): () => void {
@@ -348,10 +358,18 @@ export class Provider implements PeerMemory, AsyncDisposable {
       });
   }
 
+  #map(): PeerMapping {
+    if (this.#mapping === null) {
+      this.assertUsable();
+      this.#mapping = this.addressSpace.mapPeer(this.memory, this.busAddress);
+    }
+    return this.#mapping;
+  }
+
   #unmap(): void {
     if (this.#onUnmapped === null) return;
     this.#owner.withdraw();
-    this.#mapping.close();
+    this.#mapping?.close();
     this.memory.close();
     this.#onUnmapped();
     this.#onUnmapped = null;

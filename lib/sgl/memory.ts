@@ -1,3 +1,4 @@
+import type { NativeMemory } from "../addon.js";
 import type { AddressSpace } from "../dma/address-space.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import type { Iova } from "../dma/iova.js";
@@ -26,11 +27,15 @@ export interface PeerMemory extends Perishable {
   readonly iova: Iova;
   /** Bytes. */
   readonly size: number;
+  /** As the CPU reaches it. */
+  readonly memory: NativeMemory;
+  /** Name of the RDMA device whose own memory it is, and which registers it as such; null: of none. */
+  readonly rdmaDevice: string | null;
   /** How `client` reaches it. Errors: NOT_SUPPORTED with the reason, REVOKED, UNKNOWN_DEVICE. */
   mapTypeFor(client: Bdf): MapType;
   /**
-   * Part of it, in whole pages, as a dma-buf: for devices that other drivers own. A descriptor, which the
-   * caller closes. Errors: NO_DMABUF, NO_ABILITY, REVOKED, DEVICE_GONE, BAD_RANGE, NOT_MAPPABLE, IO.
+   * Some of it, in whole pages, for other devices' drivers: a dma-buf, which the caller closes. Errors:
+   * NO_DMABUF, NO_ABILITY, REVOKED, DEVICE_GONE, BAD_RANGE, NOT_MAPPABLE, IO.
    */
   exportDmabuf(offset: number, length: number): number;
   /**

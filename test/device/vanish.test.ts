@@ -12,6 +12,7 @@ import {
 } from "#lib/addon.js";
 import { runCopy } from "#lib/copy/copy.js";
 import type { CopyPlan } from "#lib/copy/plan.js";
+import { barMemory } from "#lib/p2pmem/provider-memory.js";
 import { wholeRange } from "#lib/p2pmem/provider-range.js";
 import { Provider } from "#lib/p2pmem/provider.js";
 import { parseBdf } from "#lib/pci/bdf.js";
@@ -272,7 +273,8 @@ describe("a copy whose device vanishes", () => {
       // Nobody watches the card: the copy finds out by itself.
       const nothing = (): void => undefined;
       const owner = { assertAlive: nothing, barrier: nothing, withdraw: nothing, closed: nothing };
-      const provider = new Provider(session.addressSpace, device, fn, range, owner);
+      const bytes = barMemory(device, fn, range);
+      const provider = new Provider(session.addressSpace, fn, range, bytes, owner);
       try {
         await assertGone(device, { path, provider });
         // The controllers were not concerned: the same session goes on.

@@ -1,3 +1,4 @@
+import type { NativeMemory } from "#lib/addon.js";
 import type { AddressSpace } from "#lib/dma/address-space.js";
 import { toIova } from "#lib/dma/iova.js";
 import type { MapType } from "#lib/pci/peer-path.js";
@@ -15,11 +16,13 @@ export function fakePeer(
     addressSpace,
     iova: toIova(iova),
     size: 2 ** 24,
+    memory: {} as NativeMemory,
+    rdmaDevice: null,
+    exportDmabuf: () => -1,
     assertUsable: () => undefined,
     pin: () => undefined,
     unpin: () => undefined,
     mapTypeFor: (): MapType => "BUS_ADDR",
-    exportDmabuf: () => -1,
     onRevoke: () => () => undefined,
     ...rest,
   };

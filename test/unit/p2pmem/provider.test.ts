@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { addon, type NativeDevice } from "#lib/addon.js";
+import { addon } from "#lib/addon.js";
 import { AddressSpace } from "#lib/dma/address-space.js";
 import { P2pError } from "#lib/errors.js";
 import { Provider } from "#lib/p2pmem/provider.js";
+import type { ProviderMemory } from "#lib/p2pmem/provider-memory.js";
 import { wholeRange } from "#lib/p2pmem/provider-range.js";
 import { ProviderRegistry } from "#lib/p2pmem/registry.js";
 import { parseBdf } from "#lib/pci/bdf.js";
@@ -18,8 +19,8 @@ const NVME = parseBdf("03:00.0");
 const CARD = parseBdf("05:00.0");
 const WHY = new P2pError("DEVICE_GONE", "the card was pulled");
 
-/** A card below a switch, whose BAR 2 is memory. */
-function setUp(acs = 0) {
+/** A card below a switch, whose BAR 2 is memory. `clients`: what is open before the provider is. */
+function setUp(acs = 0, clients = [NVME]) {
   const card = fakeFunction({
     address: CARD,
     parent: "0000:02:02.0",
@@ -34,10 +35,7 @@ function setUp(acs = 0) {
   const platform = new FakePlatform(raw);
   const tree = new PciTree(fakeTopology(raw));
   const space = new AddressSpace(platform, tree);
-  space.openDevice(NVME);
-  const device = {
-    region: () => ({ map: (_at: number, size: number) => addon().allocatePinned(size, false) }),
-  } as unknown as NativeDevice;
+  for (const client of clients) space.openDevice(client);
   const registry = new ProviderRegistry();
   /** `withdrawnWhile`: how much was mapped when the device was told to answer no more. */
   const state: { lost: P2pError | null; withdrawnWhile: number[]; barriers: number } = {
@@ -45,9 +43,15 @@ function setUp(acs = 0) {
     withdrawnWhile: [],
     barriers: 0,
   };
-  const open = (): Provider => {
+  const open = (busAddress: number | null = BAR): Provider => {
+    const bytes: ProviderMemory = {
+      memory: addon().allocatePinned(PAGES * PAGE, false),
+      busAddress,
+      rdmaDevice: null,
+      exportDmabuf: (offset, length) => 1000 * offset + length,
+    };
     const range = wholeRange("bar2", { bar: 2, offset: 0, size: PAGES * PAGE });
-    const provider: Provider = new Provider(space, device, tree.get(CARD), range, {
+    const provider: Provider = new Provider(space, tree.get(CARD), range, bytes, {
       assertAlive: () => {
         if (state.lost) throw state.lost;
       },
@@ -103,6 +107,37 @@ describe("A provider", () => {
     assert.deepEqual([...registry], []);
     await provider.close();
     assert.equal(told.length, 1);
+  });
+
+  it("is mapped once there is a device to map it for, and not at all if there is none", async () => {
+    const { platform, space, open } = setUp(0, []);
+    const provider = open();
+    assert.equal(platform.mapped.size, 0);
+    space.openDevice(NVME);
+    const list = new ScatterList(space).addPeer(provider, 0, PAGE);
+    assert.deepEqual([...platform.mapped.keys()], [BigInt(BAR)]);
+    list.map(NVME).unmap();
+    await provider.close();
+    assert.equal(platform.mapped.size, 0);
+
+    const lonely = setUp(0, []).open();
+    await lonely.close();
+    assert.throws(() => lonely.iova, { code: "REVOKED" });
+  });
+
+  it("whose place on the bus nobody knows is reached through the IOMMU alone", () => {
+    const provider = setUp().open(null);
+    assert.deepEqual(
+      [provider.busAddress, provider.isIdentityMapped, provider.mapTypeFor(NVME)],
+      [null, false, "THROUGH_HOST_BRIDGE"],
+    );
+  });
+
+  it("is exported as long as it is there", async () => {
+    const provider = setUp().open();
+    assert.equal(provider.exportDmabuf(2, 3), 2003);
+    await provider.close();
+    assert.throws(() => provider.exportDmabuf(2, 3), { code: "REVOKED" });
   });
 
   it("that nobody holds is gone at once; another one can be opened then", async () => {

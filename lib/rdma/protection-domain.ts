@@ -37,7 +37,7 @@ export class ProtectionDomain {
   }
 
   /**
-   * Host memory, or that of one provider, which the device's driver then imports as a dma-buf; `access`:
+   * Host memory, or that of one provider, which the device's driver imports as a dma-buf; `access`:
    * flags of Access. The region has a piece for each contiguous part of the list, and pins its memory.
    *
    * Errors: BAD_ARGUMENT (flags that exclude each other), BAD_RANGE (an empty list), REGION_TOO_LARGE,
@@ -53,7 +53,7 @@ export class ProtectionDomain {
     for (const { length } of pieces) checkRegion(this.device, target, length, access);
     const memory = list.holders();
     for (const holder of memory) holder.assertUsable();
-    if (peer !== null) this.#assertReaches(peer);
+    if (peer !== null && peer.rdmaDevice !== this.device.name) this.#assertReaches(peer);
     return this.#hold(
       { target, memory, peer },
       pieces.map(
@@ -178,13 +178,15 @@ export class ProtectionDomain {
       );
   }
 
-  /** The dma-buf has whole pages; the region only what was asked for. */
+  /** Its own memory it registers as such. Of a dma-buf, which has whole pages, what was asked for. */
   #importPeer(
     peer: PeerMemory,
     offset: number,
     length: number,
     access: number,
   ): NativeMemoryRegion {
+    if (peer.rdmaDevice === this.device.name)
+      return this.#native.registerHost(peer.memory, offset, length, access);
     const inPage = offset % PAGE;
     const pages = Math.ceil((inPage + length) / PAGE) * PAGE;
     const fd = peer.exportDmabuf(offset - inPage, pages);

@@ -6,6 +6,7 @@ export const STATUS_SUCCESS = 0;
 export const STATUS_FLUSHED = 5;
 
 const STATUSES: Readonly<Record<number, readonly [name: string, hint?: string]>> = {
+  0: ["Success"],
   1: ["Local Length Error", "post receives that are as long as what the other side sends"],
   2: ["Local QP Operation Error"],
   3: ["Local EE Context Operation Error"],

@@ -56,7 +56,7 @@ describe("The path of a connection", () => {
     ];
     for (let i = 0; i < best.length; i++) {
       const left = best.slice(i);
-      for (const gids of [left, left.toReversed()])
+      for (const gids of [left, [...left].reverse()])
         assert.equal(choosePath(ports([ACTIVE], gids)).gidIndex, best[i]!.index);
     }
   });

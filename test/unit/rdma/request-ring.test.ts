@@ -9,65 +9,80 @@ const STRIDE = 128;
 
 /** `taken`: how many of each post the device takes; all of them without it. */
 function setUp(entries = 4, taken: number[] = []) {
-  const memory = fakeMemory(4096);
+  const [sendMemory, receiveMemory] = [fakeMemory(4096), fakeMemory(4096)];
   const posts: [number, number][] = [];
   const post = (first: number, count: number): number => {
     posts.push([first, count]);
     return taken.shift() ?? count;
   };
   const shape = { entries, stride: STRIDE, maxSge: 3 };
-  const view = new DataView(memory.buffer);
   return {
-    ...{ posts, view, sends: new SendRing(memory, shape, 32, post) },
-    receives: new ReceiveRing(memory, shape, post),
+    posts,
+    sends: new SendRing(sendMemory, shape, 32, post),
+    receives: new ReceiveRing(receiveMemory, shape, post),
+    sent: new DataView(sendMemory.buffer),
+    received: new DataView(receiveMemory.buffer),
   };
 }
 
 describe("A ring of requests", () => {
   it("has records as the addon reads them", () => {
-    const { sends, view } = setUp();
+    const { sends, sent } = setUp();
     const { WRITE_WITH_IMMEDIATE } = Opcode;
     const flags = SendFlag.SIGNALED | SendFlag.FENCE;
     const [local, remote] = [0x7fff_1234_5678, 0x1f_ffff_8765_4321];
-    sends.write(7, WRITE_WITH_IMMEDIATE, flags, local, 4096, 0xffff_fff0, remote, 0xabcd, 0xfffffffe);
+    sends.write(
+      7,
+      WRITE_WITH_IMMEDIATE,
+      flags,
+      local,
+      4096,
+      0xffff_fff0,
+      remote,
+      0xabcd,
+      0xfffffffe,
+    );
     sends.gather(2 ** 40 + 5, 100, 9);
-    assert.equal(view.getBigUint64(0, true), 7n); // number 0, tag 7
-    const words = [8, 12, 16, 20, 32].map((at) => view.getUint32(at, true));
+    assert.equal(sent.getBigUint64(0, true), 7n); // number 0, tag 7
+    const words = [8, 12, 16, 20, 32].map((at) => sent.getUint32(at, true));
     assert.deepEqual(words, [WRITE_WITH_IMMEDIATE, flags, 0xfffffffe, 2, 0xabcd]);
-    assert.equal(view.getBigUint64(24, true), BigInt(remote));
-    assert.equal(view.getBigUint64(40, true), BigInt(local));
-    assert.deepEqual([view.getUint32(48, true), view.getUint32(52, true)], [4096, 0xffff_fff0]);
-    assert.equal(view.getBigUint64(56, true), 2n ** 40n + 5n);
-    assert.deepEqual([view.getUint32(64, true), view.getUint32(68, true)], [100, 9]);
+    assert.equal(sent.getBigUint64(24, true), BigInt(remote));
+    assert.equal(sent.getBigUint64(40, true), BigInt(local));
+    assert.deepEqual([sent.getUint32(48, true), sent.getUint32(52, true)], [4096, 0xffff_fff0]);
+    assert.equal(sent.getBigUint64(56, true), 2n ** 40n + 5n);
+    assert.deepEqual([sent.getUint32(64, true), sent.getUint32(68, true)], [100, 9]);
   });
 
   it("has receives of one place, of several, and of none", () => {
-    const { receives, view } = setUp();
+    const { receives, received } = setUp();
     receives.write(1, 2 ** 33, 512, 3);
     receives.scatter(2 ** 34, 1024, 4);
     receives.write(2, 0, 0, 0);
-    assert.equal(view.getBigUint64(0, true), (0x8000_0000n << 32n) | 1n);
-    assert.equal(view.getUint32(8, true), 2);
-    assert.equal(view.getBigUint64(16, true), 2n ** 33n);
-    assert.equal(view.getBigUint64(32, true), 2n ** 34n);
-    assert.equal(view.getBigUint64(STRIDE, true), (0x8000_0001n << 32n) | 2n);
-    assert.equal(view.getUint32(STRIDE + 8, true), 0);
+    assert.equal(received.getBigUint64(0, true), (0x8000_0000n << 32n) | 1n);
+    assert.equal(received.getUint32(8, true), 2);
+    assert.equal(received.getBigUint64(16, true), 2n ** 33n);
+    assert.equal(received.getBigUint64(32, true), 2n ** 34n);
+    assert.equal(received.getBigUint64(STRIDE, true), (0x8000_0001n << 32n) | 2n);
+    assert.equal(received.getUint32(STRIDE + 8, true), 0);
   });
 
   it("sends nothing where there is nothing to gather", () => {
-    const { sends, view } = setUp();
+    const { sends, sent } = setUp();
     sends.write(1, Opcode.WRITE_WITH_IMMEDIATE, SendFlag.SIGNALED, 0, 0, 0, 0, 0, 5);
-    assert.equal(view.getUint32(20, true), 0);
+    assert.equal(sent.getUint32(20, true), 0);
   });
 
   it("marks inline data, and refuses more than a request may carry", () => {
-    const { sends, view } = setUp();
-    const address = 2 ** 35 as InlineAddress;
+    const { sends, sent } = setUp();
+    const address = (2 ** 35) as InlineAddress;
     sends.writeInline(1, Opcode.SEND, SendFlag.SIGNALED, address, 32);
-    assert.equal(view.getUint32(12, true), SendFlag.SIGNALED | 8);
-    assert.throws(() => {
-      sends.writeInline(1, Opcode.SEND, SendFlag.SIGNALED, address, 33);
-    }, { code: "BAD_ARGUMENT", message: /up to 32 bytes inline, not 33/ });
+    assert.equal(sent.getUint32(12, true), SendFlag.SIGNALED | 8);
+    assert.throws(
+      () => {
+        sends.writeInline(1, Opcode.SEND, SendFlag.SIGNALED, address, 33);
+      },
+      { code: "BAD_ARGUMENT", message: /up to 32 bytes inline, not 33/ },
+    );
     assert.equal(sends.unposted, 1);
   });
 
@@ -78,9 +93,12 @@ describe("A ring of requests", () => {
     for (const add of [sends.gather.bind(sends), receives.scatter.bind(receives)]) {
       add(1, 1, 1);
       add(2, 1, 1);
-      assert.throws(() => {
-        add(3, 1, 1);
-      }, { code: "TOO_MANY_SEGMENTS" });
+      assert.throws(
+        () => {
+          add(3, 1, 1);
+        },
+        { code: "TOO_MANY_SEGMENTS" },
+      );
     }
   });
 
@@ -107,15 +125,15 @@ describe("A ring of requests", () => {
   });
 
   it("has room for what was asked for, though its records are a power of two", () => {
-    const { sends, view } = setUp(5);
+    const { sends, sent } = setUp(5);
     assert.equal(sends.room, 5);
     for (let i = 0; i < 9; i++) {
       sends.write(100 + i, Opcode.SEND, 0, 0, 1, 0);
       sends.flush();
       sends.completed(i);
     }
-    assert.equal(view.getUint32(7 * STRIDE, true), 107);
-    assert.equal(view.getUint32(0, true), 108); // the ninth is the first again
+    assert.equal(sent.getUint32(7 * STRIDE, true), 107);
+    assert.equal(sent.getUint32(0, true), 108); // the ninth is the first again
   });
 
   it("is freed up to the request that completed, silent ones before it included", () => {
@@ -132,7 +150,7 @@ describe("A ring of requests", () => {
   });
 
   it("goes on when its numbers begin again after 31 bits", () => {
-    const { sends, receives, posts, view } = setUp();
+    const { sends, receives, posts, received } = setUp();
     const last = 0x7fff_ffff;
     for (const ring of [sends, receives]) {
       // As if so many had gone before.
@@ -142,11 +160,11 @@ describe("A ring of requests", () => {
       assert.equal(ring.room, 4);
     }
     receives.write(1, 0, 1, 0);
-    assert.equal(view.getUint32(3 * STRIDE + 4, true), 0xffff_ffff);
+    assert.equal(received.getUint32(3 * STRIDE + 4, true), 0xffff_ffff);
     receives.completed(0xffff_ffff);
     assert.equal(receives.room, 4);
     receives.write(2, 0, 1, 0);
-    assert.equal(view.getUint32(4, true), IS_RECEIVE);
+    assert.equal(received.getUint32(4, true), IS_RECEIVE);
     sends.write(1, Opcode.SEND, 0, 0, 1, 0);
     sends.write(2, Opcode.SEND, 0, 0, 1, 0);
     assert.equal(sends.room, 2);

@@ -7,7 +7,10 @@ describe("Statuses of completions", () => {
   it("have a name each, and numbers that nobody knows one, too", () => {
     const names = Array.from({ length: 22 }, (_, status) => statusName(status));
     assert.equal(new Set(names).size, 22);
-    assert.ok(names.every((name) => !name.startsWith("unknown")), names.join());
+    assert.ok(
+      names.every((name) => !name.startsWith("unknown")),
+      names.join(),
+    );
     assert.equal(statusName(STATUS_FLUSHED), "Work Request Flushed");
     assert.equal(statusName(99), "unknown status 99");
   });

@@ -1,7 +1,6 @@
 /** What a memory region may be used for (ibv_reg_mr(3)). */
 import { P2pError } from "../errors.js";
 import type { NativeRdmaAttributes } from "../rdma-addon.js";
-import { formatSize } from "../units.js";
 import { Access } from "./spec.js";
 
 /** host memory, a provider's, a dma-buf that the user brought, the device's own */
@@ -33,7 +32,7 @@ export function checkRegion(
   if (length > most)
     throw new P2pError(
       "REGION_TOO_LARGE",
-      `${device.name} registers up to ${formatSize(most)} at once, not ${formatSize(length)}`,
+      `${device.name} registers up to ${most} bytes at once, not ${length}`,
       { ...details, hint: "register it in parts" },
     );
 }

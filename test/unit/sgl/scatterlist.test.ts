@@ -33,6 +33,42 @@ describe("ScatterList", () => {
     buffer.close();
   });
 
+  it("says which memory its pieces are, as they were added", () => {
+    const space = setUp();
+    const [a, b] = [space.allocate(65536), space.allocate(4096)];
+    const list = new ScatterList(space)
+      .addHost(a, 4096, 512)
+      .addHost(a, 0, 100)
+      .addHost(b)
+      .addHost(b, 8, 8)
+      .addHost(a, 65535);
+    assert.deepEqual(
+      [...list.pieces()].map((piece) => {
+        assert.ok("host" in piece);
+        return [piece.host === a ? "a" : "b", piece.offset, piece.length];
+      }),
+      [
+        ["a", 4096, 512],
+        ["a", 0, 100],
+        ["b", 0, 4096],
+        ["b", 8, 8],
+        ["a", 65535, 1],
+      ],
+    );
+    assert.deepEqual(list.holders(), [a, b, a]);
+    const peer = fakePeer(space, 0x4000000000);
+    const other = new ScatterList(space).addPeer(peer, 4096, 8192).addPeer(peer, 0, 1);
+    assert.deepEqual(
+      [...other.pieces()],
+      [
+        { peer, offset: 4096, length: 8192 },
+        { peer, offset: 0, length: 1 },
+      ],
+    );
+    assert.deepEqual([...new ScatterList(space).pieces()], []);
+    for (const buffer of [a, b]) buffer.close();
+  });
+
   it("maps a provider's memory as peer memory, and says how the client reaches it", () => {
     const space = setUp();
     const peer = fakePeer(space, 0x4000000000, { mapTypeFor: () => "THROUGH_HOST_BRIDGE" });

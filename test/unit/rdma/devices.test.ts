@@ -1,0 +1,80 @@
+/** Which RDMA device a session gives. */
+import assert from "node:assert/strict";
+import { P2pError } from "#lib/errors.js";
+import { parseBdf } from "#lib/pci/bdf.js";
+import { PciTree } from "#lib/pci/tree.js";
+import { RdmaDevices } from "#lib/rdma/devices.js";
+import { fakeSwitch, fakeTopology } from "../../support/fake-pci.js";
+import { FakePlatform } from "../../support/fake-platform.js";
+import { ACTIVE, FakeRdmaDevice } from "../../support/fake-rdma.js";
+
+const DOWN = { ...ACTIVE, state: 1 };
+
+class RdmaPlatform extends FakePlatform {
+  readonly log: string[] = [];
+  readonly #devices: ReadonlyMap<string, { address: string | null; isUp: boolean }>;
+
+  constructor(devices: Record<string, { address: string | null; isUp: boolean }>) {
+    super([]);
+    this.#devices = new Map(Object.entries(devices));
+  }
+
+  override rdmaDevices(): never[] {
+    return [...this.#devices].map(([name, { address }]) => ({ name, address })) as never[];
+  }
+
+  override openRdmaDevice(name: string): never {
+    const found = this.#devices.get(name);
+    if (found === undefined) throw new P2pError("UNKNOWN_DEVICE", `there is no ${name}`);
+    this.log.push(name);
+    const ports = [DOWN, found.isUp ? ACTIVE : DOWN];
+    return new FakeRdmaDevice({ name, ports }).native as never;
+  }
+}
+
+const TREE = new PciTree(fakeTopology(fakeSwitch(0)));
+const NIC = parseBdf("04:00.0");
+
+describe("The RDMA devices of a machine", () => {
+  it("are listed without being opened", () => {
+    const platform = new RdmaPlatform({
+      mlx5_0: { address: NIC, isUp: true },
+      rxe0: { address: null, isUp: true },
+    });
+    const devices = new RdmaDevices(platform, TREE);
+    assert.deepEqual(devices.list(), [
+      { name: "mlx5_0", address: NIC },
+      { name: "rxe0", address: null },
+    ]);
+    assert.deepEqual(platform.log, []);
+  });
+
+  it("are opened once each, with the PCI function that this machine shows", () => {
+    const platform = new RdmaPlatform({
+      mlx5_0: { address: NIC, isUp: true },
+      mlx5_1: { address: "0000:77:00.0", isUp: true },
+      rxe0: { address: null, isUp: true },
+    });
+    const devices = new RdmaDevices(platform, TREE);
+    assert.equal(devices.open("mlx5_0"), devices.open("mlx5_0"));
+    const functions = ["mlx5_0", "mlx5_1", "rxe0"].map((name) => devices.open(name).fn?.address);
+    assert.deepEqual(functions, [NIC, undefined, undefined]);
+    assert.deepEqual(platform.log, ["mlx5_0", "mlx5_1", "rxe0"]);
+    assert.throws(() => devices.open("mlx5_9"), { code: "UNKNOWN_DEVICE" });
+  });
+
+  it("are chosen by an active port where none is named, and else the first", () => {
+    const down = { address: null, isUp: false };
+    const up = { address: null, isUp: true };
+    assert.equal(
+      new RdmaDevices(new RdmaPlatform({ a: down, b: up, c: up }), TREE).open().name,
+      "b",
+    );
+    const lone = new RdmaDevices(new RdmaPlatform({ a: down, b: down }), TREE).open();
+    assert.equal(lone.name, "a");
+    assert.throws(() => lone.choosePath(), { code: "PORT_DOWN" });
+    assert.throws(() => new RdmaDevices(new RdmaPlatform({}), TREE).open(), {
+      ...{ code: "NO_RDMA_DEVICE", hint: /--machine rdma/ },
+    });
+  });
+});

@@ -6,7 +6,7 @@
 import { fileURLToPath } from "node:url";
 import bindings from "bindings";
 import { P2pError } from "./errors.js";
-import type { NativeRdmaDevice } from "./rdma-addon.js";
+import type { NativeCompletionQueue, NativeQueuePair, NativeRdmaDevice } from "./rdma-addon.js";
 
 /**
  * Memory that this process can address: pinned host pages, or a mapped part of a BAR. It exists
@@ -359,6 +359,10 @@ export interface NativeAddon {
   openVerbsDevice(name: string): NativeRdmaDevice;
   /** Opens an RDMA device of another environment by its id. Errors: GONE. */
   openRdmaDevice(id: number): NativeRdmaDevice;
+  /** Opens a completion queue of another environment by its id. Errors: GONE. */
+  openCompletionQueue(id: number): NativeCompletionQueue;
+  /** Opens a queue pair of another environment by its id. Errors: GONE. */
+  openQueuePair(id: number): NativeQueuePair;
   /**
    * A CPU copy, in aligned 64-bit accesses where one side is device memory. Errors: DEVICE_GONE, if
    * that side vanished before the end.

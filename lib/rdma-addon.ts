@@ -85,7 +85,13 @@ export interface NativeMemoryRegion {
   close(): void;
 }
 
+/**
+ * Polled by one thread at a time. What openCompletionQueue() gives in another thread is
+ * the same queue, with the same records in the same memory.
+ */
 export interface NativeCompletionQueue {
+  /** Number by which another thread opens the same queue. */
+  readonly id: number;
   readonly entries: number;
   /** Where poll() puts completions: `entries` records (rdma_ring.h, CompletionRecord). */
   records(): NativeMemory;
@@ -100,14 +106,23 @@ export interface NativeCompletionQueue {
   onEvent(handler: (() => void) | null): void;
   /** Blocks this thread until an event or for so long; whether there was one. */
   waitEvent(timeoutMs: number): boolean;
-  /** Errors: IN_USE. Idempotent. */
+  /**
+   * By the thread that made it: closed for every thread, whose calls give GONE from then on. Errors:
+   * IN_USE. In another one: only let go of. Idempotent.
+   */
   close(): void;
 }
 
 export type NativeQueuePairState =
   "reset" | "init" | "ready-to-receive" | "ready-to-send" | "drained" | "send-error" | "error";
 
+/**
+ * Posted to by one thread at a time. What openQueuePair() gives in another thread is the
+ * same queue pair, with the same rings in the same memory.
+ */
 export interface NativeQueuePair {
+  /** Number by which another thread opens the same queue pair. */
+  readonly id: number;
   readonly number: number;
   /** Bytes. */
   readonly maxInline: number;
@@ -126,7 +141,10 @@ export interface NativeQueuePair {
    */
   postSends(first: number, count: number): number;
   postReceives(first: number, count: number): number;
-  /** Idempotent. */
+  /**
+   * By the thread that made it: closed for every thread, whose calls give GONE from then on. In another
+   * one: only let go of. Idempotent.
+   */
   close(): void;
 }
 

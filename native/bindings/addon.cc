@@ -58,8 +58,7 @@ Napi::Value createIoRing(const Napi::CallbackInfo& info) {
 
 Napi::Value openMemory(const Napi::CallbackInfo& info) {
   auto memory = MemoryTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0)));
-  if (!memory)
-    throwError(info.Env(), Error{.code = "GONE", .message = "that memory has been closed"});
+  if (!memory) throwGone(info.Env(), "that memory");
   return MemoryObject::wrap(info.Env(), std::move(memory));
 }
 
@@ -153,6 +152,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["verbsDevices"] = Napi::Function::New<verbsDevices>(env);
   exports["openVerbsDevice"] = Napi::Function::New<openVerbsDevice>(env);
   exports["openRdmaDevice"] = Napi::Function::New<RdmaDeviceObject::open>(env);
+  exports["openCompletionQueue"] = Napi::Function::New<CompletionQueueObject::open>(env);
+  exports["openQueuePair"] = Napi::Function::New<QueuePairObject::open>(env);
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["crc32c"] = Napi::Function::New<crc32c>(env);

@@ -1,5 +1,6 @@
 #include "bindings/completion_queue_object.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -17,24 +18,29 @@ namespace {
 // The queue's events, on this environment's event loop.
 class CompletionWatch final : public FdWatch {
  public:
-  static std::shared_ptr<FdWatch> start(Napi::Env env, Napi::Function handler,
-                                        std::shared_ptr<rdma::CompletionQueue> queue) {
-    UniqueFd fd = duplicateFd(env, queue->eventFd());
+  static std::shared_ptr<FdWatch> start(Napi::Env env, Napi::Function handler, int channel,
+                                        std::shared_ptr<SharedCompletionQueue> queue) {
+    UniqueFd fd = duplicateFd(env, channel);
     return started(std::shared_ptr<FdWatch>(
         new CompletionWatch(env, handler, std::move(fd), std::move(queue))));
   }
 
  private:
   CompletionWatch(Napi::Env env, Napi::Function handler, UniqueFd fd,
-                  std::shared_ptr<rdma::CompletionQueue> queue)
+                  std::shared_ptr<SharedCompletionQueue> queue)
       : FdWatch(env, handler, std::move(fd)), queue_(std::move(queue)) {}
 
   void onReadable(Napi::Env env) override {
-    queue_->takeEvents();
+    {
+      const Closable<rdma::CompletionQueue>::Use use(queue_->queue);
+      if (use) use.object()->takeEvents();
+    }
+    // Closed by another environment, with an event on its way.
+    if (queue_->queue.isClosed()) return stop();
     handler().MakeCallback(env.Global(), 0, nullptr);
   }
 
-  std::shared_ptr<rdma::CompletionQueue> queue_;
+  std::shared_ptr<SharedCompletionQueue> queue_;
 };
 
 }  // namespace
@@ -42,7 +48,8 @@ class CompletionWatch final : public FdWatch {
 void CompletionQueueObject::define(Napi::Env env) {
   AddonData::of(env).completionQueue =
       Napi::Persistent(DefineClass(env, "NativeCompletionQueue",
-                                   {InstanceAccessor<&CompletionQueueObject::entries>("entries"),
+                                   {InstanceAccessor<&CompletionQueueObject::id>("id"),
+                                    InstanceAccessor<&CompletionQueueObject::entries>("entries"),
                                     InstanceMethod<&CompletionQueueObject::records>("records"),
                                     InstanceMethod<&CompletionQueueObject::poll>("poll"),
                                     InstanceMethod<&CompletionQueueObject::arm>("arm"),
@@ -51,60 +58,87 @@ void CompletionQueueObject::define(Napi::Env env) {
                                     InstanceMethod<&CompletionQueueObject::close>("close")}));
 }
 
-Napi::Object CompletionQueueObject::wrap(Napi::Env env,
-                                         std::shared_ptr<rdma::CompletionQueue> queue) {
-  return wrapShared(env, AddonData::of(env).completionQueue, std::move(queue));
+Napi::Object CompletionQueueObject::create(Napi::Env env,
+                                           std::shared_ptr<rdma::CompletionQueue> queue) {
+  const uint32_t entries = queue->entries();
+  auto records = PinnedMemory::allocate(entries * sizeof(rdma::CompletionRecord), false);
+  // Not by make_shared: it has no constructor, and cannot be moved.
+  std::shared_ptr<Shared> shared(
+      new Shared{.queue = Closable<rdma::CompletionQueue>(std::move(queue)),
+                 .entries = entries,
+                 .records = std::move(valueOrThrow(env, records))});
+  auto object = wrapShared(env, AddonData::of(env).completionQueue, std::move(shared));
+  Unwrap(object)->isOwner_ = true;
+  return object;
+}
+
+Napi::Value CompletionQueueObject::open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto shared = CompletionQueueTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0)));
+  if (!shared || shared->queue.isClosed()) throwGone(env, "that completion queue");
+  return wrapShared(env, AddonData::of(env).completionQueue, std::move(shared));
 }
 
 CompletionQueueObject::CompletionQueueObject(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), queue_(unwrapShared<rdma::CompletionQueue>(info)) {
-  auto records = PinnedMemory::allocate(queue_->entries() * sizeof(rdma::CompletionRecord), false);
-  records_ = std::move(valueOrThrow(info.Env(), records));
+    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {}
+
+CompletionQueueObject::~CompletionQueueObject() { release(); }
+
+SharedCompletionQueue& CompletionQueueObject::shared(Napi::Env env) const {
+  if (!shared_) throwClosed(env, "the completion queue");
+  return *shared_;
 }
 
-CompletionQueueObject::~CompletionQueueObject() {
-  if (events_) events_->stop();
-}
-
-const std::shared_ptr<rdma::CompletionQueue>& CompletionQueueObject::queue(Napi::Env env) const {
-  if (!queue_) throwClosed(env, "the completion queue");
-  return queue_;
-}
-
-int CompletionQueueObject::channel(Napi::Env env) const {
-  const int fd = queue(env)->eventFd();
+int CompletionQueueObject::channel(Napi::Env env) {
+  // Duplicated while the queue cannot be closed.
+  const int fd = onQueue(env, [this](rdma::CompletionQueue& queue) {
+    if (!channel_ && queue.eventFd() >= 0)
+      channel_.reset(fcntl(queue.eventFd(), F_DUPFD_CLOEXEC, 0));
+    return queue.eventFd();
+  });
   if (fd < 0)
     throwError(env, Error{.code = "UNSUPPORTED",
                           .message = "the completion queue was made without a channel"});
-  return fd;
+  if (!channel_)
+    throwError(env, systemError("IO", "fcntl", "cannot duplicate a completion channel"));
+  return channel_.get();
+}
+
+Napi::Value CompletionQueueObject::id(const Napi::CallbackInfo& info) {
+  (void)shared(info.Env());
+  return Napi::Number::New(info.Env(), CompletionQueueTable::instance().idOf(shared_));
 }
 
 Napi::Value CompletionQueueObject::entries(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), queue(info.Env())->entries());
+  return Napi::Number::New(info.Env(), shared(info.Env()).entries);
 }
 
 Napi::Value CompletionQueueObject::records(const Napi::CallbackInfo& info) {
-  (void)queue(info.Env());
-  return MemoryObject::wrap(info.Env(), records_);
+  return MemoryObject::wrap(info.Env(), shared(info.Env()).records);
 }
 
 Napi::Value CompletionQueueObject::poll(const Napi::CallbackInfo& info) {
   // For every batch: no more checks than keep a mistake from doing harm.
-  const auto& held = queue(info.Env());
-  const uint32_t room = std::min(info[0].As<Napi::Number>().Uint32Value(), held->entries());
-  auto* records = reinterpret_cast<rdma::CompletionRecord*>(records_->data());
-  return Napi::Number::New(info.Env(), held->poll(records, room));
+  const Shared& held = shared(info.Env());
+  const uint32_t room = std::min(info[0].As<Napi::Number>().Uint32Value(), held.entries);
+  auto* records = reinterpret_cast<rdma::CompletionRecord*>(held.records->data());
+  const int found =
+      onQueue(info.Env(), [&](rdma::CompletionQueue& queue) { return queue.poll(records, room); });
+  return Napi::Number::New(info.Env(), found);
 }
 
 void CompletionQueueObject::arm(const Napi::CallbackInfo& info) {
-  throwIfFailed(info.Env(), queue(info.Env())->arm(info[0].ToBoolean()));
+  const bool solicitedOnly = info[0].ToBoolean();
+  throwIfFailed(info.Env(), onQueue(info.Env(), [&](rdma::CompletionQueue& queue) {
+                  return queue.arm(solicitedOnly);
+                }));
 }
 
 void CompletionQueueObject::onEvent(const Napi::CallbackInfo& info) {
-  (void)channel(info.Env());
+  const int fd = channel(info.Env());
   std::shared_ptr<FdWatch> added;
   if (info[0].IsFunction())
-    added = CompletionWatch::start(info.Env(), info[0].As<Napi::Function>(), queue_);
+    added = CompletionWatch::start(info.Env(), info[0].As<Napi::Function>(), fd, shared_);
   if (events_) events_->stop();
   events_ = std::move(added);
 }
@@ -114,17 +148,20 @@ Napi::Value CompletionQueueObject::waitEvent(const Napi::CallbackInfo& info) {
   const uint64_t timeout = std::min<uint64_t>(toUnsigned(info, 0), INT32_MAX);
   // A signal ends the wait early, which no caller can mistake for an event.
   const bool isThere = ::poll(&request, 1, static_cast<int>(timeout)) > 0;
-  if (isThere) queue_->takeEvents();
+  if (isThere) onQueue(info.Env(), [](rdma::CompletionQueue& queue) { queue.takeEvents(); });
   return Napi::Boolean::New(info.Env(), isThere);
 }
 
 void CompletionQueueObject::close(const Napi::CallbackInfo& info) {
-  if (!queue_) return;
-  throwIfFailed(info.Env(), queue_->close());
+  if (shared_ && isOwner_) throwIfFailed(info.Env(), shared_->queue.close());
+  release();
+}
+
+void CompletionQueueObject::release() {
   if (events_) events_->stop();
   events_.reset();
-  queue_.reset();
-  records_.reset();
+  channel_.reset();
+  shared_.reset();
 }
 
 }  // namespace p2pmem

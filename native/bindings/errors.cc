@@ -16,4 +16,8 @@ void throwClosed(Napi::Env env, const char* what) {
   throwError(env, Error{.code = "CLOSED", .message = std::string(what) + " is closed already"});
 }
 
+void throwGone(Napi::Env env, const char* what) {
+  throwError(env, Error{.code = "GONE", .message = std::string(what) + " has been closed"});
+}
+
 }  // namespace p2pmem

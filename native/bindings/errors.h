@@ -22,4 +22,7 @@ T& valueOrThrow(Napi::Env env, Result<T>& result) {
 /// CLOSED: the object was used after close().
 [[noreturn]] void throwClosed(Napi::Env env, const char* what);
 
+/// GONE: another environment has closed it.
+[[noreturn]] void throwGone(Napi::Env env, const char* what);
+
 }  // namespace p2pmem

@@ -1,5 +1,7 @@
 #include "bindings/protection_domain_object.h"
 
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "bindings/addon_data.h"
@@ -15,10 +17,27 @@ namespace p2pmem {
 
 namespace {
 
-const std::shared_ptr<rdma::CompletionQueue>& queueArgument(const Napi::CallbackInfo& info,
-                                                            size_t index) {
+using Queue = Closable<rdma::CompletionQueue>;
+
+Queue& queueArgument(const Napi::CallbackInfo& info, size_t index) {
   return toWrapped<CompletionQueueObject>(info, index, AddonData::of(info.Env()).completionQueue)
       .queue(info.Env());
+}
+
+/// Over completion queues that nobody closes meanwhile. Errors: GONE, those of the domain.
+Result<std::shared_ptr<rdma::QueuePair>> createOver(rdma::ProtectionDomain& domain, Queue& sends,
+                                                    Queue& receives,
+                                                    const rdma::QueuePairOptions& options) {
+  // In one order, since another thread may ask for the same two the other way round.
+  const bool inOrder = !std::less<>()(&receives, &sends);
+  const Queue::Use first(inOrder ? sends : receives);
+  std::optional<Queue::Use> second;
+  if (&sends != &receives) second.emplace(inOrder ? receives : sends);
+  if (!first || (second && !*second))
+    return Error{.code = "GONE", .message = "the completion queue has been closed"};
+  const auto& other = second ? second->object() : first.object();
+  return domain.createQueuePair(inOrder ? first.object() : other, inOrder ? other : first.object(),
+                                options);
 }
 
 }  // namespace
@@ -70,7 +89,7 @@ Napi::Value ProtectionDomainObject::registerDmabuf(const Napi::CallbackInfo& inf
 Napi::Value ProtectionDomainObject::createQueuePair(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const rdma::QueuePairOptions options = rdma_values::toQueuePairOptions(info[2]);
-  auto pair = domain(env).createQueuePair(queueArgument(info, 0), queueArgument(info, 1), options);
+  auto pair = createOver(domain(env), queueArgument(info, 0), queueArgument(info, 1), options);
   return QueuePairObject::create(env, std::move(valueOrThrow(env, pair)), options);
 }
 

@@ -16,12 +16,13 @@ namespace p2pmem {
 void QueuePairObject::define(Napi::Env env) {
   AddonData::of(env).queuePair = Napi::Persistent(
       DefineClass(env, "NativeQueuePair",
-                  {InstanceAccessor<&QueuePairObject::number>("number"),
+                  {InstanceAccessor<&QueuePairObject::id>("id"),
+                   InstanceAccessor<&QueuePairObject::number>("number"),
                    InstanceAccessor<&QueuePairObject::maxInline>("maxInline"),
-                   InstanceMethod<&QueuePairObject::ring<&Parts::sends>>("sends"),
-                   InstanceMethod<&QueuePairObject::ring<&Parts::receives>>("receives"),
-                   InstanceAccessor<&QueuePairObject::stride<&Parts::sends>>("sendStride"),
-                   InstanceAccessor<&QueuePairObject::stride<&Parts::receives>>("receiveStride"),
+                   InstanceMethod<&QueuePairObject::ring<&Shared::sends>>("sends"),
+                   InstanceMethod<&QueuePairObject::ring<&Shared::receives>>("receives"),
+                   InstanceAccessor<&QueuePairObject::stride<&Shared::sends>>("sendStride"),
+                   InstanceAccessor<&QueuePairObject::stride<&Shared::receives>>("receiveStride"),
                    InstanceMethod<&QueuePairObject::initialize>("initialize"),
                    InstanceMethod<&QueuePairObject::connect>("connect"),
                    InstanceMethod<&QueuePairObject::toError>("toError"),
@@ -33,92 +34,115 @@ void QueuePairObject::define(Napi::Env env) {
 
 Napi::Object QueuePairObject::create(Napi::Env env, std::shared_ptr<rdma::QueuePair> pair,
                                      const rdma::QueuePairOptions& options) {
-  Ring sends = makeRing(env, options.sends, rdma::sendStride(options.sendSge));
-  Ring receives = makeRing(env, options.receives, rdma::receiveStride(options.receiveSge));
-  return wrapShared(
-      env, AddonData::of(env).queuePair,
-      std::make_shared<Parts>(Parts{
-          .pair = std::move(pair), .sends = std::move(sends), .receives = std::move(receives)}));
+  Shared::Ring sends = makeRing(env, options.sends, rdma::sendStride(options.sendSge));
+  Shared::Ring receives = makeRing(env, options.receives, rdma::receiveStride(options.receiveSge));
+  // Not by make_shared: it has no constructor, and cannot be moved.
+  std::shared_ptr<Shared> shared(new Shared{.pair = Closable<rdma::QueuePair>(std::move(pair)),
+                                            .sends = std::move(sends),
+                                            .receives = std::move(receives)});
+  auto object = wrapShared(env, AddonData::of(env).queuePair, std::move(shared));
+  Unwrap(object)->isOwner_ = true;
+  return object;
 }
 
-QueuePairObject::Ring QueuePairObject::makeRing(Napi::Env env, uint32_t entries, uint32_t stride) {
+SharedQueuePair::Ring QueuePairObject::makeRing(Napi::Env env, uint32_t entries, uint32_t stride) {
   const uint32_t records = std::bit_ceil(std::max(entries, 1u));
   auto memory = PinnedMemory::allocate(uint64_t{records} * stride, false);
   return {.memory = std::move(valueOrThrow(env, memory)), .stride = stride, .mask = records - 1};
 }
 
-QueuePairObject::QueuePairObject(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), parts_(std::move(*unwrapShared<Parts>(info))) {}
+Napi::Value QueuePairObject::open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto shared = QueuePairTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0)));
+  if (!shared || shared->pair.isClosed()) throwGone(env, "that queue pair");
+  return wrapShared(env, AddonData::of(env).queuePair, std::move(shared));
+}
 
-rdma::QueuePair& QueuePairObject::pair(Napi::Env env) const {
-  if (!parts_.pair) throwClosed(env, "the queue pair");
-  return *parts_.pair;
+QueuePairObject::QueuePairObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {}
+
+SharedQueuePair& QueuePairObject::shared(Napi::Env env) const {
+  if (!shared_) throwClosed(env, "the queue pair");
+  return *shared_;
+}
+
+Napi::Value QueuePairObject::id(const Napi::CallbackInfo& info) {
+  (void)shared(info.Env());
+  return Napi::Number::New(info.Env(), QueuePairTable::instance().idOf(shared_));
 }
 
 Napi::Value QueuePairObject::number(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), pair(info.Env()).number());
+  const auto read = [](rdma::QueuePair& pair) { return pair.number(); };
+  return Napi::Number::New(info.Env(), onPair(info.Env(), read));
 }
 
 Napi::Value QueuePairObject::maxInline(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), pair(info.Env()).maxInline());
+  const auto read = [](rdma::QueuePair& pair) { return pair.maxInline(); };
+  return Napi::Number::New(info.Env(), onPair(info.Env(), read));
 }
 
-template <QueuePairObject::Ring QueuePairObject::Parts::*Which>
+template <SharedQueuePair::Ring SharedQueuePair::*Which>
 Napi::Value QueuePairObject::ring(const Napi::CallbackInfo& info) {
-  (void)pair(info.Env());
-  return MemoryObject::wrap(info.Env(), (parts_.*Which).memory);
+  return MemoryObject::wrap(info.Env(), (shared(info.Env()).*Which).memory);
 }
 
-template <QueuePairObject::Ring QueuePairObject::Parts::*Which>
+template <SharedQueuePair::Ring SharedQueuePair::*Which>
 Napi::Value QueuePairObject::stride(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), (parts_.*Which).stride);
+  return Napi::Number::New(info.Env(), (shared(info.Env()).*Which).stride);
 }
 
 void QueuePairObject::initialize(const Napi::CallbackInfo& info) {
-  throwIfFailed(info.Env(), pair(info.Env()).initialize(rdma_values::toConnectionOptions(info[0])));
+  const auto options = rdma_values::toConnectionOptions(info[0]);
+  throwIfFailed(info.Env(), onPair(info.Env(), [&](rdma::QueuePair& pair) {
+                  return pair.initialize(options);
+                }));
 }
 
 void QueuePairObject::connect(const Napi::CallbackInfo& info) {
   const auto options = rdma_values::toConnectionOptions(info[0]);
   const auto remote = rdma_values::toQueuePairAddress(info[1]);
-  throwIfFailed(info.Env(), pair(info.Env()).connect(options, remote));
+  throwIfFailed(info.Env(), onPair(info.Env(), [&](rdma::QueuePair& pair) {
+                  return pair.connect(options, remote);
+                }));
 }
 
 void QueuePairObject::toError(const Napi::CallbackInfo& info) {
-  throwIfFailed(info.Env(), pair(info.Env()).toError());
+  const auto fail = [](rdma::QueuePair& pair) { return pair.toError(); };
+  throwIfFailed(info.Env(), onPair(info.Env(), fail));
 }
 
 Napi::Value QueuePairObject::state(const Napi::CallbackInfo& info) {
-  auto state = pair(info.Env()).state();
+  auto state = onPair(info.Env(), [](rdma::QueuePair& pair) { return pair.state(); });
   return Napi::String::New(info.Env(), rdma_values::nameOf(valueOrThrow(info.Env(), state)));
 }
 
 // For every batch: no more checks than keep a mistake from doing harm. `first` is taken modulo
 // 2**32, which is a multiple of the ring.
 Napi::Value QueuePairObject::postSends(const Napi::CallbackInfo& info) {
+  const uint32_t first = info[0].As<Napi::Number>().Uint32Value();
   const uint32_t count = info[1].As<Napi::Number>().Uint32Value();
-  const Ring& ring = parts_.sends;
-  rdma::QueuePair& posted = pair(info.Env());
+  const Shared::Ring& ring = shared(info.Env()).sends;
   if (count > ring.mask + 1) return Napi::Number::New(info.Env(), -EINVAL);
-  return Napi::Number::New(info.Env(),
-                           posted.postSends(ring.memory->data(), ring.mask,
-                                            info[0].As<Napi::Number>().Uint32Value(), count));
+  const int taken = onPair(info.Env(), [&](rdma::QueuePair& pair) {
+    return pair.postSends(ring.memory->data(), ring.mask, first, count);
+  });
+  return Napi::Number::New(info.Env(), taken);
 }
 
 Napi::Value QueuePairObject::postReceives(const Napi::CallbackInfo& info) {
+  const uint32_t first = info[0].As<Napi::Number>().Uint32Value();
   const uint32_t count = info[1].As<Napi::Number>().Uint32Value();
-  const Ring& ring = parts_.receives;
-  rdma::QueuePair& posted = pair(info.Env());
+  const Shared::Ring& ring = shared(info.Env()).receives;
   if (count > ring.mask + 1) return Napi::Number::New(info.Env(), -EINVAL);
-  return Napi::Number::New(info.Env(),
-                           posted.postReceives(ring.memory->data(), ring.mask,
-                                               info[0].As<Napi::Number>().Uint32Value(), count));
+  const int taken = onPair(info.Env(), [&](rdma::QueuePair& pair) {
+    return pair.postReceives(ring.memory->data(), ring.mask, first, count);
+  });
+  return Napi::Number::New(info.Env(), taken);
 }
 
 void QueuePairObject::close(const Napi::CallbackInfo& info) {
-  if (!parts_.pair) return;
-  throwIfFailed(info.Env(), parts_.pair->close());
-  parts_ = {};
+  if (shared_ && isOwner_) throwIfFailed(info.Env(), shared_->pair.close());
+  shared_.reset();
 }
 
 }  // namespace p2pmem

@@ -1,45 +1,44 @@
-// NativeQueuePair of lib/rdma-addon.ts: a queue pair, and the rings that its requests are built in.
+// NativeQueuePair of lib/rdma-addon.ts: one environment's hold on a queue pair and the rings that
+// its requests are built in.
 #pragma once
 
 #include <napi.h>
 
 #include <memory>
 
-#include "core/memory.h"
-#include "core/rdma.h"
+#include "bindings/shared_queues.h"
 
 namespace p2pmem {
 
 class QueuePairObject final : public Napi::ObjectWrap<QueuePairObject> {
  public:
   static void define(Napi::Env env);
-  /// With rings for so many entries. Throws NO_MEMORY.
+  /// Of this environment, with rings for so many entries. Throws NO_MEMORY.
   static Napi::Object create(Napi::Env env, std::shared_ptr<rdma::QueuePair> pair,
                              const rdma::QueuePairOptions& options);
+  /// openQueuePair() of lib/addon.ts.
+  static Napi::Value open(const Napi::CallbackInfo& info);
 
   explicit QueuePairObject(const Napi::CallbackInfo& info);
 
  private:
-  struct Ring {
-    std::shared_ptr<Memory> memory;
-    uint32_t stride = 0;
-    uint32_t mask = 0;  // records, less one; their number is a power of two
-  };
-  struct Parts {
-    std::shared_ptr<rdma::QueuePair> pair;
-    Ring sends;
-    Ring receives;
-  };
+  using Shared = SharedQueuePair;
 
-  static Ring makeRing(Napi::Env env, uint32_t entries, uint32_t stride);
+  static Shared::Ring makeRing(Napi::Env env, uint32_t entries, uint32_t stride);
   /// Throws CLOSED.
-  rdma::QueuePair& pair(Napi::Env env) const;
+  Shared& shared(Napi::Env env) const;
+  /// What `call` makes of the queue pair. Throws CLOSED, GONE.
+  template <class Call>
+  auto onPair(Napi::Env env, Call call) const {
+    return callOpen(env, shared(env).pair, "the queue pair", call);
+  }
 
+  Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value number(const Napi::CallbackInfo& info);
   Napi::Value maxInline(const Napi::CallbackInfo& info);
-  template <Ring Parts::*Which>
+  template <Shared::Ring Shared::*Which>
   Napi::Value ring(const Napi::CallbackInfo& info);
-  template <Ring Parts::*Which>
+  template <Shared::Ring Shared::*Which>
   Napi::Value stride(const Napi::CallbackInfo& info);
   void initialize(const Napi::CallbackInfo& info);
   void connect(const Napi::CallbackInfo& info);
@@ -49,7 +48,8 @@ class QueuePairObject final : public Napi::ObjectWrap<QueuePairObject> {
   Napi::Value postReceives(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
-  Parts parts_;
+  std::shared_ptr<Shared> shared_;
+  bool isOwner_ = false;  // made here, not opened by its number
 };
 
 }  // namespace p2pmem

@@ -73,8 +73,7 @@ Napi::Object RdmaDeviceObject::wrap(Napi::Env env, std::shared_ptr<rdma::RdmaDev
 
 Napi::Value RdmaDeviceObject::open(const Napi::CallbackInfo& info) {
   auto device = rdma::RdmaDeviceTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0)));
-  if (!device)
-    throwError(info.Env(), Error{.code = "GONE", .message = "that RDMA device has been closed"});
+  if (!device) throwGone(info.Env(), "that RDMA device");
   return wrap(info.Env(), std::move(device));
 }
 
@@ -127,7 +126,7 @@ Napi::Value RdmaDeviceObject::createCompletionQueue(const Napi::CallbackInfo& in
                                 " entries, not " + std::to_string(entries)});
   auto queue = device(info.Env())
                    ->createCompletionQueue(static_cast<uint32_t>(entries), info[1].ToBoolean());
-  return CompletionQueueObject::wrap(info.Env(), std::move(valueOrThrow(info.Env(), queue)));
+  return CompletionQueueObject::create(info.Env(), std::move(valueOrThrow(info.Env(), queue)));
 }
 
 Napi::Value RdmaDeviceObject::allocateMemory(const Napi::CallbackInfo& info) {

@@ -19,8 +19,7 @@ Napi::Value RegistrarObject::open(const Napi::CallbackInfo& info) {
   auto held = std::make_shared<Held>(
       Held{.space = AddressSpaceTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 0))),
            .memory = MemoryTable::instance().find(static_cast<uint32_t>(toUnsigned(info, 1)))});
-  if (!held->space || !held->memory)
-    throwError(env, Error{.code = "GONE", .message = "that memory has been closed"});
+  if (!held->space || !held->memory) throwGone(env, "that memory");
   return wrapShared(env, AddonData::of(env).registrar, std::move(held));
 }
 

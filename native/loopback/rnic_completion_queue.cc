@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <mutex>
 
 #include "loopback/rnic_context.h"
 
@@ -32,7 +33,7 @@ int RnicCompletionQueue::poll(rdma::CompletionRecord* records, uint32_t room) {
   uint32_t head = head_.load(std::memory_order_relaxed);
   // The NIC has written what it counts (release in push()).
   if (tail_.load(std::memory_order_acquire) == head) return 0;
-  lock();
+  const std::lock_guard guard(busy_);
   const uint32_t tail = tail_.load(std::memory_order_acquire);
   uint32_t taken = 0;
   for (; head != tail && taken < room; head++) {
@@ -41,7 +42,6 @@ int RnicCompletionQueue::poll(rdma::CompletionRecord* records, uint32_t room) {
     memcpy(&records[taken++], &record, sizeof record);
   }
   head_.store(head, std::memory_order_release);
-  unlock();
   return static_cast<int>(taken);
 }
 
@@ -64,11 +64,10 @@ bool RnicCompletionQueue::push(const rdma::CompletionRecord& record, bool solici
 }
 
 void RnicCompletionQueue::forget(uint32_t queuePair) {
-  lock();
+  const std::lock_guard guard(busy_);
   for (uint32_t i = head_.load(std::memory_order_relaxed);
        i != tail_.load(std::memory_order_relaxed); i++)
     if (ring_[i & mask_].queuePair == queuePair) ring_[i & mask_].queuePair = 0;
-  unlock();
 }
 
 Status RnicCompletionQueue::arm(bool solicitedOnly) {

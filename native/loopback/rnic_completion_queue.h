@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/rdma.h"
+#include "core/spin_lock.h"
 #include "core/unique_fd.h"
 
 namespace p2pmem::loopback {
@@ -46,17 +47,12 @@ class RnicCompletionQueue final : public rdma::CompletionQueue {
 
   RnicCompletionQueue(std::shared_ptr<RnicContext> context, uint32_t entries);
 
-  void lock() {
-    while (busy_.test_and_set(std::memory_order_acquire)) __builtin_ia32_pause();
-  }
-  void unlock() { busy_.clear(std::memory_order_release); }
-
   std::shared_ptr<RnicContext> context_;
   std::vector<rdma::CompletionRecord> ring_;
   uint32_t mask_;
   std::atomic<uint32_t> tail_{0};  // the NIC's
   std::atomic<uint32_t> head_{0};  // the poller's
-  std::atomic_flag busy_;          // of poll() and forget()
+  SpinLock busy_;                  // of poll() and forget()
   std::atomic<Armed> armed_{Armed::no};
   UniqueFd eventFd_;
   bool overrun_ = false;

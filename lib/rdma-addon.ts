@@ -18,7 +18,7 @@ export interface NativeRdmaAttributes {
   maxRegions: number;
   maxReadsAsTarget: number;
   maxReadsAsInitiator: number;
-  /** Bytes of the device's own memory; 0: none. */
+  /** The most there is of the device's own memory, bytes; 0: none. Whether others reach it: allocateMemory(). */
   deviceMemoryBytes: number;
   ports: number;
   /** Of RC queue pairs; null where the device reports none. */
@@ -193,7 +193,8 @@ export interface NativeRdmaDevice {
   createCompletionQueue(entries: number, channel: boolean): NativeCompletionQueue;
   /**
    * `length` bytes of the device's own memory, in whole pages: registered by registerHost(), and mapped
-   * for other devices as a BAR is. Errors: UNSUPPORTED, NO_ROOM, DEVICE_GONE.
+   * for other devices as a BAR is. Errors: NO_ROOM, DEVICE_GONE; UNSUPPORTED, where they cannot be let
+   * at it.
    */
   allocateMemory(length: number): NativeMemory;
   /** Asynchronous events (ibv_event_type); null takes the handler away. */

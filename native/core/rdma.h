@@ -47,7 +47,7 @@ struct DeviceAttributes {
   uint32_t maxRegions = 0;
   uint32_t maxReadsAsTarget = 0;     // of one queue pair
   uint32_t maxReadsAsInitiator = 0;  // of one queue pair
-  uint64_t deviceMemoryBytes = 0;    // that allocateMemory() shares out; 0: none
+  uint64_t deviceMemoryBytes = 0;    // the most there is of its own memory; 0: none
   uint8_t ports = 0;
   OnDemandPaging onDemandPaging;
 };
@@ -201,11 +201,9 @@ class RdmaDevice {
                                                                          bool channel) = 0;
 
   /// Memory of the device itself, in whole pages: registered like host memory, and within reach of
-  /// other devices as peer memory. Given back with its last user. Errors: NO_ROOM,
-  /// UNSUPPORTED, DEVICE_GONE.
-  virtual Result<std::shared_ptr<Memory>> allocateMemory(uint64_t /*length*/) {
-    return Error{.code = "UNSUPPORTED", .message = name_ + " shares out no memory of its own"};
-  }
+  /// other devices as peer memory. Given back with its last user. Errors: NO_ROOM, DEVICE_GONE;
+  /// UNSUPPORTED, where other devices cannot be let at it.
+  virtual Result<std::shared_ptr<Memory>> allocateMemory(uint64_t length) = 0;
 
   /// Readable while takeEvent() has one to give.
   virtual int eventFd() const = 0;

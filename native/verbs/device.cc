@@ -237,6 +237,18 @@ Result<std::shared_ptr<CompletionQueue>> VerbsDevice::createCompletionQueue(uint
   return VerbsCompletionQueue::create(shared_from_this(), entries, channel);
 }
 
+// ibv_alloc_dm(3) gives a handle, by which the NIC itself can be told of its memory. No address
+// goes with it, that VFIO could map for others; as a dma-buf (ibv_dm_export_dmabuf_fd(3), rdma-core
+// 62) VFIO's type1 cannot map it either, and iommufd maps VFIO's dma-bufs alone.
+Result<std::shared_ptr<Memory>> VerbsDevice::allocateMemory(uint64_t) {
+  return Error{.code = "UNSUPPORTED",
+               .message = "the memory of " + name() +
+                          " is out of other devices' reach: libibverbs has no address of it that "
+                          "VFIO could map for them",
+               .device = name(),
+               .hint = "use a controller's CMB, a p2pmem card, or host memory"};
+}
+
 std::optional<AsyncEvent> VerbsDevice::takeEvent() {
   ibv::async_event found = {};
   if (verbs_.get_async_event(context_, &found) != 0) return std::nullopt;

@@ -33,6 +33,8 @@ class VerbsDevice final : public rdma::RdmaDevice,
   Result<std::shared_ptr<rdma::ProtectionDomain>> allocateDomain() override;
   Result<std::shared_ptr<rdma::CompletionQueue>> createCompletionQueue(uint32_t entries,
                                                                        bool channel) override;
+  /// Errors: UNSUPPORTED.
+  Result<std::shared_ptr<Memory>> allocateMemory(uint64_t length) override;
   int eventFd() const override { return context_->async_fd; }
   std::optional<rdma::AsyncEvent> takeEvent() override;
 

@@ -1,4 +1,6 @@
+import { Progress } from "../io/progress.js";
 import type { Registrar } from "../io/registrar.js";
+import { Side } from "../io/side.js";
 import type { QueuePair } from "../nvme/queues/queue-pair.js";
 import { tick } from "../reactor/clock.js";
 import { Engine } from "../reactor/engine.js";
@@ -6,8 +8,6 @@ import type { EngineCommand, EngineThread } from "../reactor/engine-job.js";
 import type { Handoff } from "./handoff.js";
 import { READ_QUEUE, WRITE_QUEUE } from "./job.js";
 import type { CopyJob, CopyOutcome } from "./job.js";
-import { Progress } from "./progress.js";
-import { Side } from "./side.js";
 
 /**
  * The pipelined copy: `slots` blocks in flight, each read from the source into its slot's buffer,
@@ -168,31 +168,10 @@ export class CopyEngine extends Engine {
   /** All commands of one half of the block that `slot` holds; false where that cannot be. */
   #submit(side: Side, slot: number): boolean {
     const block = this.#progress.blockOf(slot);
-    const shape = block === this.#lastBlock ? side.last : side.whole;
-    const pointers = shape.pointers;
-    const commands = shape.commands;
+    const isLast = block === this.#lastBlock;
+    const { pointers } = isLast ? side.last : side.whole;
     if (side.registrar !== null && !this.#register(side.registrar, slot, pointers)) return false;
-    const end = (slot + 1) * commands * 4;
-    let left = shape.blocks;
-    let lba = side.lba + block * side.whole.blocks;
-    let cookie = slot << side.commandShift;
-    for (let word = slot * commands * 4; word < end; word += 4) {
-      const blocks = left < side.commandBlocks ? left : side.commandBlocks;
-      side.queue.submit(
-        side.opcode,
-        side.nsid,
-        lba,
-        blocks,
-        pointers[word]!,
-        pointers[word + 1]!,
-        pointers[word + 2]!,
-        pointers[word + 3]!,
-        cookie,
-      );
-      cookie++;
-      lba += blocks;
-      left -= blocks;
-    }
+    const commands = side.submit(slot, block, isLast);
     this.flight.begin(slot, side.index, commands, this.seen[0]!);
     return true;
   }
@@ -237,15 +216,9 @@ export class CopyEngine extends Engine {
   }
 
   protected commandOf(queue: number, cookie: number): EngineCommand {
-    const side = queue === READ_QUEUE ? this.#read : this.#write;
-    const slot = cookie >>> side.commandShift;
-    const block = this.#progress.blockOf(slot);
-    const shape = block === this.#lastBlock ? side.last : side.whole;
-    const skipped = (cookie - (slot << side.commandShift)) * side.commandBlocks;
-    return {
-      command: queue === READ_QUEUE ? "Read" : "Write",
-      lba: side.lba + block * side.whole.blocks + skipped,
-      blocks: Math.min(side.commandBlocks, shape.blocks - skipped),
-    };
+    const [side, command] =
+      queue === READ_QUEUE ? ([this.#read, "Read"] as const) : ([this.#write, "Write"] as const);
+    const block = this.#progress.blockOf(cookie >>> side.commandShift);
+    return side.commandOf(command, cookie, block, block === this.#lastBlock);
   }
 }

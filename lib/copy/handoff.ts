@@ -1,5 +1,6 @@
 import { addon } from "../addon.js";
 import type { NativeAddon, NativeMemory } from "../addon.js";
+import { PeerBarrier } from "../io/peer-barrier.js";
 import type { HandoffJob } from "./job.js";
 
 /** What a path does with a batch of blocks that have been read and are about to be written. */
@@ -35,30 +36,20 @@ class HostHandoff implements Handoff {
   }
 }
 
-/**
- * Peer to peer. The completion in host memory says that the source has sent its data, not that the
- * data has reached the peer: the two went different ways, and may wait in a switch. A read from the
- * peer's memory cannot pass posted writes on its way there (PCIe base §2.4.1), so when it has
- * returned they have landed. One read for a batch, since it waits for a round trip. That holds for a
- * PMR whose PMRWBM does not name a read as its barrier, too: the barrier is about what is persistent,
- * and no read passes a write to the same place on its way out of the PMR (NVMe 1.4 §3.1.26, RBB).
- */
+/** Peer to peer: what the source has written is pushed ahead to where the destination reads it. */
 class PeerHandoff implements Handoff {
-  readonly #addon: NativeAddon = addon();
-  readonly #memory: NativeMemory;
-  readonly #offset: number;
+  readonly #barrier: PeerBarrier;
 
   constructor(memoryId: number, offset: number) {
-    this.#memory = this.#addon.openMemory(memoryId);
-    this.#offset = offset;
+    this.#barrier = new PeerBarrier(memoryId, offset);
   }
 
   move(): void {
-    this.#addon.read32(this.#memory, this.#offset);
+    this.#barrier.pass();
   }
 
   close(): void {
-    this.#memory.close();
+    this.#barrier.close();
   }
 }
 

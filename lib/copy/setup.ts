@@ -1,13 +1,14 @@
 import { EngineJobs } from "../io/engine-jobs.js";
 import type { JobQueue } from "../io/failure.js";
-import { buildPointers } from "../io/pointers.js";
+import { mapShapes } from "../io/mapped-side.js";
+import type { PartJob } from "../io/part-job.js";
 import { openRegistered } from "../io/registration.js";
 import { commandBytes } from "../io/room.js";
+import type { SideJob } from "../io/side.js";
 import type { DmaBuffer } from "../dma/dma-buffer.js";
 import type { P2pError } from "../errors.js";
 import { openCmbMemory, type CmbMemory } from "../cmb-memory.js";
 import type { NvmeController } from "../nvme/controller.js";
-import type { DataPointers } from "../nvme/descriptors/data-pointer.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { QueuePairHandle } from "../nvme/queues/queue-pair.js";
 import type { QueuePairOptions } from "../nvme/queues/queue-set.js";
@@ -22,7 +23,7 @@ import { tryAll, tryAllInTurn } from "../try-all.js";
 import { handoffOf, openBuffers, type SideMemory, type SlotBuffers } from "./buffers.js";
 import type { CheckedPlan } from "./check.js";
 import type { SideInCmb } from "./cmb.js";
-import type { BlockShape, CopyJob, CopyOutcome, PartJob, SideJob } from "./job.js";
+import type { CopyJob, CopyOutcome } from "./job.js";
 import { splitRange, type Part } from "./parts.js";
 import type { CopyPlan } from "./plan.js";
 
@@ -237,21 +238,23 @@ export class CopySetup {
     };
   }
 
+  /** With lists in pinned memory or in the CMB. */
   #openMapped(half: Half, vector: DmaVector, part: Part, first: number): SidePointers {
-    const { bs } = this.#plan;
-    const { controller, blockSize } = half.namespace;
-    vector.assertUsableBy(controller.address);
-    // One kind for all commands of a side: it is a part of the opcode.
-    const kind = controller.dataPointers
-      .choose(this.#plan.descriptors)
-      .settle(vector, 0, Math.min(half.commandBytes, bs));
-    const shape = (bytes: number): BlockShape => ({
-      blocks: bytes / blockSize,
-      pointers: this.#buildPointers(kind, vector, first, bytes, half),
-    });
-    const whole = shape(bs);
-    const last = part.lastBlockBytes === bs ? whole : shape(part.lastBlockBytes);
-    return { flags: kind.flags, whole, last, registrar: null };
+    const { count: slots, stride } = this.#ranges.slots;
+    const { bs, descriptors } = this.#plan;
+    const { namespace, commandBytes, inCmb } = half;
+    const shapes = mapShapes(
+      namespace,
+      vector,
+      { offset: first * stride, slots, stride, ioBytes: bs, commandBytes },
+      { lastBytes: part.lastBlockBytes, descriptors },
+      (size) => {
+        if (inCmb?.lists !== true) return this.openLists(size);
+        this.#withLists.add(inCmb);
+        return this.#openInCmb(namespace.controller, inCmb.provider, size);
+      },
+    );
+    return { ...shapes, registrar: null };
   }
 
   #openRegistered(
@@ -279,26 +282,6 @@ export class CopySetup {
       last: { blocks: lastBlockBytes / blockSize, pointers: new Int32Array(lastWords) },
       registrar,
     };
-  }
-
-  /**
-   * The data pointers of each command of the job's slots, from `first` on, for blocks of `bytes`;
-   * lists in pinned memory or in the CMB.
-   */
-  #buildPointers(
-    kind: DataPointers,
-    vector: DmaVector,
-    first: number,
-    bytes: number,
-    { namespace: { controller }, commandBytes, inCmb }: Half,
-  ): Int32Array {
-    const { count: slots, stride } = this.#ranges.slots;
-    const layout = { offset: first * stride, slots, stride, ioBytes: bytes, commandBytes };
-    return buildPointers(kind, vector, layout, (size) => {
-      if (inCmb?.lists !== true) return this.openLists(size);
-      this.#withLists.add(inCmb);
-      return this.#openInCmb(controller, inCmb.provider, size);
-    });
   }
 }
 

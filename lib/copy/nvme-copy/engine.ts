@@ -1,3 +1,4 @@
+import { Progress } from "../../io/progress.js";
 import { copyDword12, entryBytes } from "../../nvme/commands/copy.js";
 import type { QueuePair } from "../../nvme/queues/queue-pair.js";
 import { Copy } from "../../nvme/spec.js";
@@ -5,7 +6,6 @@ import { tick } from "../../reactor/clock.js";
 import { Engine, type EngineQueue } from "../../reactor/engine.js";
 import type { EngineCommand, EngineThread } from "../../reactor/engine-job.js";
 import type { CopyOutcome } from "../job.js";
-import { Progress } from "../progress.js";
 import { COPY_QUEUE, type NvmeCopyJob } from "./job.js";
 
 const HIGH = 2 ** 32;

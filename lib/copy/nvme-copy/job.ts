@@ -1,6 +1,6 @@
+import type { PartJob } from "../../io/part-job.js";
 import type { CopyFormat } from "../../nvme/commands/copy.js";
 import type { QueuePairHandle } from "../../nvme/queues/queue-pair.js";
-import type { PartJob } from "../job.js";
 
 /** What a reactor needs to have a controller copy a part of a range by itself, by Copy commands. */
 export interface NvmeCopyJob extends PartJob {

@@ -1,8 +1,9 @@
+import type { PartJob } from "../../io/part-job.js";
 import { mustBeEnabled, entryBytes } from "../../nvme/commands/copy.js";
 import { Copy } from "../../nvme/spec.js";
 import type { RunnerUrl } from "../../reactor/reactor.js";
 import type { CheckedPlan } from "../check.js";
-import type { CopyOutcome, PartJob } from "../job.js";
+import type { CopyOutcome } from "../job.js";
 import type { CopyPlan } from "../plan.js";
 import type { CopySetup, OpenJob } from "../setup.js";
 import type { NvmeCopyJob } from "./job.js";

@@ -1,6 +1,6 @@
 import type { EngineOutcome } from "../reactor/engine-job.js";
 import { Histogram } from "../reactor/histogram.js";
-import type { CopyOutcome, PartJob } from "./job.js";
+import type { PartJob, PartOutcome } from "./part-job.js";
 
 /** Which block of a part comes next, and what those that arrived took. For the poll loop. */
 export class Progress {
@@ -65,7 +65,7 @@ export class Progress {
   }
 
   /** `isRamping`: nothing has counted. */
-  outcome(outcome: EngineOutcome, isRamping: boolean): CopyOutcome {
+  outcome(outcome: EngineOutcome, isRamping: boolean): PartOutcome {
     const [bytes, blocks] = isRamping ? [0, 0] : [this.#bytes[0]!, this.#blocks[0]!];
     const rampBytes = isRamping ? this.#bytes[0]! : this.#rampBytes[0]!;
     return { ...outcome, bytes, blocks, rampBytes };

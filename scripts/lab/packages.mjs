@@ -37,9 +37,10 @@ const NEEDED = [
   ["iproute2", () => findProgram("rdma")],
   ["ibverbs-providers", () => findFile("/etc/libibverbs.d/rxe.driver")],
   ["libibverbs-dev", () => findFile("/usr/include/infiniband/verbs.h")],
-  // What p2pmem is held against: the kernel's driver, and what reads it.
+  // What p2pmem is held against: the kernel's driver, what reads it, and RDMA's own benchmarks.
   ["fio", () => findProgram("fio")],
   ["nvme-cli", () => findProgram("nvme")],
+  ["perftest", () => findProgram("ib_write_bw")],
 ];
 
 /** What the tests of reports need. */

@@ -1,0 +1,105 @@
+// npm run bench:perftest: `p2pmem rdma write` beside perftest's ib_write_bw and ib_write_lat on one
+// soft-RoCE device in one virtual server, in turns. Software emulation is slow and noisy: only the
+// ratios of one run mean something. Each is the median over the rounds of one round's ratio, with the
+// exact interval of that median. A missed target is shown, and is no failure.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { medianInterval } from "../dist/stats/interval.js";
+import { median } from "../dist/stats/median.js";
+import { COLUMN, p2pmem, perftest, readTable, runPair } from "../dist-test/support/perftest.js";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const script = fileURLToPath(import.meta.url);
+
+/** `target`: of the ratio, p2pmem's figure over perftest's. */
+const POINTS = [
+  { what: "bw", bytes: 4096, iterations: 5000, target: 0.95 },
+  { what: "bw", bytes: 65_536, iterations: 1000, target: 0.95 },
+  { what: "lat", bytes: 4096, iterations: 1000, target: 1.1 },
+  { what: "lat", bytes: 65_536, iterations: 300, target: 1.1 },
+];
+const FIGURE = {
+  bw: { column: COLUMN.bandwidth.average, unit: "MiB/s", isMet: (ratio, at) => ratio >= at },
+  lat: { column: COLUMN.latency.typical, unit: "us", isMet: (ratio, at) => ratio <= at },
+};
+
+const { values } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    rounds: { type: "string", default: "7" },
+  },
+});
+
+/** MB/s is 2**20 bytes a second in perftest: a table that meant another unit would not show in a ratio. */
+function checkUnit(row) {
+  const { average, messageRate } = COLUMN.bandwidth;
+  const byRate = (row[messageRate] * 1e6 * row[COLUMN.bytes]) / 2 ** 20;
+  if (Math.abs(byRate / row[average] - 1) > 0.02)
+    throw new Error(
+      `${row[average]} MB/s do not fit ${row[messageRate]} million messages a second`,
+    );
+}
+
+async function figureOf(tool, { what, bytes, iterations }) {
+  const options = ["-d", "rxe0", "-x", "1", "-s", `${bytes}`, "-n", `${iterations}`];
+  const printed = await runPair({ verb: "write", what, options }, tool);
+  const [row] = readTable(printed).rows;
+  if (what === "bw") checkUnit(row);
+  return row[FIGURE[what].column];
+}
+
+/** Inside the lab. */
+async function measure() {
+  const soft = spawnSync("sh", [`${root}/scripts/lab/soft-roce`], { stdio: "inherit" });
+  if (soft.status !== 0) throw new Error("no soft-RoCE device");
+  const samples = POINTS.map(() => ({ p2pmem: [], perftest: [] }));
+  for (let round = 0; round < Number(values.rounds); round++)
+    for (const [index, point] of POINTS.entries()) {
+      const tools = [
+        ["p2pmem", p2pmem],
+        ["perftest", perftest],
+      ];
+      // Each of them is the first as often: what drifts within a round then favors none.
+      if (round % 2 === 1) tools.reverse();
+      for (const [name, tool] of tools) samples[index][name].push(await figureOf(tool, point));
+    }
+  return POINTS.map(({ what, bytes, target }, index) => {
+    const { unit, isMet } = FIGURE[what];
+    const of = samples[index];
+    const ratios = of.p2pmem.map((figure, round) => figure / of.perftest[round]);
+    const ratio = median(ratios);
+    return {
+      ...{ what, bytes, unit },
+      p2pmem: { median: median(of.p2pmem), samples: of.p2pmem },
+      perftest: { median: median(of.perftest), samples: of.perftest },
+      ...{ ratio, interval: medianInterval(ratios), target, isMet: isMet(ratio, target) },
+    };
+  });
+}
+
+function print(results) {
+  console.log("RDMA writes on soft-RoCE: p2pmem rdma beside perftest, medians");
+  console.log("             p2pmem  perftest         ratio [interval]          target");
+  for (const { what, bytes, unit, ratio, interval, target, isMet, ...of } of results) {
+    const figure = (name) => of[name].median.toFixed(1).padStart(10);
+    const bounds = interval
+      ? `[${interval.low.toFixed(3)}, ${interval.high.toFixed(3)}]`
+      : "[none]";
+    console.log(
+      `${what.padEnd(3)} ${String(bytes).padStart(6)}${figure("p2pmem")}${figure("perftest")} ` +
+        `${unit.padEnd(5)}  ${ratio.toFixed(3)} ${bounds.padEnd(16)} ` +
+        `${what === "bw" ? ">=" : "<="} ${target} ${isMet ? "met" : "missed"}`,
+    );
+  }
+}
+
+if (process.env.P2PMEM_LAB !== "1") {
+  const inLab = [`${root}/scripts/lab.mjs`, process.execPath, script, ...process.argv.slice(2)];
+  process.exitCode = spawnSync(process.execPath, inLab, { stdio: "inherit" }).status ?? 1;
+} else {
+  const results = await measure();
+  if (values.json) console.log(JSON.stringify(results));
+  else print(results);
+}

@@ -1,0 +1,107 @@
+/** perftest's tools and `p2pmem rdma`, which takes their options and prints their columns. */
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { bin } from "./command.js";
+
+export interface Measurement {
+  verb: "write" | "read" | "send";
+  what: "bw" | "lat";
+  /** In perftest's form; the same for both ends. */
+  options: readonly string[];
+}
+
+/** A program and the arguments that come before perftest's options. */
+export type Tool = (measurement: Measurement) => readonly [string, ...string[]];
+
+export const perftest: Tool = ({ verb, what }) => [`ib_${verb}_${what}`];
+export const p2pmem: Tool = ({ verb, what }) => [process.execPath, bin, "rdma", verb, what];
+
+/** The table that a client prints. */
+export interface Table {
+  /** As printed, with single spaces. */
+  header: string;
+  rows: number[][];
+}
+
+/** Columns of the tables, by their places. */
+export const COLUMN = {
+  bytes: 0,
+  iterations: 1,
+  bandwidth: { peak: 2, average: 3, messageRate: 4 },
+  latency: { min: 2, max: 3, typical: 4, average: 5, stdev: 6, p99: 7, p999: 8 },
+} as const;
+
+export function readTable(printed: string): Table {
+  const lines = printed.split("\n").map((line) => line.trim().replace(/\s+/g, " "));
+  const at = lines.findIndex((line) => line.startsWith("#bytes"));
+  assert.ok(at >= 0, `no table in: ${printed}`);
+  const below = lines.slice(at + 1);
+  const end = below.findIndex((line) => !/^\d/.test(line));
+  const rows = below.slice(0, end < 0 ? undefined : end).map((line) => line.split(" ").map(Number));
+  return { header: lines[at]!, rows };
+}
+
+interface Program {
+  child: ChildProcess;
+  /** What it printed so far. */
+  output(): string;
+  /** Once it has ended, with an exit code of 0. */
+  done: Promise<string>;
+}
+
+function start([command, ...before]: readonly [string, ...string[]], args: string[]): Program {
+  const child = spawn(command, [...before, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+  const done = once(child, "close").then(([code]) => {
+    assert.equal(code, 0, `${command} ${[...before, ...args].join(" ")}: ${output}`);
+    return output;
+  });
+  // Its failure is told where it is waited for, which may be later.
+  done.catch(() => undefined);
+  return { child, output: () => output, done };
+}
+
+/** proc(5), /proc/net/tcp: whether a process of this machine waits for connections to the port. */
+function isListening(port: number): boolean {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
+  return ["tcp", "tcp6"].some((name) =>
+    readFileSync(`/proc/net/${name}`, "utf8")
+      .split("\n")
+      // The third field is the peer; 0A is TCP_LISTEN.
+      .some((line) => line.includes(local) && / 0A /.test(line)),
+  );
+}
+
+/** perftest's default is 18515; one that has just been used may still be taken. */
+let nextPort = 18_600;
+
+/**
+ * Runs a server and a client on this machine, to their ends; what the client printed. The two may be
+ * different tools only as far as these understand each other.
+ */
+export async function runPair(
+  measurement: Measurement,
+  client: Tool,
+  server: Tool = client,
+): Promise<string> {
+  const port = nextPort++;
+  const options = [...measurement.options, "-p", `${port}`];
+  const listening = start(server(measurement), options);
+  try {
+    while (!isListening(port)) {
+      assert.equal(listening.child.exitCode, null, listening.output());
+      await delay(20);
+    }
+    const { done } = start(client(measurement), [...options, "127.0.0.1"]);
+    const printed = await done;
+    await listening.done;
+    return printed;
+  } finally {
+    listening.child.kill("SIGKILL");
+  }
+}

@@ -32,6 +32,13 @@ Table& table() {
   return instance;
 }
 
+/// Nobody has a descriptor of them, or a machine that they are of. With the table's mutex.
+void forgetClosed(Table& table) {
+  std::erase_if(table.entries, [](const auto& entry) {
+    return entry.second.isClosed() || entry.second.exported->isOfNone();
+  });
+}
+
 }  // namespace
 
 Result<UniqueFd> publishDmabuf(std::shared_ptr<DmabufExport> exported) {
@@ -44,9 +51,14 @@ Result<UniqueFd> publishDmabuf(std::shared_ptr<DmabufExport> exported) {
   if (fstat(token.get(), &facts) != 0)
     return systemError("IO", "fstat", "cannot examine the descriptor of a dma-buf");
   const std::lock_guard lock(table().mutex);
-  std::erase_if(table().entries, [](const auto& entry) { return entry.second.isClosed(); });
+  forgetClosed(table());
   table().entries[facts.st_ino] = {std::move(writeEnd), std::move(exported)};
   return token;
+}
+
+void forgetClosedDmabufs() {
+  const std::lock_guard lock(table().mutex);
+  forgetClosed(table());
 }
 
 std::shared_ptr<DmabufExport> findDmabuf(int fd) {

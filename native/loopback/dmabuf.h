@@ -26,6 +26,8 @@ class DmabufExport {
         length_(length) {}
 
   bool isOf(const Machine& machine) const { return machine_.lock().get() == &machine; }
+  /// The machine is gone.
+  bool isOfNone() const { return machine_.expired(); }
   const Endpoint& endpoint() const { return endpoint_; }
   const Bar& bar() const { return bar_; }
   /// From the start of the BAR's RAM; bytes.
@@ -47,6 +49,10 @@ class DmabufExport {
 
 /// A descriptor for it. Errors: IO.
 Result<UniqueFd> publishDmabuf(std::shared_ptr<DmabufExport> exported);
+
+/// Lets go of what is kept of those that nobody has a descriptor of, and of machines that are gone.
+/// Publishing another one does the same.
+void forgetClosedDmabufs();
 
 /// What `fd` stands for; null where it is no dma-buf of this process's machines.
 std::shared_ptr<DmabufExport> findDmabuf(int fd);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "loopback/dmabuf.h"
 #include "loopback/loopback_address_space.h"
 #include "loopback/memory_card.h"
 #include "loopback/rnic_context.h"
@@ -52,7 +53,10 @@ Result<std::shared_ptr<Machine>> Machine::create(const MachineConfiguration& con
   return machine;
 }
 
-Machine::~Machine() { stop(); }
+Machine::~Machine() {
+  stop();
+  forgetClosedDmabufs();
+}
 
 Status Machine::plug(const PortConfiguration& port, FunctionKind kind, PciFunction* above) {
   auto function =
@@ -96,6 +100,8 @@ Status Machine::plugInto(PciFunction* port, const CardConfiguration& configurati
 Status Machine::plugInto(PciFunction* port, const RnicConfiguration& configuration) {
   auto rnic = std::make_unique<Rnic>(configuration, static_cast<uint32_t>(rnics_.size()), iovaBits_,
                                      MachineContext{lock_, router_, epoch_});
+  for (const Fault& fault : configuration.faults)
+    if (Status status = rnic->addFault(fault); !status.ok()) return status;
   if (Status status = rnic->openWire(); !status.ok()) return status;
   endpoints_.push_back(rnic.get());
   rnics_.push_back(rnic.get());

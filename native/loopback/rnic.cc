@@ -20,7 +20,6 @@ constexpr const char* kVfioDriver = "vfio-pci";
 constexpr uint64_t kLocalPacket = 256 << 10;
 constexpr uint32_t kSlotMask = Rnic::kMaxQueuePairs - 1;
 constexpr int kSlotBits = 10;
-constexpr double kGigabits = 100;
 // The kernel's DMA API knows no limit but memory.
 constexpr uint32_t kMappings = 1u << 31;
 
@@ -43,7 +42,6 @@ Rnic::Rnic(const RnicConfiguration& configuration, uint32_t number, uint32_t iov
     bars[kMemoryBar] = {.size = configuration.memorySize,
                         .prefetchable = true,
                         .memorySize = configuration.memorySize};
-  for (const Fault& fault : configuration.faults) faults_.add(fault);
 }
 
 bool Rnic::hasKernelDriver() const { return !driver.empty() && driver != kVfioDriver; }
@@ -125,64 +123,6 @@ rdma::DeviceAttributes Rnic::attributes() const {
                              .read = true}};
 }
 
-Status Rnic::checkPort(uint8_t number) const {
-  if (number >= 1 && number <= kPorts) return {};
-  return Error{.code = "NO_PORT",
-               .message = name_ + " has no port " + std::to_string(number),
-               .device = address,
-               .hint = "its ports are 1 and 2"};
-}
-
-rdma::PortAttributes Rnic::port(uint8_t number) const {
-  return {.state = isUp(number) ? rnic::kPortActive : rnic::kPortDown,
-          .ethernet = true,
-          .mtu = kMtu,
-          .lid = 0,
-          .gigabits = kGigabits};
-}
-
-// Of port 0: the node's. Other than those of the machine at the other end of a wire.
-uint64_t Rnic::portGuid(uint8_t port) const {
-  constexpr uint64_t kLocallyAdministered = 0x0200'00ff'fe00'0000;
-  const bool connects = wire_.exists() && !wire_.isListener();
-  return kLocallyAdministered | (connects ? 0x10000 : 0) | number_ << 4 | port;
-}
-
-std::vector<rdma::GidEntry> Rnic::gids(uint8_t port) const {
-  const uint64_t guid = portGuid(port);
-  // fe80::/64 and the address 10.77.x.y, as RoCE makes GIDs of a port's IP addresses.
-  rdma::Gid linkLocal{0xfe, 0x80};
-  for (int i = 0; i < 8; i++) linkLocal[15 - i] = static_cast<uint8_t>(guid >> 8 * i);
-  const rdma::Gid mapped{0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0,
-                         0xff,
-                         0xff,
-                         10,
-                         77,
-                         static_cast<uint8_t>(guid >> 16),
-                         static_cast<uint8_t>(guid)};
-  return {{0, linkLocal, rdma::GidEntry::Type::rocev2}, {1, mapped, rdma::GidEntry::Type::rocev2}};
-}
-
-bool Rnic::isUp(uint8_t) const {
-  return !removed && !isAbandoned_ && !isLinkDown_ && (!wire_.exists() || wire_.isUp());
-}
-
-bool Rnic::isElsewhere(const rdma::Gid& gid) const {
-  for (uint8_t port = 1; port <= kPorts; port++)
-    for (const rdma::GidEntry& entry : gids(port))
-      if (entry.gid == gid) return false;
-  return true;
-}
-
 uint64_t Rnic::longestPacket(const RnicQueuePair& queuePair) const {
   return queuePair.isRemote() ? queuePair.options().mtu : kLocalPacket;
 }
@@ -246,26 +186,6 @@ Moved Rnic::deliver(bool isRemote, const Packet& packet, RnicGather& payload) {
   }
 }
 
-void Rnic::hold(bool isRemote, const Packet& packet, RnicGather* payload, const Fault& fault) {
-  RnicFaults::Late late{.due = now() + std::chrono::milliseconds(fault.delay),
-                        .isRemote = isRemote,
-                        .packet = packet,
-                        .payload = std::vector<uint8_t>(packet.payload)};
-  RnicGather copy;
-  copy.addPlain(late.payload.data(), late.payload.size());
-  if (packet.payload > 0 && move(requester_, *payload, copy, packet.payload) != Moved::all) return;
-  faults_.hold(std::move(late));
-}
-
-bool Rnic::deliverLate() {
-  auto late = faults_.takeDue(now());
-  if (!late) return false;
-  RnicGather payload;
-  payload.addPlain(late->payload.data(), late->payload.size());
-  (void)send(late->isRemote, late->packet, &payload);
-  return true;
-}
-
 bool Rnic::poll() {
   isTimeKnown_ = false;
   bool worked = memory_.serveFaults();
@@ -310,63 +230,6 @@ void Rnic::failOverrun() {
     report(*queuePair, EventType::queuePairFatal);
     queuePair->fail();
   }
-}
-
-void Rnic::reportPorts(bool areUp) {
-  const EventType type = areUp ? EventType::portActive : EventType::portError;
-  for (RnicContext* context : contexts_)
-    for (uint8_t port = 1; port <= kPorts; port++)
-      context->report({.type = static_cast<uint32_t>(type), .port = port});
-}
-
-void Rnic::setLink(bool isDown) {
-  if (isDown == isLinkDown_) return;
-  isLinkDown_ = isDown;
-  if (isDown) faults_.dropHeld();
-  if (!wire_.exists() || wire_.isUp()) reportPorts(!isDown);
-}
-
-Status Rnic::inject(const Fault& fault) {
-  using Effect = Fault::Effect;
-  if (fault.on == Fault::Trigger::now) {
-    if (fault.effect == Effect::linkDown || fault.effect == Effect::linkUp) {
-      setLink(fault.effect == Effect::linkDown);
-      return {};
-    }
-    Status status = Endpoint::inject(fault);
-    if (status.ok() && (fault.effect == Effect::remove || fault.effect == Effect::vanish))
-      abandon();
-    return status;
-  }
-  const bool fits = fault.on == Fault::Trigger::packet &&
-                    (fault.effect == Effect::lose || fault.effect == Effect::corrupt ||
-                     fault.effect == Effect::delay);
-  if (fits) {
-    faults_.add(fault);
-    return {};
-  }
-  return Error{.code = "BAD_MACHINE",
-               .message = address +
-                          " is a NIC: its packets can be lost, damaged or late, and its "
-                          "link can go down, now",
-               .device = address};
-}
-
-void Rnic::clearFaults() {
-  Endpoint::clearFaults();
-  faults_.clear();
-  setLink(false);
-}
-
-// It does not answer its driver any more, which flushes what was posted.
-void Rnic::abandon() {
-  isAbandoned_ = true;
-  config.set(pci::kCommand, 2, config.read(pci::kCommand, 2) & ~pci::kCommandBusMaster);
-  for (RnicContext* context : contexts_) {
-    context->abandon();
-    context->report({.type = static_cast<uint32_t>(EventType::deviceFatal)});
-  }
-  for (RnicQueuePair* queuePair : queuePairs_) queuePair->fail();
 }
 
 }  // namespace p2pmem::loopback

@@ -43,6 +43,8 @@ class Rnic final : public Endpoint {
 
   /// Its end of the wire. Errors: IO.
   Status openWire() { return wire_.open(); }
+  /// Of its packets. Errors: BAD_MACHINE.
+  Status addFault(const Fault& fault);
   /// The kernel's driver takes it, unless it is VFIO's or nobody's.
   void probe();
   bool hasKernelDriver() const;

@@ -2,6 +2,8 @@
 
 #include <sys/eventfd.h>
 
+#include <utility>
+
 #include "loopback/bar_memory.h"
 #include "loopback/rnic.h"
 #include "loopback/rnic_queue_pair.h"
@@ -161,8 +163,8 @@ Result<std::shared_ptr<rdma::QueuePair>> RnicDomain::createQueuePair(
   auto receiveQueue = std::dynamic_pointer_cast<RnicCompletionQueue>(receives);
   if (!sendQueue || !receiveQueue || &sendQueue->context() != context_.get() ||
       &receiveQueue->context() != context_.get())
-    return Error{.code = "IO",
-                 .message = "the completion queues are of another device",
+    return Error{.code = "BAD_ARGUMENT",
+                 .message = "the completion queues of a queue pair are those of its own device",
                  .device = nic.address};
   const bool fits = options.sends <= RnicContext::kMaxEntries &&
                     options.receives <= RnicContext::kMaxEntries && options.sendSge > 0 &&
@@ -189,6 +191,8 @@ Result<std::shared_ptr<rdma::QueuePair>> RnicDomain::createQueuePair(
 Status RnicRegionHold::deregister() {
   std::unique_ptr<RnicRegion> removed;  // lets go of its memory without the lock
   const MachineLock::Guard guard(domain_->context().machine().lock());
+  // Once: the key may mean another region by now.
+  if (std::exchange(isDeregistered_, true)) return {};
   removed = domain_->context().nic().memory().remove(key_);
   return {};
 }

@@ -107,6 +107,7 @@ class RnicRegionHold final : public rdma::MemoryRegion {
   uint32_t key_;
   uint64_t address_;
   uint64_t length_;
+  bool isDeregistered_ = false;
 };
 
 }  // namespace p2pmem::loopback

@@ -34,6 +34,7 @@ class RnicRequester {
   bool sendOne(uint64_t& bytes);
   rnic::WcStatus gather(uint32_t index, RnicGather& pieces);
   void acknowledge(uint32_t packets);
+  void skipAcknowledged();
   void complete();
   void progress(uint32_t unacked);
   void fail(rnic::WcStatus status);
@@ -45,9 +46,13 @@ class RnicRequester {
   void wait(std::chrono::nanoseconds time);
 
   RnicQueuePair& queuePair_;
-  uint32_t next_ = 0;     // entry that is being sent
-  uint64_t offset_ = 0;   // bytes of it that have been
-  uint32_t psn_ = 0;      // of the next packet
+  uint32_t next_ = 0;    // entry that is being sent
+  uint64_t offset_ = 0;  // bytes of it that have been
+  uint32_t psn_ = 0;     // of the next packet
+  // Past the last packet that was ever sent, and past its entry: what is next may come before it,
+  // where packets are sent again.
+  uint32_t sentPsn_ = 0;
+  uint32_t sentEnd_ = 0;
   uint32_t unacked_ = 0;  // the oldest that nothing has acknowledged
   uint32_t reads_ = 0;    // under way
   uint32_t retriesLeft_ = 0;

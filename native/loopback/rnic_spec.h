@@ -59,6 +59,9 @@ constexpr int32_t psnDistance(uint32_t a, uint32_t b) {
   return static_cast<int32_t>((a - b) << 8) >> 8;
 }
 
+/// How far `a` is past `b`, which is not past it.
+constexpr uint32_t offsetOf(uint32_t a, uint32_t b) { return (a - b) & kPsnMask; }
+
 /// A message has up to 2^31 bytes (§9.7.7).
 constexpr uint64_t kLongestMessage = uint64_t{1} << 31;
 

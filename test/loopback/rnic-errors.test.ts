@@ -263,19 +263,37 @@ describe("the loopback NIC's connections", () => {
     assert.ok(other.bytes.every((byte) => byte === 9));
   });
 
-  it("end with their NIC: all that was posted is flushed, and others hear of it", async () => {
-    const { pairs, queues } = connection;
-    const to = connection.buffer(4096);
-    pairs[1].receive({ sges: [part(to)], id: 5n });
-    machine.inject({ on: "now", effect: "remove" });
-    const [flushed] = await queues[1].take(1);
-    assert.deepEqual([flushed!.id, flushed!.status], [5n, WC.flushed]);
-    await machine.event(EVENT.deviceFatal);
-    assert.throws(() => connection.domain.registerHost(to.memory, 0, 4096, 1), {
-      code: "DEVICE_GONE",
+  for (const effect of ["remove", "vanish"] as const)
+    it(`end with their NIC (${effect}): what was posted is flushed, and others hear of it`, async () => {
+      const { pairs, queues } = connection;
+      const to = connection.buffer(4096);
+      pairs[1].receive({ sges: [part(to)], id: 5n });
+      machine.inject({ on: "now", effect });
+      const [flushed] = await queues[1].take(1);
+      assert.deepEqual([flushed!.id, flushed!.status], [5n, WC.flushed]);
+      await machine.event(EVENT.deviceFatal);
+      assert.throws(() => connection.domain.registerHost(to.memory, 0, 4096, 1), {
+        code: "DEVICE_GONE",
+      });
+      assert.equal(machine.device.port(1).state, 1);
+      pairs[0].send({ opcode: OPCODE.write, sges: [part(to)], remote: remoteOf(to) });
+      assert.equal((await queues[0].take(1))[0]!.status, WC.flushed);
+      const isThere = effect === "vanish";
+      assert.equal(machine.machine.rdmaDevices().length, isThere ? 1 : 0);
+      if (!isThere) return;
+      // Opened again it is reset, and of use to those who open it from then on.
+      const device = machine.machine.openRdmaDevice("rnic0");
+      assert.equal(device.port(1).state, 4);
+      const again = new Connection({ device, ports: [1, 2], close: () => undefined }, {});
+      const [from, target] = [again.buffer(4096), again.buffer(4096)];
+      from.bytes.fill(3);
+      again.pairs[0].send({ opcode: OPCODE.write, sges: [part(from)], remote: remoteOf(target) });
+      assert.equal((await again.queues[0].take(1))[0]!.status, WC.success);
+      assert.deepEqual(target.bytes, from.bytes);
+      assert.throws(() => connection.domain.registerHost(to.memory, 0, 4096, 1), {
+        code: "DEVICE_GONE",
+      });
+      again.close();
+      device.close();
     });
-    assert.deepEqual(machine.machine.rdmaDevices(), []);
-    pairs[0].send({ opcode: OPCODE.write, sges: [part(to)], remote: remoteOf(to) });
-    assert.equal((await queues[0].take(1))[0]!.status, WC.flushed);
-  });
 });

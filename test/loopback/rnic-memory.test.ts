@@ -1,6 +1,6 @@
 /** The memory that the loopback NIC reaches: on demand, of other devices, its own. */
 import assert from "node:assert/strict";
-import { closeSync } from "node:fs";
+import { closeSync, readdirSync } from "node:fs";
 import {
   addon,
   type NativeAddressSpace,
@@ -158,6 +158,23 @@ describe("dma-bufs of the loopback machine's devices", () => {
       [1, 0, PAGE],
     ] as const)
       assert.throws(() => card.exportDmabuf(bar, offset, length), { code: "BAD_RANGE" });
+  });
+
+  it("leave no descriptor behind, once their machine is gone", async () => {
+    const descriptors = () => readdirSync("/proc/self/fd").length;
+    open();
+    const before = descriptors();
+    const close = () => {
+      for (const object of [connection, card, space, machine]) object.close();
+    };
+    close();
+    await until(() => descriptors() < before);
+    const left = descriptors();
+    open();
+    for (const fd of [0, 1, 2].map(() => card.exportDmabuf(2, 0, MIB))) closeSync(fd);
+    close();
+    await until(() => descriptors() <= left);
+    open();
   });
 
   it("are refused where they are none, end too early, or lie in their page otherwise", () => {

@@ -63,8 +63,8 @@ describe("a NIC whose peer breaks the rules", function () {
     });
   };
 
-  const connect = (mtu: number): void => {
-    const options = { port: 1, gidIndex: 0, psn: 100, mtu, readsAsInitiator: 16, timeout: 0 };
+  const connect = (mtu: number, timeout = 0): void => {
+    const options = { port: 1, gidIndex: 0, psn: 100, mtu, readsAsInitiator: 16, timeout };
     pair.native.initialize({ ...options, remoteAccess: ACCESS.remoteWrite });
     const gid = new Uint8Array(16).fill(1);
     pair.native.connect(options, { number: STRANGER, psn: 100, lid: 0, gid });
@@ -127,6 +127,39 @@ describe("a NIC whose peer breaks the rules", function () {
     say({ kind: KIND.readResponse, psn: 102 }, 10);
     assert.equal((await queue.take(1))[0]!.status, WC.success);
     assert.ok(buffer.bytes.subarray(0, 2 * MTU + 10).every((byte) => byte === 0x77));
+  });
+
+  it("takes the acknowledgement of what it sent before, while it sends it again", async () => {
+    connect(MTU, 18); // a second
+    const length = 2 << 20;
+    const remote = { address: 0n, rkey: 1 };
+    const write = { opcode: OPCODE.write, remote };
+    pair.send(
+      { ...write, sges: [part(buffer, 0, length)], id: 1n },
+      { ...write, sges: [part(buffer, 0, MTU)], id: 2n },
+    );
+    const packets = length / MTU;
+    await until(() => heard().length > packets);
+    // What comes again goes no further than the socket takes it: a megabyte, about.
+    socket.pause();
+    const { timeouts } = machine.counters();
+    await until(() => machine.counters().timeouts > timeouts);
+    say({ kind: KIND.acknowledge, psn: 100 + packets - 1 });
+    assert.deepEqual(
+      (await queue.take(1)).map(({ id, status }) => [id, status]),
+      [[1n, WC.success]],
+    );
+    say({ kind: KIND.acknowledge, psn: 100 + packets });
+    assert.deepEqual(
+      (await queue.take(1)).map(({ id, status }) => [id, status]),
+      [[2n, WC.success]],
+    );
+    // And goes on with what is new.
+    pair.send({ ...write, sges: [part(buffer, 0, MTU)], id: 3n });
+    socket.resume();
+    await until(() => heard().at(-1)!.psn === 100 + packets + 1);
+    say({ kind: KIND.acknowledge, psn: 100 + packets + 1 });
+    assert.equal((await queue.take(1))[0]!.status, WC.success);
   });
 
   it("has no more packets under way than half of their numbers", async () => {

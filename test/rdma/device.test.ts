@@ -79,6 +79,22 @@ describe("an RDMA device", () => {
     domain.close();
   });
 
+  it("makes queue pairs of completion queues of its own alone", () => {
+    const other = openRdmaMachine();
+    const domain = machine.device.allocateDomain();
+    const own = machine.device.createCompletionQueue(16, false);
+    const foreign = other.device.createCompletionQueue(16, false);
+    for (const [sends, receives] of [
+      [own, foreign],
+      [foreign, own],
+      [foreign, foreign],
+    ] as const)
+      assert.throws(() => domain.createQueuePair(sends, receives, { sends: 1, receives: 1 }), {
+        code: "BAD_ARGUMENT",
+      });
+    for (const object of [domain, own, foreign, other]) object.close();
+  });
+
   it("has no events to wait for where a completion queue was made without a channel", () => {
     const queue = machine.device.createCompletionQueue(16, false);
     assert.throws(() => queue.waitEvent(0), { code: "UNSUPPORTED" });

@@ -19,19 +19,21 @@ class AsyncEventWatch final : public FdWatch {
  public:
   static std::shared_ptr<FdWatch> start(Napi::Env env, Napi::Function handler,
                                         std::shared_ptr<rdma::RdmaDevice> device) {
-    UniqueFd fd = duplicateFd(env, device->eventFd());
+    auto listener = rdma::AsyncListener::create(std::move(device));
+    auto& listening = valueOrThrow(env, listener);
+    UniqueFd fd = duplicateFd(env, listening->fd());
     return started(std::shared_ptr<FdWatch>(
-        new AsyncEventWatch(env, handler, std::move(fd), std::move(device))));
+        new AsyncEventWatch(env, handler, std::move(fd), std::move(listening))));
   }
 
  private:
   AsyncEventWatch(Napi::Env env, Napi::Function handler, UniqueFd fd,
-                  std::shared_ptr<rdma::RdmaDevice> device)
-      : FdWatch(env, handler, std::move(fd)), device_(std::move(device)) {}
+                  std::shared_ptr<rdma::AsyncListener> listener)
+      : FdWatch(env, handler, std::move(fd)), listener_(std::move(listener)) {}
 
   void onReadable(Napi::Env env) override {
     while (!isStopped()) {
-      const auto event = device_->takeEvent();
+      const auto event = listener_->take();
       if (!event) return;
       handler().MakeCallback(env.Global(), {Napi::Number::New(env, event->type),
                                             Napi::Number::New(env, event->queuePair),
@@ -39,7 +41,7 @@ class AsyncEventWatch final : public FdWatch {
     }
   }
 
-  std::shared_ptr<rdma::RdmaDevice> device_;
+  std::shared_ptr<rdma::AsyncListener> listener_;
 };
 
 uint8_t portArgument(const Napi::CallbackInfo& info) {

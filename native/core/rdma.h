@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/async_events.h"
 #include "core/memory.h"
 #include "core/rdma_ring.h"
 #include "core/status.h"
@@ -93,12 +94,6 @@ struct ConnectionOptions {
 };
 
 enum class QueuePairState { reset, init, readyToReceive, readyToSend, drained, sendError, error };
-
-struct AsyncEvent {
-  uint32_t type = 0;       // ibv_event_type
-  uint32_t queuePair = 0;  // its number, where it is about one
-  uint8_t port = 0;        // where it is about one
-};
 
 class MemoryRegion {
  public:
@@ -205,15 +200,17 @@ class RdmaDevice {
   /// UNSUPPORTED, where other devices cannot be let at it.
   virtual Result<std::shared_ptr<Memory>> allocateMemory(uint64_t length) = 0;
 
-  /// Readable while takeEvent() has one to give.
+  /// Readable while takeEvent() has one to give. Both are for AsyncListener, which has all hear.
   virtual int eventFd() const = 0;
   virtual std::optional<AsyncEvent> takeEvent() = 0;
+  AsyncListeners& listeners() { return listeners_; }
 
  protected:
   explicit RdmaDevice(std::string name) : name_(std::move(name)) {}
 
  private:
   std::string name_;
+  AsyncListeners listeners_;
 };
 
 /// By which other threads' environments open the same device.

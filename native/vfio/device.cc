@@ -142,7 +142,7 @@ Result<UniqueFd> VfioDevice::exportDmabuf(uint32_t index, uint64_t offset, uint6
                  .hint = "give a multiple of 4096 for the offset and for the length"};
   auto config = region(kConfig);
   if (!config.ok()) return config.take();
-  if (Status status = checkExportable(*config.value(), address(), index, offset, length);
+  if (Status status = checkExportable(*config.value(), *bar.value(), address(), offset, length);
       !status.ok())
     return status.take();
   return exportRange(fd_->get(), address(), index, offset, length);

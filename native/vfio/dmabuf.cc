@@ -39,8 +39,9 @@ constexpr uint64_t kCapabilities = 0x34;
 constexpr uint64_t kCapabilityMsix = 0x11;
 constexpr uint64_t kMsixVectorBytes = 16;
 constexpr uint32_t kNvmeClass = 0x010802;
-/// NVMe 2.0 §3.1: the controller's registers, and the first page of doorbells.
-constexpr uint64_t kNvmeRegisterBytes = 0x2000;
+// NVMe 2.0 §3.1.3.11, §3.1.3.12: where the controller memory buffer is, and how large.
+constexpr uint64_t kCmbLocation = 0x38;
+constexpr uint64_t kCmbSize = 0x3c;
 constexpr uint64_t kPage = 4096;
 constexpr int kMostCapabilities = 48;  // 192 bytes of them, 4 each at least
 
@@ -73,6 +74,19 @@ Result<Interrupts> readInterrupts(Region& config) {
   return found;
 }
 
+/// The controller memory buffer, where it lies in BAR 0, behind the registers; else nothing.
+Result<Extent> readCmbOfRegisters(Region& registers) {
+  auto location = registers.read(kCmbLocation, 4);
+  if (!location.ok()) return location.take();
+  auto size = registers.read(kCmbSize, 4);
+  if (!size.ok()) return size.take();
+  const uint64_t units = size.value() >> 8 & 0xf;
+  // Ones: the device does not answer, and what it has is not known.
+  if ((location.value() & 7) != 0 || units > 6) return Extent{};
+  const uint64_t unit = uint64_t{4096} << 4 * units;
+  return Extent{.offset = (location.value() >> 12) * unit, .length = (size.value() >> 12) * unit};
+}
+
 bool meetsPages(uint64_t offset, uint64_t length, uint64_t start, uint64_t bytes) {
   const uint64_t first = start / kPage * kPage;
   const uint64_t end = (start + bytes + kPage - 1) / kPage * kPage;
@@ -89,24 +103,30 @@ Error reserved(const std::string& address, uint32_t bar, const char* what) {
 
 }  // namespace
 
-Status checkExportable(Region& config, const std::string& address, uint32_t bar, uint64_t offset,
+Status checkExportable(Region& config, Region& bar, const std::string& address, uint64_t offset,
                        uint64_t length) {
+  const uint32_t index = bar.index();
   auto classCode = config.read(kClass, 4);
   if (!classCode.ok()) return classCode.take();
-  if (bar == 0 && classCode.value() >> 8 == kNvmeClass &&
-      meetsPages(offset, length, 0, kNvmeRegisterBytes))
-    return reserved(address, bar, "the controller's registers");
+  if (index == 0 && classCode.value() >> 8 == kNvmeClass) {
+    // Doorbells reach as far as the controller has queues: how many it has is its driver's to ask.
+    auto cmb = readCmbOfRegisters(bar);
+    if (!cmb.ok()) return cmb.take();
+    const auto& [start, bytes] = cmb.value();
+    if (start == 0 || offset < start || offset - start > bytes || length > bytes - (offset - start))
+      return reserved(address, index, "the controller's registers");
+  }
   auto found = readInterrupts(config);
   if (!found.ok()) return found.take();
   const Interrupts& interrupts = found.value();
   if (interrupts.vectors == 0) return {};
   const auto meets = [&](uint64_t place, uint64_t bytes) {
-    return (place & 7) == bar && meetsPages(offset, length, place & ~uint64_t{7}, bytes);
+    return (place & 7) == index && meetsPages(offset, length, place & ~uint64_t{7}, bytes);
   };
   if (meets(interrupts.table, interrupts.vectors * kMsixVectorBytes))
-    return reserved(address, bar, "the MSI-X table");
+    return reserved(address, index, "the MSI-X table");
   if (meets(interrupts.pending, (interrupts.vectors + 63) / 64 * 8))
-    return reserved(address, bar, "the MSI-X pending bits");
+    return reserved(address, index, "the MSI-X pending bits");
   return {};
 }
 

@@ -11,9 +11,10 @@
 namespace p2pmem {
 
 /// What of a BAR no other device may reach. VFIO exports any page, registers and interrupt vectors
-/// too: whoever writes those commands the device, or sends interrupts in its name. `config`: the
-/// device's configuration space. Errors: NOT_MAPPABLE, IO.
-Status checkExportable(Region& config, const std::string& address, uint32_t bar, uint64_t offset,
+/// too: whoever writes those commands the device, or sends interrupts in its name. Of an NVMe
+/// controller's BAR 0 nothing but its CMB is exported. `config`: the device's configuration space.
+/// Errors: NOT_MAPPABLE, IO.
+Status checkExportable(Region& config, Region& bar, const std::string& address, uint64_t offset,
                        uint64_t length);
 
 /// Exports [offset, offset + length) of a BAR of the VFIO device `device`. Errors: NO_DMABUF,

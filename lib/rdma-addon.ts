@@ -104,7 +104,7 @@ export interface NativeCompletionQueue {
    * not keep the process alive. Errors: UNSUPPORTED without a channel.
    */
   onEvent(handler: (() => void) | null): void;
-  /** Blocks this thread until an event or for so long; whether there was one. */
+  /** Blocks this thread until an event or for so long; whether there was one. Errors: DEVICE_GONE. */
   waitEvent(timeoutMs: number): boolean;
   /**
    * By the thread that made it: closed for every thread, whose calls give GONE from then on. Errors:

@@ -147,9 +147,15 @@ Napi::Value CompletionQueueObject::waitEvent(const Napi::CallbackInfo& info) {
   pollfd request = {.fd = channel(info.Env()), .events = POLLIN, .revents = 0};
   const uint64_t timeout = std::min<uint64_t>(toUnsigned(info, 0), INT32_MAX);
   // A signal ends the wait early, which no caller can mistake for an event.
-  const bool isThere = ::poll(&request, 1, static_cast<int>(timeout)) > 0;
-  if (isThere) onQueue(info.Env(), [](rdma::CompletionQueue& queue) { queue.takeEvents(); });
-  return Napi::Boolean::New(info.Env(), isThere);
+  if (::poll(&request, 1, static_cast<int>(timeout)) <= 0)
+    return Napi::Boolean::New(info.Env(), false);
+  // linux/drivers/infiniband/core/uverbs_main.c, ib_uverbs_event_poll(): the device was taken away.
+  if (!(request.revents & POLLIN))
+    throwError(info.Env(), Error{.code = "DEVICE_GONE",
+                                 .message = "no more events come of the completion channel",
+                                 .hint = "the RDMA device was removed, or has failed"});
+  onQueue(info.Env(), [](rdma::CompletionQueue& queue) { queue.takeEvents(); });
+  return Napi::Boolean::New(info.Env(), true);
 }
 
 void CompletionQueueObject::close(const Napi::CallbackInfo& info) {

@@ -9,12 +9,23 @@ namespace p2pmem {
 FdWatch::FdWatch(Napi::Env env, Napi::Function handler, UniqueFd fd)
     : env_(env), handler_(Napi::Persistent(handler)), fd_(std::move(fd)) {
   uv_loop_t* loop = nullptr;
-  napi_get_uv_event_loop(env, &loop);
-  uv_poll_init(loop, &poll_, fd_.get());
+  // The hook first: a handle that the loop has can only be closed by way of it. Refused where the
+  // environment is ending.
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok ||
+      napi_add_async_cleanup_hook(env, onEnvironmentEnd, this, &hook_) != napi_ok)
+    throwError(env, Error{.code = "IO", .message = "this thread watches no more descriptors"});
+  const int failure = uv_poll_init(loop, &poll_, fd_.get());
+  if (failure != 0) {
+    napi_remove_async_cleanup_hook(hook_);
+    throwError(env, Error{.code = "IO",
+                          .message = "the event loop cannot watch a descriptor",
+                          .number = -failure,
+                          .syscall = "uv_poll_init"});
+  }
   poll_.data = this;
-  uv_poll_start(&poll_, UV_READABLE, onPoll);
+  // It fails where uv_poll_init() would have.
+  (void)uv_poll_start(&poll_, UV_READABLE, onPoll);
   uv_unref(reinterpret_cast<uv_handle_t*>(&poll_));
-  napi_add_async_cleanup_hook(env, onEnvironmentEnd, this, &hook_);
 }
 
 void FdWatch::stop() {
@@ -31,7 +42,8 @@ void FdWatch::stop() {
 
 void FdWatch::onPoll(uv_poll_t* poll, int status, int /*events*/) {
   auto* self = static_cast<FdWatch*>(poll->data);
-  if (status < 0) return;
+  // The descriptor is in error, of a device that was taken away: libuv watches it no more.
+  if (status < 0) return self->stop();
   const Napi::Env env = self->env_;
   const Napi::HandleScope scope(env);
   try {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -44,7 +45,12 @@ Result<std::shared_ptr<CompletionQueue>> VerbsCompletionQueue::create(
   return std::shared_ptr<CompletionQueue>(std::move(queue));
 }
 
-VerbsCompletionQueue::~VerbsCompletionQueue() { (void)close(); }
+VerbsCompletionQueue::~VerbsCompletionQueue() {
+  if (close().ok() || channel_ == nullptr) return;
+  // The queue stays in the kernel until the device is closed, and the library lets go of no channel
+  // that is in use: of the two only the descriptor can be given back.
+  (void)::close(channel_->fd);
+}
 
 int VerbsCompletionQueue::poll(CompletionRecord* records, uint32_t room) {
   constexpr uint32_t kBatch = 32;

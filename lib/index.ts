@@ -97,9 +97,13 @@ export { MemoryRegion } from "./rdma/memory-region.js";
 export type { InlineAddress, RegionPiece } from "./rdma/memory-region.js";
 export type { RegionTarget } from "./rdma/access.js";
 export { QueuePair as RdmaQueuePair } from "./rdma/queue-pair.js";
-export type { QueuePairOptions as RdmaQueuePairOptions } from "./rdma/queue-pair.js";
+export type {
+  QueuePairHandle as RdmaQueuePairHandle,
+  QueuePairOptions as RdmaQueuePairOptions,
+} from "./rdma/queue-pair.js";
 export type { ReceiveRing, SendRing } from "./rdma/request-ring.js";
 export { CompletionQueue } from "./rdma/completion-queue.js";
+export type { CompletionQueueHandle } from "./rdma/completion-queue.js";
 export { statusError, statusName } from "./rdma/status.js";
 export * as verbs from "./rdma/spec.js";
 export type {

@@ -48,7 +48,14 @@ export function listFunctions(root: string): string[] {
  * none, as with soft-RoCE.
  */
 export function readRdmaAddress(name: string, root = "/"): string | null {
-  return linkName(join(root, "sys/class/infiniband", name, "device"), isBdf);
+  try {
+    const parent = basename(
+      realpathSync.native(join(root, "sys/class/infiniband", name, "device")),
+    );
+    return isBdf(parent) ? parent : null;
+  } catch {
+    return null;
+  }
 }
 
 /** `6.12.41-amd64`; null: not known. */

@@ -1,5 +1,5 @@
 import type { NativeCompletionQueue, NativeRdmaDevice } from "../rdma-addon.js";
-import type { NativeMemory } from "../addon.js";
+import { addon, type NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import type { QueuePair } from "./queue-pair.js";
 import { IS_RECEIVE } from "./request-ring.js";
@@ -15,6 +15,11 @@ import {
   COMPLETION_WORDS,
 } from "./ring-layout.js";
 import { COMPLETION_WITH_IMMEDIATE } from "./spec.js";
+
+/** By which another thread opens the same queue; survives postMessage. */
+export interface CompletionQueueHandle {
+  readonly id: number;
+}
 
 /**
  * Where requests end. poll() takes what has come in one native call; the functions with an index tell
@@ -40,6 +45,21 @@ export class CompletionQueue {
     onClosed: (queue: CompletionQueue) => void,
   ): CompletionQueue {
     const native = device.createCompletionQueue(entries, channel);
+    return CompletionQueue.#over(native, onClosed);
+  }
+
+  /**
+   * The same queue in another thread, which alone polls it from then on. Closed there it is let go of;
+   * it ends where it was made. Errors: GONE.
+   */
+  static open({ id }: CompletionQueueHandle): CompletionQueue {
+    return CompletionQueue.#over(addon().openCompletionQueue(id), () => undefined);
+  }
+
+  static #over(
+    native: NativeCompletionQueue,
+    onClosed: (queue: CompletionQueue) => void,
+  ): CompletionQueue {
     try {
       return new CompletionQueue(native, onClosed);
     } catch (error) {
@@ -54,6 +74,10 @@ export class CompletionQueue {
     this.#memory = native.records();
     this.#words = new Uint32Array(this.#memory.buffer);
     this.#onClosed = onClosed;
+  }
+
+  get handle(): CompletionQueueHandle {
+    return { id: this.native.id };
   }
 
   /** How many have come, at most `room`; their queue pairs have that much more room. Errors: IO. */

@@ -1,4 +1,4 @@
-import type { NativeMemory } from "../addon.js";
+import { addon, type NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import type {
   NativeConnectionOptions,
@@ -12,18 +12,26 @@ import type { CompletionQueue } from "./completion-queue.js";
 import type { RdmaPath } from "./path.js";
 import { IS_RECEIVE, ReceiveRing, SendRing } from "./request-ring.js";
 
-export interface QueuePairOptions {
+interface RingSizes {
   /** Requests to send that may be in flight. */
   readonly sends: number;
   readonly receives: number;
   /** Gather entries of a request, 1 to 16. Default: 1. */
   readonly sendSge?: number;
   readonly receiveSge?: number;
+}
+
+export interface QueuePairOptions extends RingSizes {
   /** Bytes that may be sent inline. Default: 0. */
   readonly inlineBytes?: number;
   readonly sendCompletions: CompletionQueue;
   /** Default: those of sends. */
   readonly receiveCompletions?: CompletionQueue;
+}
+
+/** By which another thread opens the same queue pair; survives postMessage. */
+export interface QueuePairHandle extends RingSizes {
+  readonly id: number;
 }
 
 /**
@@ -35,6 +43,7 @@ export class QueuePair {
   readonly sends: SendRing;
   readonly receives: ReceiveRing;
   readonly #native: NativeQueuePair;
+  readonly #sizes: RingSizes;
   readonly #completions: readonly CompletionQueue[];
   readonly #memory: readonly NativeMemory[];
   readonly #onClosed: (queuePair: QueuePair) => void;
@@ -48,8 +57,32 @@ export class QueuePair {
   ): QueuePair {
     const { sendCompletions, receiveCompletions = sendCompletions, ...sizes } = options;
     const native = domain.createQueuePair(sendCompletions.native, receiveCompletions.native, sizes);
+    return QueuePair.#over(native, sizes, [sendCompletions, receiveCompletions], onClosed);
+  }
+
+  /**
+   * The same queue pair in another thread, which alone posts to it, and polls these queues, from then on:
+   * what was posted and polled elsewhere before is not known to its rings. Closed there it is let go of; it
+   * ends where it was made. Errors: GONE.
+   */
+  static open(
+    handle: QueuePairHandle,
+    sendCompletions: CompletionQueue,
+    receiveCompletions: CompletionQueue = sendCompletions,
+  ): QueuePair {
+    const native = addon().openQueuePair(handle.id);
+    const queues = [sendCompletions, receiveCompletions];
+    return QueuePair.#over(native, handle, queues, () => undefined);
+  }
+
+  static #over(
+    native: NativeQueuePair,
+    sizes: RingSizes,
+    completions: readonly CompletionQueue[],
+    onClosed: (queuePair: QueuePair) => void,
+  ): QueuePair {
     try {
-      return new QueuePair(native, options, onClosed);
+      return new QueuePair(native, sizes, completions, onClosed);
     } catch (error) {
       native.close();
       throw error;
@@ -58,29 +91,35 @@ export class QueuePair {
 
   private constructor(
     native: NativeQueuePair,
-    options: QueuePairOptions,
+    sizes: RingSizes,
+    completions: readonly CompletionQueue[],
     onClosed: (queuePair: QueuePair) => void,
   ) {
-    const { sendCompletions, receiveCompletions = sendCompletions } = options;
+    const { sends, receives, sendSge = 1, receiveSge = 1 } = sizes;
     this.#native = native;
+    this.#sizes = { sends, receives, sendSge, receiveSge };
     this.number = native.number;
-    const sends = native.sends();
-    const receives = native.receives();
-    this.#memory = [sends, receives];
+    const sendMemory = native.sends();
+    const receiveMemory = native.receives();
+    this.#memory = [sendMemory, receiveMemory];
     this.sends = new SendRing(
-      sends,
-      { entries: options.sends, stride: native.sendStride, maxSge: options.sendSge ?? 1 },
+      sendMemory,
+      { entries: sends, stride: native.sendStride, maxSge: sendSge },
       native.maxInline,
       (first, count) => native.postSends(first, count),
     );
     this.receives = new ReceiveRing(
-      receives,
-      { entries: options.receives, stride: native.receiveStride, maxSge: options.receiveSge ?? 1 },
+      receiveMemory,
+      { entries: receives, stride: native.receiveStride, maxSge: receiveSge },
       (first, count) => native.postReceives(first, count),
     );
-    this.#completions = [...new Set([sendCompletions, receiveCompletions])];
+    this.#completions = [...new Set(completions)];
     for (const queue of this.#completions) queue.add(this);
     this.#onClosed = onClosed;
+  }
+
+  get handle(): QueuePairHandle {
+    return { id: this.#native.id, ...this.#sizes };
   }
 
   /** Bytes that a request may carry inline: as many as were asked for, or more. */

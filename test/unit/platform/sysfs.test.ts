@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { PciTree } from "#lib/pci/tree.js";
-import { readKernelRelease, readTopology } from "#lib/platform/sysfs.js";
+import { readKernelRelease, readRdmaAddress, readTopology } from "#lib/platform/sysfs.js";
 import { SysfsTree, type SysfsFunction } from "../../support/sysfs-tree.js";
 
 const PORT = "pci0000:00/0000:00:01.0";
@@ -162,6 +162,21 @@ describe("reading a machine from sysfs", () => {
 
   it("knows the kernel's release", () => {
     assert.equal(readKernelRelease(machine([]).root), "6.12.0-test");
+  });
+
+  it("knows the PCI function of an RDMA device, which soft-RoCE has not", () => {
+    const { root } = machine([{ path: NVME }]);
+    const infiniband = join("sys/devices", NVME, "infiniband/mlx5_0");
+    tree!.link(join(infiniband, "device"), join("sys/devices", NVME));
+    tree!.link("sys/class/infiniband/mlx5_0", infiniband);
+    tree!.write("sys/devices/virtual/infiniband/rxe0/node_type", "1: CA\n");
+    tree!.link("sys/class/infiniband/rxe0", "sys/devices/virtual/infiniband/rxe0");
+    // Of another bus, as on some processors.
+    tree!.write("sys/devices/platform/HISI00D1:00/infiniband/hns_0/node_type", "1: CA\n");
+    tree!.link("sys/class/infiniband/hns_0/device", "sys/devices/platform/HISI00D1:00");
+    const names = ["mlx5_0", "rxe0", "hns_0", "mlx5_7"];
+    const addresses = names.map((name) => readRdmaAddress(name, root));
+    assert.deepEqual(addresses, ["0000:01:00.0", null, null, null]);
   });
 
   it("finds nothing where there is no PCI bus", () => {

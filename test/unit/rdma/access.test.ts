@@ -5,9 +5,15 @@ import { FAKE_ATTRIBUTES } from "../../support/fake-rdma.js";
 
 const PAGING = { implicit: false, send: true, receive: true, write: true, read: false };
 
+interface Asked {
+  target?: RegionTarget;
+  length?: number;
+  paging?: typeof PAGING | null;
+}
+
 function check(
   access: number,
-  { target = "host", length = 4096, paging = null as typeof PAGING | null } = {},
+  { target = "host", length = 4096, paging = null }: Asked = {},
 ): void {
   const attributes = { ...FAKE_ATTRIBUTES, maxRegionBytes: 2n ** 20n, onDemandPaging: paging };
   checkRegion({ name: "fake0", attributes }, target, length, access);

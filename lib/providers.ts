@@ -3,7 +3,8 @@ import { P2pError } from "./errors.js";
 import type { NvmeController } from "./nvme/controller.js";
 import { PMR_ERRORS, type OwnMemory } from "./nvme/memory/own-memory.js";
 import { POOL_PAGE } from "./p2pmem/pool.js";
-import type { Provider } from "./p2pmem/provider.js";
+import type { ProviderMemory } from "./p2pmem/provider-memory.js";
+import type { Provider, ProviderOwner } from "./p2pmem/provider.js";
 import {
   dataRefusal,
   isPersistent,
@@ -21,6 +22,15 @@ import { ConfigSpace } from "./pci/config-space.js";
 import type { Bar, PciFunction } from "./pci/function.js";
 import { readMsix } from "./pci/msix.js";
 import { PCI_CONFIG_BYTES } from "./pci/spec.js";
+
+/** A device, as a provider's memory comes from it. */
+export interface ProviderSource extends Pick<ProviderOwner, "assertAlive" | "barrier"> {
+  readonly bytes: ProviderMemory;
+  /** Has the device let others at it, now that it is mapped. */
+  lend(provider: Provider): Promise<void>;
+  /** No part of it is a provider any more, and this one is about to be unmapped. */
+  withdraw(): void;
+}
 
 /**
  * The memory that a device can provide, what it is best used for first: the CMB and the PMR of an

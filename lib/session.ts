@@ -5,13 +5,18 @@ import { Reactor } from "./reactor/reactor.js";
 import { AddressSpace } from "./dma/address-space.js";
 import { P2pError } from "./errors.js";
 import { assertPresent, GiveBack, type GivingUp } from "./give-back.js";
+import { nicRanges, nicSource } from "./nic-memory.js";
 import { NvmeController } from "./nvme/controller.js";
 import type { Descriptors } from "./nvme/descriptors/data-pointer.js";
 import type { FindOptions } from "./p2pmem/find.js";
 import { barMemory } from "./p2pmem/provider-memory.js";
 import { Provider } from "./p2pmem/provider.js";
 import { parseProvider } from "./p2pmem/provider-name.js";
-import { assertNotReserved, type ProviderRange } from "./p2pmem/provider-range.js";
+import {
+  assertNotReserved,
+  type ProviderKind,
+  type ProviderRange,
+} from "./p2pmem/provider-range.js";
 import { ProviderRegistry } from "./p2pmem/registry.js";
 import { parseBdf } from "./pci/bdf.js";
 import type { Bdf } from "./pci/bdf.js";
@@ -26,6 +31,7 @@ import {
   providerRanges,
   reservedRanges,
   withdrawMemory,
+  type ProviderSource,
 } from "./providers.js";
 import type { RdmaDevice, RdmaDeviceInfo } from "./rdma/device.js";
 import { RdmaDevices } from "./rdma/devices.js";
@@ -85,7 +91,9 @@ export class Session implements AsyncDisposable {
     this.platform = platform;
     this.description = `${platform.description}, ${reason}`;
     this.pci = pci;
-    this.#rdma = new RdmaDevices(platform, pci);
+    this.#rdma = new RdmaDevices(platform, pci, ({ fn }, error) => {
+      if (fn !== null) this.#registry.revokeDevice(fn.address, error);
+    });
   }
 
   /** Errors: NO_VFIO, PERMISSION. */
@@ -134,29 +142,27 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * What a device can provide as peer memory. An NVMe controller is opened for that.
-   * Errors: UNKNOWN_DEVICE, and those of controller().
+   * What a device can provide as peer memory. An NVMe controller is opened for that, and an RDMA device
+   * that its kernel driver has. Errors: UNKNOWN_DEVICE, and those of controller() and rdmaDevice().
    */
   async providerRanges(device: Bdf | string): Promise<ProviderRange[]> {
     this.#assertOpen();
-    const fn = this.pci.get(parseBdf(device));
-    return providerRanges(fn, fn.isNvme ? await this.controller(fn.address) : null);
+    return this.#ranges(this.pci.get(parseBdf(device)), "all");
   }
 
   /**
-   * Memory of a device as `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part,
-   * or just `BDF` for the first that providerRanges() has, but for a PMR and what is not for data (see
-   * dataRefusal()), which may be named for queues and lists; opened, mapped and published
-   * on first use. Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER, NOT_BOUND, BAD_RANGE, NOT_MAPPABLE
-   * and others; IN_USE where it overlaps one that is open; REVOKED while holders of one that was
-   * revoked have not let go.
+   * Memory of a device: `BDF/cmb`, `BDF/pmr` or `BDF/barN`, of which `@OFFSET+LENGTH` names a part; or
+   * `BDF/dm`, all of the device memory of a NIC. Just `BDF` is the first that providerRanges() has, but for
+   * a PMR and what is not for data (see dataRefusal()), which may be named for queues and lists. Opened,
+   * mapped and published on first use. Errors: BAD_ENDPOINT, BAD_SIZE, UNKNOWN_DEVICE, NO_PROVIDER,
+   * NOT_BOUND, BAD_RANGE, NOT_MAPPABLE, NO_ROOM (of a NIC's memory, some of which is in use) and others; IN_USE
+   * where it overlaps one that is open; REVOKED while holders of one that was revoked have not let go.
    */
   async provider(text: string): Promise<Provider> {
     this.#assertOpen();
     const { device, memory, part } = parseProvider(text);
     const fn = this.pci.get(device);
-    const controller = fn.isNvme ? await this.controller(device) : null;
-    const range = chooseRange(fn, await providerRanges(fn, controller, memory), memory, part);
+    const range = chooseRange(fn, await this.#ranges(fn, memory), memory, part);
     const name = `${device}/${range.label}`;
     const provider = await remember(this.#providers, name, () => this.#open(fn, range, name));
     provider.assertUsable();
@@ -249,23 +255,14 @@ export class Session implements AsyncDisposable {
 
   async #open(fn: PciFunction, range: ProviderRange, name: string): Promise<Provider> {
     const controller = fn.isNvme ? await this.controller(fn.address) : null;
-    controller?.assertAlive();
-    const device = controller?.device ?? this.#openDevice(fn.address);
-    const reserved = reservedRanges(fn, device, controller, range.kind);
-    assertNotReserved(fn, range, reserved);
     this.#registry.assertFree(fn, range);
-    const bytes = barMemory(device, fn, range);
-    const provider = new Provider(this.addressSpace, fn, range, bytes, {
-      assertAlive: () => {
-        if (controller) controller.assertAlive();
-        else this.#assertPresent(fn.address, device);
-      },
-      barrier: (readOne) => {
-        passBarrier(controller, range.kind, readOne);
-      },
+    const nic = range.kind === "dm" ? this.#nicOf(fn) : null;
+    const source = nic ? nicSource(nic, range) : this.#barSource(fn, range, controller);
+    const provider = new Provider(this.addressSpace, fn, range, source.bytes, {
+      assertAlive: source.assertAlive,
+      barrier: source.barrier,
       withdraw: () => {
-        if (controller && !this.#registry.hasOther(provider))
-          withdrawMemory(controller, provider.range.kind);
+        if (!this.#registry.hasOther(provider)) source.withdraw();
       },
       closed: () => {
         this.#registry.delete(provider);
@@ -276,13 +273,55 @@ export class Session implements AsyncDisposable {
     provider.unpublish();
     this.#registry.add(provider);
     try {
-      if (controller) await lendMemory(controller, provider);
+      await source.lend(provider);
       provider.publish();
     } catch (error) {
       provider.release();
       throw error;
     }
     return provider;
+  }
+
+  #barSource(
+    fn: PciFunction,
+    range: ProviderRange,
+    controller: NvmeController | null,
+  ): ProviderSource {
+    controller?.assertAlive();
+    const device = controller?.device ?? this.#openDevice(fn.address);
+    const reserved = reservedRanges(fn, device, controller, range.kind);
+    assertNotReserved(fn, range, reserved);
+    return {
+      bytes: barMemory(device, fn, range),
+      assertAlive: () => {
+        if (controller) controller.assertAlive();
+        else this.#assertPresent(fn.address, device);
+      },
+      barrier: (readOne) => {
+        passBarrier(controller, range.kind, readOne);
+      },
+      lend: async (provider) => {
+        if (controller) await lendMemory(controller, provider);
+      },
+      withdraw: () => {
+        if (controller) withdrawMemory(controller, range.kind);
+      },
+    };
+  }
+
+  /** What a function can provide; `wanted` as providerRanges() of lib/providers.ts has it. */
+  async #ranges(fn: PciFunction, wanted: ProviderKind | "all" | null): Promise<ProviderRange[]> {
+    const nic = this.#nicOf(fn);
+    const controller = fn.isNvme ? await this.controller(fn.address) : null;
+    return [
+      ...(nic ? nicRanges(nic, wanted) : []),
+      ...(await providerRanges(fn, controller, wanted)),
+    ];
+  }
+
+  /** The RDMA device of a function that its kernel driver has; null where it has none. */
+  #nicOf(fn: PciFunction): RdmaDevice | null {
+    return fn.isOwnedByVfio ? null : this.#rdma.openAt(fn.address);
   }
 
   /** For devices without a driver here that would notice. Errors: DEVICE_GONE. */

@@ -19,7 +19,8 @@ export function addListCommand(program: Command): void {
     .addHelpText(
       "after",
       `
-Controllers that are not bound to vfio-pci are shown with their driver, and left alone. Of a CMB or
+Controllers that are not bound to vfio-pci are shown with their driver, and left alone. NICs lend
+their device memory (dm) from their own driver, if they let other devices at it. Of a CMB or
 PMR "holds" says what its controller lets lie there: submission queues (SQS), completion queues
 (CQS), PRP lists and SGLs (LISTS), data of reads (RDS) and of writes (WDS). Copies
 need both of these.
@@ -90,12 +91,16 @@ async function describeController(session: Session, fn: PciFunction): Promise<Co
   }
 }
 
-/** What a device that VFIO owns has for its peers; none where it cannot be asked. */
+/**
+ * What a device has for its peers, as far as p2pmem gets at it: all of one that VFIO owns, and of a NIC
+ * that its kernel driver has the device memory; none where it cannot be asked.
+ */
 async function describeProviders(session: Session, fn: PciFunction): Promise<ProviderReport[]> {
-  if (fn.isBridge || !fn.isOwnedByVfio) return [];
+  if (fn.isBridge || (fn.isNvme && !fn.isOwnedByVfio)) return [];
   try {
     const ranges = await session.providerRanges(fn.address);
-    return ranges.map((range) => ({
+    const within = ranges.filter(({ bar }) => fn.isOwnedByVfio || bar === null);
+    return within.map((range) => ({
       name: `${fn.address}/${range.kind}`,
       device: fn.address,
       bytes: range.size,
@@ -103,8 +108,8 @@ async function describeProviders(session: Session, fn: PciFunction): Promise<Pro
       persistent: isPersistent(range),
     }));
   } catch (error) {
-    // A controller that does not open says why among the controllers.
-    if (error instanceof P2pError && fn.isNvme) return [];
+    // A controller that does not open says why among the controllers, an RDMA device elsewhere.
+    if (error instanceof P2pError && (fn.isNvme || !fn.isOwnedByVfio)) return [];
     throw error;
   }
 }

@@ -17,7 +17,7 @@ export interface CopyOptions {
   dst: string;
   /** `p2p` by default; nothing falls back to another path by itself. */
   via?: CopyPath;
-  /** `BDF[/cmb|/pmr|/barN[@OFFSET[+LENGTH]]]`: whose memory the blocks go through. */
+  /** `BDF[/cmb|/pmr|/dm|/barN[@OFFSET[+LENGTH]]]`: whose memory the blocks go through. */
   provider?: string;
   /** Bytes in a block, or a size such as `128k`, the default. */
   bs?: string | number;

@@ -4,8 +4,8 @@ import type { BarRange } from "../pci/msix.js";
 import { formatSize, shortSize } from "../units.js";
 import { POOL_PAGE } from "./pool.js";
 
-/** Which memory of a device a provider is, or is part of: its CMB, its PMR, or a BAR. */
-export type ProviderKind = "cmb" | "pmr" | `bar${number}`;
+/** Which memory of a device a provider is, or is part of: CMB, PMR, device memory (of a NIC), or a BAR. */
+export type ProviderKind = "cmb" | "pmr" | "dm" | `bar${number}`;
 
 /** Bytes of a device's memory. */
 export interface MemoryRange {
@@ -88,6 +88,11 @@ export function partOf(fn: PciFunction, whole: ProviderRange, part: RangePart): 
       `use multiples of ${formatSize(POOL_PAGE)}`,
     );
   if (length === whole.size) return whole;
+  if (whole.bar === null)
+    throw refuse(
+      `${memory} is given out by its device's driver, which lets nobody choose a place in it`,
+      `use all of it: ${memory}`,
+    );
   const label = `${whole.kind}@${shortSize(offset)}+${shortSize(length)}`;
   return { ...whole, offset: whole.offset + offset, size: length, label };
 }

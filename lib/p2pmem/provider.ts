@@ -32,9 +32,9 @@ export interface ProviderOwner {
 }
 
 /**
- * Memory on a PCI device, mapped for all devices of an address space and given out by its pool. It
- * is mapped from when there is such a device on, and published at first. It ends by revoke() or close(), which wait until whoever holds some of it
- * has let go: only then the memory is unmapped.
+ * Memory on a PCI device, mapped for all devices of an address space, from when there is one on, and
+ * given out by its pool. It is published at first. It ends by revoke() or close(), which wait until
+ * whoever holds some of it has let go: only then the memory is unmapped.
  */
 export class Provider implements PeerMemory, AsyncDisposable {
   readonly fn: PciFunction;

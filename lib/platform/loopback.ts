@@ -47,6 +47,14 @@ export class LoopbackPlatform implements Platform {
     this.#machine.clearFaults(address);
   }
 
+  /**
+   * Puts in again what was removed: in power-on state, with its media and its PMR as they were. Errors:
+   * UNKNOWN_DEVICE; IN_USE while what was there is still open.
+   */
+  replug(address: string): void {
+    this.#machine.replug(address);
+  }
+
   rdmaDevices(): { name: string; address: string }[] {
     return this.#machine.rdmaDevices();
   }

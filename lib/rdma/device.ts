@@ -1,3 +1,4 @@
+import { P2pError } from "../errors.js";
 import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import type {
@@ -8,7 +9,7 @@ import type {
 } from "../rdma-addon.js";
 import { tryAll } from "../try-all.js";
 import { CompletionQueue } from "./completion-queue.js";
-import { decodeEvent, type RdmaEvent } from "./events.js";
+import { decodeEvent, EventType, type RdmaEvent } from "./events.js";
 import { choosePath, isActive, type PathOptions, type RdmaPath } from "./path.js";
 import { ProtectionDomain } from "./protection-domain.js";
 
@@ -17,6 +18,13 @@ export interface RdmaDeviceInfo {
   readonly name: string;
   /** Null where no PCI function is behind it (soft-RoCE). */
   readonly address: Bdf | null;
+}
+
+/** What whoever opened a device hears of it. */
+export interface RdmaDeviceOwner {
+  /** It reports a fatal error (IBV_EVENT_DEVICE_FATAL): it has failed, or was taken away. */
+  onLost?(error: P2pError): void;
+  onClosed?(): void;
 }
 
 /**
@@ -30,13 +38,22 @@ export class RdmaDevice {
   readonly native: NativeRdmaDevice;
   readonly attributes: NativeRdmaAttributes;
   readonly #made = new Set<ProtectionDomain | CompletionQueue>();
+  readonly #owner: RdmaDeviceOwner;
+  #handler: ((event: RdmaEvent) => void) | null = null;
   #isClosed = false;
 
-  constructor(native: NativeRdmaDevice, fn: PciFunction | null) {
+  /** Takes over `native`. */
+  constructor(native: NativeRdmaDevice, fn: PciFunction | null, owner: RdmaDeviceOwner = {}) {
     this.native = native;
     this.name = native.name;
     this.fn = fn;
+    this.#owner = owner;
     this.attributes = native.attributes();
+    native.onEvent((type, queuePair, port) => {
+      const event = decodeEvent(type, queuePair, port);
+      if (type === EventType.DEVICE_FATAL) owner.onLost?.(this.#lost());
+      this.#handler?.(event);
+    });
   }
 
   /** Errors: NO_PORT, IO. */
@@ -93,12 +110,7 @@ export class RdmaDevice {
 
   /** Called for each asynchronous event; null takes the handler away. */
   onEvent(handler: ((event: RdmaEvent) => void) | null): void {
-    this.native.onEvent(
-      handler &&
-        ((type, queuePair, port) => {
-          handler(decodeEvent(type, queuePair, port));
-        }),
-    );
+    this.#handler = handler;
   }
 
   /** With all that was made of it: queue pairs, regions, domains, then completion queues. Idempotent. */
@@ -118,7 +130,17 @@ export class RdmaDevice {
       () => {
         this.native.close();
       },
+      () => {
+        this.#owner.onClosed?.();
+      },
     ]);
+  }
+
+  #lost(): P2pError {
+    return new P2pError("DEVICE_GONE", `${this.name} has failed, or was removed`, {
+      device: this.name,
+      hint: "close what was opened of it, and open it again once it is back",
+    });
   }
 
   [Symbol.dispose](): void {

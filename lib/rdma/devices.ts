@@ -1,19 +1,24 @@
 import { P2pError } from "../errors.js";
-import { parseBdf } from "../pci/bdf.js";
+import { parseBdf, type Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
 import { tryAll } from "../try-all.js";
 import { RdmaDevice, type RdmaDeviceInfo } from "./device.js";
+
+type LossListener = (device: RdmaDevice, error: P2pError) => void;
 
 /** The RDMA devices of a machine, each opened once. */
 export class RdmaDevices {
   readonly #platform: Platform;
   readonly #pci: PciTree;
   readonly #opened = new Map<string, RdmaDevice>();
+  readonly #onLost: LossListener;
 
-  constructor(platform: Platform, pci: PciTree) {
+  /** `onLost`: told once of each device that fails or is taken away. */
+  constructor(platform: Platform, pci: PciTree, onLost: LossListener = () => undefined) {
     this.#platform = platform;
     this.#pci = pci;
+    this.#onLost = onLost;
   }
 
   /** Errors: NO_VERBS. */
@@ -39,6 +44,15 @@ export class RdmaDevices {
     });
   }
 
+  /**
+   * That of a PCI function; null where it has none, or there is no libibverbs to ask. Errors: PERMISSION,
+   * DEVICE_GONE, NO_MEMORY, IO.
+   */
+  openAt(address: Bdf): RdmaDevice | null {
+    const info = this.#listIfAny().find((info) => info.address === address);
+    return info === undefined ? null : this.#open(info.name);
+  }
+
   /** Idempotent. */
   close(): void {
     const devices = [...this.#opened.values()];
@@ -50,6 +64,15 @@ export class RdmaDevices {
     );
   }
 
+  #listIfAny(): RdmaDeviceInfo[] {
+    try {
+      return this.list();
+    } catch (error) {
+      if (error instanceof P2pError && error.code === "NO_VERBS") return [];
+      throw error;
+    }
+  }
+
   #open(name: string): RdmaDevice {
     const known = this.#opened.get(name);
     if (known !== undefined) return known;
@@ -57,7 +80,14 @@ export class RdmaDevices {
     const native = this.#platform.openRdmaDevice(name);
     try {
       const fn = address !== null && this.#pci.has(address) ? this.#pci.get(address) : null;
-      const device = new RdmaDevice(native, fn);
+      const device: RdmaDevice = new RdmaDevice(native, fn, {
+        onLost: (error) => {
+          this.#onLost(device, error);
+        },
+        onClosed: () => {
+          if (this.#opened.get(name) === device) this.#opened.delete(name);
+        },
+      });
       this.#opened.set(name, device);
       return device;
     } catch (error) {

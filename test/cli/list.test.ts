@@ -47,6 +47,12 @@ describe("p2pmem list", () => {
     assert.match(csv, /\/pmr,67108864,,,,,,,,,RDS WDS,true\r\n/);
   });
 
+  it("shows the memory of a NIC that its own driver has, and no BAR of it", async () => {
+    const { stdout } = await p2pmem("list", "--machine", "rdma");
+    assert.match(stdout, /0000:06:00\.0\/dm +64 MiB +data +-\n/);
+    assert.doesNotMatch(stdout, /0000:06:00\.0\/bar/);
+  });
+
   it("says first which machine it shows and why, then fits a terminal", async () => {
     const { code, stdout } = await p2pmem("list");
     assert.equal(code, 0);

@@ -84,7 +84,7 @@ describe("endpoints", () => {
 describe("providers", () => {
   it("are a device, and which of its memories where one is named", () => {
     assert.deepEqual(parseProvider("03:00.0"), { device: nvme, memory: null, part: null });
-    for (const memory of ["cmb", "pmr", "bar0", "bar5"] as const) {
+    for (const memory of ["cmb", "pmr", "dm", "bar0", "bar5"] as const) {
       assert.deepEqual(parseProvider(`0000:03:00.0/${memory}`), {
         device: nvme,
         memory,

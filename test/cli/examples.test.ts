@@ -59,11 +59,14 @@ describe("the example in YAML", () => {
   });
 });
 
-describe("the example in TypeScript", () => {
+describe("the examples in TypeScript", () => {
   const run = promisify(execFile);
 
-  function example(env: NodeJS.ProcessEnv): Promise<{ stdout: string; stderr: string }> {
-    const source = readFileSync(join(root, "examples/lab-test.ts"), "utf8");
+  function example(
+    file: string,
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<{ stdout: string; stderr: string }> {
+    const source = readFileSync(join(root, "examples", file), "utf8");
     const { outputText } = ts.transpileModule(source, {
       compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
     });
@@ -74,16 +77,27 @@ describe("the example in TypeScript", () => {
     });
   }
 
-  it("has no mistake in its types, and passes", async () => {
+  it("have no mistake in their types", async () => {
     const tsc = join(root, "node_modules/typescript/bin/tsc");
     await run(process.execPath, [tsc, "-p", join(root, "examples/tsconfig.json")]);
-    const { stdout } = await example({});
+  });
+
+  it("pass: the test of copies", async () => {
+    const { stdout } = await example("lab-test.ts");
     assert.match(stdout, /pass 3/);
     assert.match(stdout, /fail 0/);
   });
 
+  it("move data from namespace to namespace over RDMA, and none through host memory", async () => {
+    const { stdout } = await example("rdma.ts");
+    assert.equal(stdout, "1048576 bytes went over the wire\n0 of them through host memory\n");
+  });
+
   for (const side of ["SRC", "DST"])
     it(`fails where ${side} is named alone, and does not test the loopback machine instead`, async () => {
-      await assert.rejects(example({ [side]: "0000:03:00.0" }), /name both: SRC is read/);
+      await assert.rejects(
+        example("lab-test.ts", { [side]: "0000:03:00.0" }),
+        /name both: SRC is read/,
+      );
     });
 });

@@ -64,6 +64,10 @@ export class Progress {
     return this.#bytes[0]!;
   }
 
+  get blocks(): number {
+    return this.#blocks[0]!;
+  }
+
   /** `isRamping`: nothing has counted. */
   outcome(outcome: EngineOutcome, isRamping: boolean): PartOutcome {
     const [bytes, blocks] = isRamping ? [0, 0] : [this.#bytes[0]!, this.#blocks[0]!];

@@ -103,6 +103,16 @@ export abstract class Engine {
 
   protected abstract commandOf(queue: number, cookie: number): EngineCommand;
 
+  /** What a poll that finds nothing takes, in polls that look at NVMe queues alone: see IDLE_POLLS. */
+  protected get pollWeight(): number {
+    return 1;
+  }
+
+  /** Whether an I/O may begin in `slot`: to be asked now and then. */
+  protected isIdle(slot: number): boolean {
+    return this.flight.isIdle(slot);
+  }
+
   /** To the end of ramp and run. */
   protected runAll(): void {
     this.start();
@@ -181,11 +191,16 @@ export abstract class Engine {
     this.#busyNs[0]! += this.#done[0]! - this.seen[0]!;
   }
 
+  /** Says how far it is, to whoever watches. */
+  protected publish(): void {
+    this.control.bytes = this.isRamping ? 0 : this.bytes;
+  }
+
   /** Begins an I/O in each slot that has none, as far as there are any. */
   protected beginIdle(): void {
     let last = -1;
     for (let slot = 0; slot < this.flight.slots; slot++) {
-      if (!this.flight.isIdle(slot) || !this.begin(slot)) continue;
+      if (!this.isIdle(slot) || !this.begin(slot)) continue;
       const queue = this.flight.queueOf(slot);
       if (last >= 0 && queue !== last) this.#queues[last]!.queue.ring();
       last = queue;
@@ -217,7 +232,7 @@ export abstract class Engine {
 
   #drive(): void {
     // With a look at the clock a poll takes longer.
-    const step = this.#pace === null ? 1 : PACED_POLL;
+    const step = Math.max(this.pollWeight, this.#pace === null ? 1 : PACED_POLL);
     let idle = 0;
     while (!this.isDone) {
       const found = this.poll();
@@ -248,7 +263,7 @@ export abstract class Engine {
     for (let tried = 0; tried < flight.slots; tried++) {
       const slot = this.#nextIdle;
       this.#nextIdle = slot + 1 === flight.slots ? 0 : slot + 1;
-      if (flight.isIdle(slot)) return slot;
+      if (this.isIdle(slot)) return slot;
     }
     return -1;
   }
@@ -257,7 +272,7 @@ export abstract class Engine {
   #lookAround(): void {
     const time = this.seen[0]!;
     if (this.control.isStopping || time >= this.#deadline[0]!) this.closing = true;
-    this.control.bytes = this.isRamping ? 0 : this.bytes;
+    this.publish();
     const next = time + LOOK_NS;
     const deadline = this.#deadline[0]!;
     this.#nextLook[0] = time < deadline && deadline < next ? deadline : next;

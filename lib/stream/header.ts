@@ -22,5 +22,8 @@ export const HeaderKind = {
   END: MAGIC | 3,
 } as const;
 
+/** Headers of a stream that counts, beside those of its blocks: begin and end. */
+export const STREAM_WORDS = 2;
+
 /** Of two words. */
 export const HIGH = 2 ** 32;

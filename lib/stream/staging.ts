@@ -1,0 +1,125 @@
+import { P2pError } from "../errors.js";
+import { proveUse } from "../proof/first-use.js";
+import { byDistance } from "../p2pmem/find.js";
+import type { Provider } from "../p2pmem/provider.js";
+import type { PciFunction } from "../pci/function.js";
+import { peerPath } from "../pci/peer-path.js";
+import type { ProtectionDomain } from "../rdma/protection-domain.js";
+import type { Session } from "../session.js";
+import type { CheckedEnd } from "./check.js";
+import type { StreamEndPlan } from "./plan.js";
+import { openHostSlots, openPeerSlots, type SlotMemory } from "./slot-memory.js";
+
+/** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
+const CLASS_MEMORY = 0x05;
+
+/** What the blocks rest in, and why: one line. */
+export interface OpenStaging {
+  slots: SlotMemory;
+  reason: string;
+}
+
+/** What staging is chosen for. */
+export interface StagingRequest {
+  session: Session;
+  plan: StreamEndPlan;
+  end: CheckedEnd;
+  domain: ProtectionDomain;
+  signal: AbortSignal;
+}
+
+/**
+ * Opens the memory that the plan says. `auto` takes peer memory where the NVMe device reaches it, where
+ * the kernel lets the NIC reach it, and the NIC registers it in fact; where none is, host memory.
+ *
+ * On real devices the path between NVMe device and peer memory is proved, the first time that the
+ * session uses it. Errors: NO_PROVIDER, NO_ROOM, NOT_SUPPORTED, NO_DMABUF, MEMLOCK, NO_MEMORY and others
+ * of mapping and registering memory; those of proveUse().
+ */
+export async function openStaging(request: StagingRequest): Promise<OpenStaging> {
+  const { plan } = request;
+  if (plan.staging === "host")
+    return { slots: openHostSlots(request), reason: "host memory, as asked for" };
+  // Nothing need be opened to know that.
+  if (plan.staging === "auto" && plan.rdma.fn === null) {
+    const reason = `host memory: there is no PCI function behind ${plan.rdma.name}`;
+    return { slots: openHostSlots(request), reason };
+  }
+  const refusals: string[] = [];
+  for (const open of candidates(request)) {
+    let provider: Provider | null = null;
+    try {
+      provider = await open();
+      const slots = openPeerSlots(request, provider);
+      try {
+        await prove(request, provider, slots);
+      } catch (error) {
+        slots.close();
+        throw error;
+      }
+      const { address } = request.end.namespace.controller;
+      const reason = `${provider.name}: ${address} and ${plan.rdma.name} reach it`;
+      return { slots, reason };
+    } catch (error) {
+      // What was named, or is the only one, must be; of others the next one is tried.
+      const isLast = plan.staging === "cmb" || plan.provider !== undefined;
+      if (!(error instanceof P2pError) || (plan.staging !== "auto" && isLast)) throw error;
+      refusals.push(provider === null ? error.message : `${provider.name}: ${error.message}`);
+    }
+  }
+  const why = refusals[0] ?? "no device near provides memory";
+  if (plan.staging === "auto")
+    return { slots: openHostSlots(request), reason: `host memory: ${why}` };
+  throw new P2pError("NO_PROVIDER", `there is no peer memory to stage in: ${why}`, {
+    hint: "name a provider, or stage in host memory: --staging host",
+  });
+}
+
+/** The providers to try, the closest to both devices first. */
+function candidates({ session, plan, end }: StagingRequest): (() => Promise<Provider>)[] {
+  const { provider, staging, rdma } = plan;
+  const fn = session.pci.get(end.namespace.controller.address);
+  if (staging === "cmb") return [() => session.provider(`${fn.address}/cmb`)];
+  if (provider !== undefined) return [() => Promise.resolve(provider)];
+  const hasCmb = end.namespace.controller.memory.cmb() !== null;
+  const near = session.pci.functions.filter((other) => isCard(other) || (other === fn && hasCmb));
+  const far = near.map((other) => {
+    const clients = rdma.fn === null ? [fn] : [fn, rdma.fn];
+    const paths = clients.map((client) => peerPath(session.pci, other, client));
+    return { other, distance: paths.reduce((sum, { distance }) => sum + distance, 0) };
+  });
+  return byDistance(far, 0).map(
+    ({ other }) =>
+      () =>
+        session.provider(other === fn ? `${fn.address}/cmb` : other.address),
+  );
+}
+
+/** Whether it is memory that p2pmem may open, and nobody else's controller. */
+function isCard(fn: PciFunction): boolean {
+  return (
+    fn.classCode >> 16 === CLASS_MEMORY &&
+    fn.isOwnedByVfio &&
+    fn.bars.some((bar) => bar?.prefetchable)
+  );
+}
+
+/** The loopback machine is what its description says. */
+async function prove(
+  { session, plan, end: { namespace }, signal }: StagingRequest,
+  provider: Provider,
+  { held }: SlotMemory,
+): Promise<void> {
+  if (session.platform.kind !== "vfio" || held === null) return;
+  const range = { namespace, offset: plan.endpoint.offset, length: plan.size };
+  const isSource = plan.role === "source";
+  const leg = {
+    ...range,
+    client: plan.role,
+    direction: isSource ? ("write" as const) : ("read" as const),
+    // A destination is about to be overwritten; what a proof writes there it restores.
+    scratch: isSource ? null : range,
+  };
+  const hint = "--staging host does without this path";
+  await proveUse(session, { provider, held, legs: [leg], hint }, signal);
+}

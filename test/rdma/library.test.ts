@@ -200,6 +200,22 @@ describe("the RDMA library", () => {
     memory.close();
   });
 
+  it("registers a provider's memory, but of a NIC that is no PCI function, which says so", async () => {
+    const card = await session.provider(isLab ? process.env.CARD! : "0000:05:00.0");
+    const list = card.allocScatterlist(8192);
+    if (isLab)
+      assert.throws(() => link.domain.register(list, ALL), {
+        ...{ code: "NO_DMABUF", device: "rxe0", hint: /stage in host memory/ },
+      });
+    else {
+      const region = link.domain.register(list, ALL);
+      assert.deepEqual([region.target, region.byteLength], ["peer", 8192]);
+      assert.equal(await link.statusOf(region, region, 4096), STATUS_SUCCESS);
+      region.close();
+    }
+    card.freeScatterlist(list);
+  });
+
   it("is used by another thread, which opens what this one has made", async () => {
     const [from, to] = [link.host(4096), link.host(4096)];
     from.bytes.set(pattern(4096, 3));

@@ -58,7 +58,8 @@ describe("the loopback NIC's connections", () => {
     const { domain, queues } = connection;
     const [queue] = queues;
     const target = connection.buffer(4096);
-    const make = () => new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
+    const make = () =>
+      new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES), ENTRIES.sends);
     const ends = [make(), make()] as const;
     const addressOf = (end: number) => {
       const { index: gidIndex, gid } = gidOf(machine.device, end + 1);
@@ -83,8 +84,14 @@ describe("the loopback NIC's connections", () => {
   it("leave nothing of a closed queue pair in the way of what completed after it", () => {
     const { domain, queues } = connection;
     const [queue] = queues;
-    const gone = new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
-    const left = new Pair(domain.createQueuePair(queue.native, queue.native, ENTRIES));
+    const gone = new Pair(
+      domain.createQueuePair(queue.native, queue.native, ENTRIES),
+      ENTRIES.sends,
+    );
+    const left = new Pair(
+      domain.createQueuePair(queue.native, queue.native, ENTRIES),
+      ENTRIES.sends,
+    );
     const target = connection.buffer(64);
     for (const pair of [gone, left]) {
       pair.native.initialize({ port: 1 });

@@ -16,6 +16,8 @@ export const FLAG = { fence: 1, signaled: 2, solicited: 4, inline: 8 };
 /** ibv_wc_opcode. */
 export const COMPLETED = { send: 0, write: 1, read: 2, receive: 128, receiveWriteImmediate: 129 };
 
+/** Requests of each kind that are posted at most. */
+const ENTRIES = 16;
 const SEND_HEADER = 40;
 const RECEIVE_HEADER = 16;
 const COMPLETION_BYTES = 64;
@@ -108,11 +110,14 @@ export class Pair {
   readonly #rings: readonly [NativeMemory, NativeMemory];
   readonly #sends: DataView;
   readonly #receives: DataView;
+  /** Records of each ring, as the addon rounds up what was asked for. */
+  readonly #records: number;
   #sent = 0;
   #received = 0;
 
-  constructor(native: NativeQueuePair) {
+  constructor(native: NativeQueuePair, entries = ENTRIES) {
     this.native = native;
+    this.#records = 2 ** Math.ceil(Math.log2(entries));
     this.#rings = [native.sends(), native.receives()];
     [this.#sends, this.#receives] = this.#rings.map(({ buffer }) => new DataView(buffer)) as [
       DataView,
@@ -124,7 +129,7 @@ export class Pair {
   send(...requests: SendRequest[]): number {
     const first = this.#sent;
     for (const request of requests) {
-      const at = recordAt(this.#sends, this.native.sendStride, this.#sent++);
+      const at = (this.#sent++ % this.#records) * this.native.sendStride;
       this.#sends.setBigUint64(at, request.id ?? 0n, true);
       const words = [
         request.opcode,
@@ -146,7 +151,7 @@ export class Pair {
   receive(...requests: { sges: readonly Sge[]; id?: bigint }[]): number {
     const first = this.#received;
     for (const { sges, id = 0n } of requests) {
-      const at = recordAt(this.#receives, this.native.receiveStride, this.#received++);
+      const at = (this.#received++ % this.#records) * this.native.receiveStride;
       this.#receives.setBigUint64(at, id, true);
       this.#receives.setUint32(at + 8, sges.length, true);
       writeSges(this.#receives, at + RECEIVE_HEADER, sges);
@@ -158,12 +163,6 @@ export class Pair {
     for (const ring of this.#rings) ring.close();
     this.native.close();
   }
-}
-
-/** The rings have a power of two of records. */
-function recordAt(ring: DataView, stride: number, number: number): number {
-  const records = 2 ** Math.floor(Math.log2(ring.byteLength / stride));
-  return (number % records) * stride;
 }
 
 function writeSges(ring: DataView, start: number, sges: readonly Sge[]): void {
@@ -190,7 +189,7 @@ export class Connection {
   readonly #buffers: Buffer[] = [];
 
   constructor({ device, ports }: RdmaMachine, options: ConnectOptions = {}) {
-    const { entries = 16, sge = 4, inlineBytes = 0, connection = {} } = options;
+    const { entries = ENTRIES, sge = 4, inlineBytes = 0, connection = {} } = options;
     this.domain = device.allocateDomain();
     const queue = (): Queue => new Queue(device.createCompletionQueue(4 * entries, true));
     this.queues = [queue(), queue()];
@@ -199,6 +198,7 @@ export class Connection {
         this.domain.createQueuePair(end.native, end.native, {
           ...{ sends: entries, receives: entries, sendSge: sge, receiveSge: sge, inlineBytes },
         }),
+        entries,
       );
     this.pairs = [pair(this.queues[0]), pair(this.queues[1])];
     const sides = ports.map((port, end) => {

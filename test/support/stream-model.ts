@@ -72,6 +72,8 @@ export class ModelEnd {
   posts = 0;
   polls = 0;
   barriers = 0;
+  /** What a device has written to the slots may still be on its way there. */
+  isDirty = false;
   #polled: Completion[] = [];
   readonly #step: () => void;
 
@@ -86,8 +88,11 @@ export class ModelEnd {
     const shape = { stride: STRIDE, maxSge: 1 };
     const post = (first: number, count: number): number => {
       this.posts++;
-      for (let i = 0; i < count; i++)
-        this.requests.push(readRequest(sendMemory.words, ((first + i) % sends) * (STRIDE / 4)));
+      for (let i = 0; i < count; i++) {
+        const request = readRequest(sendMemory.words, ((first + i) % sends) * (STRIDE / 4));
+        assert.ok(request.opcode !== Opcode.WRITE || !this.isDirty, "a barrier before a NIC reads");
+        this.requests.push(request);
+      }
       assert.ok(this.sends.inFlight + count <= sends, "no more than the ring holds");
       return count;
     };
@@ -119,6 +124,7 @@ export class ModelEnd {
     } as unknown as CompletionQueue;
     const pass = (): void => {
       this.barriers++;
+      this.isDirty = false;
     };
     const { sends, receives } = this;
     return new Wire({ sends, receives, flush }, completions, this.headers, { pass });
@@ -198,6 +204,7 @@ export class StreamModel {
     const [from, to] = this.ends;
     this.read = new ModelQueue(1, random, (command) => {
       assert.equal(command.opcode, READ);
+      from.isDirty = true;
       for (let i = 0; i < command.units; i++)
         from.memory.set(command.address + i, command.unit + i);
       return this.statusOf.get(command.unit) ?? 0;
@@ -208,6 +215,11 @@ export class StreamModel {
         this.destination.set(command.unit + i, to.memory.get(command.address + i)!);
       return this.statusOf.get(command.unit) ?? 0;
     });
+    const submit = this.write.submit.bind(this.write);
+    this.write.submit = (...words) => {
+      assert.ok(!to.isDirty, "a barrier before an NVMe device reads");
+      submit(...words);
+    };
     const jobOf = (end: 0 | 1): Omit<StreamJob, "side"> => ({
       ...engineJob(this.controls[end]),
       slots,
@@ -307,9 +319,11 @@ export class StreamModel {
       assert.equal(length, HEADER_BYTES);
       const words = from.headers.slice((address - HEADERS_AT) / 4).subarray(0, HEADER_WORDS);
       to.headers.set(words, (remote - HEADERS_AT) / 4);
-    } else
+    } else {
+      to.isDirty ||= length > 0;
       for (let unit = 0; unit < length / UNIT; unit++)
         to.memory.set(remote / UNIT + unit, from.memory.get(address / UNIT + unit)!);
+    }
     if (hasImmediate) to.receive(immediate);
     if ((flags & SendFlag.SIGNALED) !== 0) from.complete(id, tag);
     return true;

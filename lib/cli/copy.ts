@@ -1,10 +1,9 @@
 import { Argument, type Command, Option } from "commander";
 import { runCopyWithLimit } from "../bench/limited-copy.js";
 import { chooseProvider } from "../bench/choose.js";
-import { formatEndpoint, parseEndpoint } from "../io/endpoint.js";
-import type { Endpoint } from "../io/endpoint.js";
+import { formatEndpoint, isRemote, parseAnyEndpoint } from "../io/endpoint.js";
+import type { AnyEndpoint, Endpoint } from "../io/endpoint.js";
 import { formatProvider, parseProvider, PROVIDER_FORM } from "../p2pmem/provider-name.js";
-import type { ProviderSpec } from "../p2pmem/provider-name.js";
 import { COPY_PATHS, needsProvider, type CopyPath, type CopyPlan } from "../copy/plan.js";
 import { copyResult } from "../copy/result.js";
 import { prepareToVerify } from "../copy/verified.js";
@@ -22,29 +21,36 @@ import {
   SQ_IN_CMB,
   valueOption,
 } from "./options.js";
-import type { GlobalOptions } from "./options.js";
 import { Progress } from "./progress.js";
+import {
+  checkEndpoints,
+  remoteCopy,
+  remoteCopyOptions,
+  type RemoteCopyOptions,
+} from "./remote-copy.js";
 import { writeCopyReport } from "./write-report.js";
 
-interface CopyOptions extends GlobalOptions {
+interface CopyOptions extends RemoteCopyOptions {
   descriptors: Descriptors;
   via: CopyPath;
-  provider?: ProviderSpec;
-  size?: number;
-  bs: number;
-  iodepth: number;
   sqInCmb?: boolean;
   listsInCmb?: boolean;
   jobs: number;
-  verify?: VerifyMode;
 }
 
 export function addCopyCommand(program: Command): void {
-  program
+  const command = program
     .command("copy")
-    .description("copy part of one NVMe namespace to another")
-    .addArgument(new Argument("<src>", "BDF[/NSID][@OFFSET[+LENGTH]]").argParser(parseEndpoint))
-    .addArgument(new Argument("<dst>", "likewise").argParser(parseEndpoint))
+    .description(
+      "copy part of one NVMe namespace to another, of this machine or by RDMA of another",
+    )
+    .addArgument(
+      new Argument(
+        "<src>",
+        "BDF[/NSID][@OFFSET[+LENGTH]], or rdma://HOST[:PORT]/NAMESPACE[@OFFSET[+LENGTH]]",
+      ).argParser(parseAnyEndpoint),
+    )
+    .addArgument(new Argument("<dst>", "likewise").argParser(parseAnyEndpoint))
     .addOption(
       new Option(
         "--via <path>",
@@ -79,9 +85,11 @@ export function addCopyCommand(program: Command): void {
     .option("--lists-in-cmb", LISTS_IN_CMB)
     .addOption(
       new Option("--verify [mode]", "look whether all arrived; by memcmp: compare with the source")
-        .choices(VERIFY_MODES)
-        .preset("memcmp"),
-    )
+        .choices([...VERIFY_MODES, "none"])
+        .preset(true),
+    );
+  for (const option of remoteCopyOptions()) command.addOption(option);
+  command
     .addHelpText(
       "after",
       `
@@ -95,16 +103,33 @@ own: it needs the NVMe Copy command, and no provider.
 OVERWRITE the source first, with blocks that tell stale, swapped and shifted data: on the loopback
 machine only.
 
+With p2pmem serve on another machine, one end may be there: blocks then go from the NVMe device into
+memory of --staging, by RDMA into that of the other side, and into its NVMe device. What has been
+written is flushed, read back at both ends and compared by CRC-32C (nothing is overwritten), unless
+--verify=none; then it is confirmed. A copy whose connection breaks goes on at the last confirmed
+block.
+
 Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify
   p2pmem copy 0000:03:00.0/1@1m+64m 0000:04:00.0/1 --provider 0000:05:00.0 --allow-write
   p2pmem copy 0000:03:00.0 0000:04:00.0 --provider 0000:05:00.0/bar2@1m+16m --allow-write
   p2pmem copy 0000:03:00.0/1@0+1g 0000:03:00.0/2 --via nvme-copy --jobs 2 --allow-write
-  p2pmem copy 0000:03:00.0 0000:04:00.0 --via host --bs 1m --iodepth 8 --output-format json`,
+  p2pmem copy 0000:03:00.0 0000:04:00.0 --via host --bs 1m --iodepth 8 --output-format json
+  p2pmem copy 0000:03:00.0 rdma://192.0.2.7/scratch --key-file key --resume journal`,
     )
     .action(
-      async (source: Endpoint, destination: Endpoint, _options: unknown, command: Command) => {
-        process.exitCode = await copy(source, destination, command.optsWithGlobals<CopyOptions>());
+      async (
+        source: AnyEndpoint,
+        destination: AnyEndpoint,
+        _options: unknown,
+        command: Command,
+      ) => {
+        const options = command.optsWithGlobals<CopyOptions>();
+        checkEndpoints(source, destination, command);
+        process.exitCode =
+          isRemote(source) || isRemote(destination)
+            ? await remoteCopy(source, destination, options)
+            : await copy(source, destination, options);
       },
     );
 }
@@ -135,8 +160,8 @@ async function copy(
     };
     const target = `to ${formatEndpoint(destination)}`;
     if (isNormal) output.write(`${formatEndpoint(source)} ${target}, ${describeWay(plan)}\n\n`);
-    const verify =
-      options.verify === undefined ? null : await prepareToVerify(session, plan, options.verify);
+    const mode = verifyMode(options.verify);
+    const verify = mode === null ? null : await prepareToVerify(session, plan, mode);
     const progress = new Progress(`copy ${target}`);
     const { measured, limit } = await runCopyWithLimit(session, {
       ...plan,
@@ -154,6 +179,11 @@ async function copy(
     process.stderr.write(`p2pmem: first mismatch: ${verification.first.message}\n`);
     return EXIT.mismatch;
   });
+}
+
+function verifyMode(mode: CopyOptions["verify"]): VerifyMode | null {
+  if (mode === undefined || mode === "none") return null;
+  return mode === true ? "memcmp" : mode;
 }
 
 function describeWay({ path, provider }: CopyPlan): string {

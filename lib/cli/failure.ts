@@ -4,6 +4,11 @@ import { P2pError } from "../errors.js";
 /** What the command's exit code says. */
 export const EXIT = { ok: 0, error: 1, usage: 2, mismatch: 3, interrupted: 130 } as const;
 
+const EXIT_OF: Record<string, number> = {
+  INTERRUPTED: EXIT.interrupted,
+  DATA_MISMATCH: EXIT.mismatch,
+};
+
 const HELP = "see p2pmem --help";
 
 /**
@@ -22,8 +27,7 @@ export function describeFailure(error: unknown): Failure {
       line:
         format(error.code, error.message, error.hint ?? (error.isUsage ? HELP : undefined)) +
         (error.excerpt === undefined ? "" : `\n${error.excerpt.replaceAll(/^/gm, "  ")}`),
-      exitCode:
-        error.code === "INTERRUPTED" ? EXIT.interrupted : error.isUsage ? EXIT.usage : EXIT.error,
+      exitCode: EXIT_OF[error.code] ?? (error.isUsage ? EXIT.usage : EXIT.error),
     };
   const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return { line: format("INTERNAL", reason, "this is a bug in p2pmem"), exitCode: EXIT.error };

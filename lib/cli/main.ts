@@ -13,6 +13,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   identify: async () => (await import("./identify.js")).addIdentifyCommand,
   topology: async () => (await import("./topology.js")).addTopologyCommand,
   copy: async () => (await import("./copy.js")).addCopyCommand,
+  serve: async () => (await import("./serve.js")).addServeCommand,
   bench: async () => (await import("./bench.js")).addBenchCommand,
   compare: async () => (await import("./compare.js")).addCompareCommand,
   perf: async () => (await import("./perf.js")).addPerfCommand,

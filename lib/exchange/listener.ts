@@ -50,6 +50,11 @@ export class Listener {
     this.#server = server;
     this.#options = options;
     this.#handler = handler;
+    const interrupt = (): void => {
+      this.#endAll(new P2pError("INTERRUPTED", "interrupted"));
+    };
+    options.signal?.addEventListener("abort", interrupt);
+    server.on("close", () => options.signal?.removeEventListener("abort", interrupt));
     server.on("connection", (socket) => {
       const serving = this.#serve(socket).finally(() => this.#running.delete(serving));
       this.#running.add(serving);
@@ -63,13 +68,18 @@ export class Listener {
   /** Ends all connections, and waits for what serves them. Idempotent. */
   async close(): Promise<void> {
     this.#server.close();
-    for (const connection of [...this.#strangers, ...this.#clients])
-      connection.fail(new P2pError("PEER_GONE", "the server ends"));
+    this.#endAll(new P2pError("PEER_GONE", "the server ends"));
     await Promise.all(this.#running);
   }
 
+  #endAll(error: P2pError): void {
+    for (const connection of [...this.#strangers, ...this.#clients]) connection.fail(error);
+  }
+
   async #serve(socket: Socket): Promise<void> {
-    const connection = new Connection(socket, this.#options);
+    const { role, timeoutMs } = this.#options;
+    // The signal is one for all of them: see #endAll().
+    const connection = new Connection(socket, { role, timeoutMs });
     try {
       await this.#greet(connection);
       await this.#handler(connection);

@@ -5,7 +5,7 @@ import { bin, p2pmem } from "../support/command.js";
 describe("p2pmem without a job", () => {
   it("explains itself and every command, with examples", async () => {
     const commands = ["list", "identify", "topology", "copy", "bench", "perf", "probe"];
-    commands.push("bind", "unbind", "doctor");
+    commands.push("bind", "unbind", "doctor", "serve");
     for (const command of ["", ...commands]) {
       const { code, stdout, stderr } = await p2pmem(...[command, "--help"].filter(Boolean));
       assert.equal(code, 0, command);

@@ -1,0 +1,197 @@
+import { P2pError } from "../errors.js";
+import type { Connection } from "../exchange/connection.js";
+import { Listener } from "../exchange/listener.js";
+import type { Endpoint } from "../io/endpoint.js";
+import { formatSize } from "../units.js";
+import { tryAllInTurn } from "../try-all.js";
+import { exportsByName, type Export } from "./exports.js";
+import { hear } from "./hear.js";
+import { Leases } from "./leases.js";
+import type { CopyEnd, Machine, OpenRange } from "./machine.js";
+import * as protocol from "./protocol.js";
+import { transfer, type TransferPlan, type TransferReports } from "./transfer.js";
+
+/** What clients may ask for. Sizes in bytes. */
+export interface ServerLimits {
+  maxConnections: number;
+  maxIodepth: number;
+  maxBs: number;
+}
+
+export interface ServerOptions extends ServerLimits {
+  exports: readonly Export[];
+  machine: Machine;
+  host: string;
+  port: number;
+  key?: Uint8Array;
+  allowWrite: boolean;
+  /** How long a client may be silent: milliseconds. */
+  timeoutMs: number;
+  signal?: AbortSignal;
+  onEvent?(event: ServerEvent): void;
+}
+
+/** Of one connection of a client's copy. */
+export interface ServerEvent {
+  event: "begun" | "done" | "failed";
+  client: string;
+  /** What it is about, once that is known. */
+  access: "read" | "write" | null;
+  namespace: string | null;
+  bytes: number | null;
+  /** Of this connection; null until it is done. */
+  staging: string | null;
+  error: { code: string; message: string } | null;
+}
+
+/** Serves namespaces of this machine to `p2pmem copy` on others. */
+export class Server {
+  readonly #options: ServerOptions;
+  readonly #exports: ReadonlyMap<string, Export>;
+  readonly #leases = new Leases();
+  #listener!: Listener;
+
+  /** Errors: BAD_ARGUMENT, LISTEN. */
+  static async listen(options: ServerOptions): Promise<Server> {
+    const server = new Server(options);
+    const { host, port, maxConnections, timeoutMs, key, signal } = options;
+    server.#listener = await Listener.listen(
+      {
+        ...{ role: "copy", host, port, maxConnections, timeoutMs },
+        ...(key === undefined ? {} : { key }),
+        ...(signal === undefined ? {} : { signal }),
+      },
+      (connection) => server.#serve(connection),
+    );
+    return server;
+  }
+
+  private constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#exports = exportsByName(options.exports);
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Ends what runs, and returns when none of it is in flight any more. */
+  close(): Promise<void> {
+    return this.#listener.close();
+  }
+
+  async #serve(connection: Connection): Promise<void> {
+    const event: ServerEvent = {
+      ...{ event: "failed", client: connection.remoteAddress, access: null, namespace: null },
+      ...{ bytes: null, staging: null, error: null },
+    };
+    try {
+      const { own } = await this.#copy(connection, event);
+      this.#tell({ ...event, event: "done", bytes: own.bytes });
+    } catch (error) {
+      const { code, message } =
+        error instanceof P2pError ? error : { code: "INTERNAL", message: String(error) };
+      this.#tell({ ...event, error: { code, message } });
+      throw error;
+    }
+  }
+
+  async #copy(connection: Connection, event: ServerEvent): Promise<TransferReports> {
+    const { machine, maxBs, maxIodepth, timeoutMs } = this.#options;
+    const wanted = await hear(connection, protocol.open, timeoutMs);
+    event.access = wanted.access;
+    const endpoint = this.#find(wanted);
+    const range = await machine.range(endpoint);
+    event.namespace = range.place.name;
+    const { place, bytes, identity } = range;
+    connection.send({ type: "opened", place, bytes, identity, maxBs, maxIodepth });
+    const plan = await hear(connection, protocol.plan);
+    this.#check(plan, range);
+    event.bytes = plan.size;
+    const isWriter = wanted.access === "write";
+    const lease = await this.#leases.acquire({
+      ...{ client: wanted.copy, namespace: place.name, isWriter },
+      ...{ start: place.offset, end: place.offset + plan.size },
+      onRecall: () => {
+        connection.fail(new P2pError("PEER_GONE", "the same copy has connected again"));
+      },
+    });
+    try {
+      const role = isWriter ? "destination" : "source";
+      const { size, bs, iodepth } = plan;
+      const end = await machine.openEnd({ role, endpoint, size, bs, iodepth });
+      const places = isWriter
+        ? { source: plan.place, destination: place }
+        : { source: place, destination: plan.place };
+      event.staging = end.stream.staging.memory;
+      return await this.#stream(connection, end, { ...plan, role, places }, event);
+    } finally {
+      lease.release();
+    }
+  }
+
+  async #stream(
+    connection: Connection,
+    { stream, volume }: CopyEnd,
+    plan: TransferPlan,
+    event: ServerEvent,
+  ): Promise<TransferReports> {
+    try {
+      connection.send({ type: "offer", offer: stream.offer, staging: stream.staging });
+      const { offer } = await hear(connection, protocol.offer);
+      stream.connect(offer);
+      connection.send({ type: "ready" });
+      this.#tell({ ...event, event: "begun" });
+      return await transfer(connection, stream, volume, plan);
+    } finally {
+      // The volume's memory and the stream's go when no device reaches them any more.
+      await tryAllInTurn([() => stream.close(), () => volume.close()]);
+    }
+  }
+
+  /** The part of an export that the client names. Errors: NO_EXPORT, WRITE_NOT_ALLOWED, BAD_RANGE. */
+  #find({ namespace, offset, length, access }: protocol.Open): Endpoint {
+    const served = this.#exports.get(namespace);
+    if (served === undefined)
+      throw new P2pError("NO_EXPORT", `"${namespace}" is not served here`, {
+        hint: `there are ${[...this.#exports.keys()].join(", ")}`,
+      });
+    if (access === "write" && !this.#options.allowWrite)
+      throw new P2pError("WRITE_NOT_ALLOWED", `${namespace} is served for reading only`, {
+        hint: "p2pmem serve --allow-write lets clients write",
+      });
+    const { endpoint } = served;
+    const room = endpoint.length === undefined ? Infinity : endpoint.length - offset;
+    const { device, nsid } = endpoint;
+    const part = length ?? (room === Infinity ? undefined : room);
+    if (room <= 0 || (part !== undefined && (part > room || part === 0)))
+      throw new P2pError("BAD_RANGE", `${namespace} has ${String(endpoint.length)} bytes`, {
+        hint: "give a smaller offset or length",
+      });
+    return {
+      ...{ device, nsid },
+      offset: endpoint.offset + offset,
+      ...(part === undefined ? {} : { length: part }),
+    };
+  }
+
+  /** Errors: BAD_SIZE, BAD_ARGUMENT, BAD_RANGE: what the client has been told before. */
+  #check({ size, bs, iodepth, first }: protocol.Plan, { bytes, place }: OpenRange): void {
+    const { maxBs, maxIodepth } = this.#options;
+    if (bs > maxBs)
+      throw new P2pError(
+        "BAD_SIZE",
+        `blocks of ${formatSize(bs)}, but ${formatSize(maxBs)} at most`,
+      );
+    if (iodepth > maxIodepth)
+      throw new P2pError("BAD_ARGUMENT", `${iodepth} blocks in flight, but ${maxIodepth} at most`);
+    if (size > bytes)
+      throw new P2pError("BAD_RANGE", `${size} bytes of ${place.name}, but it has ${bytes} there`);
+    if (first > Math.ceil(size / bs))
+      throw new P2pError("BAD_RANGE", `block ${first} is past the range's end`);
+  }
+
+  #tell(event: ServerEvent): void {
+    this.#options.onEvent?.(event);
+  }
+}

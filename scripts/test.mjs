@@ -2,7 +2,7 @@
 // With names of stages as arguments, only those.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { BROWSER, installPackages, missingObstacle } from "./lab/packages.mjs";
@@ -90,19 +90,60 @@ function readTotals(file, ok) {
   return { passed, failed: failed + 1 };
 }
 
-async function suite(timeout, directories, options) {
-  const totals = join(scratch, `${directories.join("-")}.json`);
-  const files = directories.map((name) => `dist-test/${name}/**/*.test.js`);
+/**
+ * Runs tasks, of which each gives totals, in their order and two at a time. Those after the first are
+ * called with `late`.
+ */
+async function twoAtATime(tasks) {
+  const results = [];
+  const waiting = tasks.entries();
+  const work = async () => {
+    for (const [index, task] of waiting) results.push(await task({ late: index > 0 }));
+  };
+  await Promise.all([work(), work()]);
+  return total(results);
+}
+
+let suites = 0;
+
+/** `parts`: directories below test, or files of tests. */
+async function suite(timeout, parts, options) {
+  const totals = join(scratch, `suite-${suites++}.json`);
+  const files = parts.map((part) =>
+    part.endsWith(".test.ts") ? builtOf(part) : `dist-test/${part}/**/*.test.js`,
+  );
   const command = [node, ...mocha, "--timeout", timeout, ...files];
   const env = { P2PMEM_TEST_TOTALS: totals };
   return readTotals(totals, await run(command, { ...options, env, totals }));
 }
 
+/** What the compiler makes of a file below test. */
+function builtOf(file) {
+  return join("dist-test", file.replace(/\.ts$/, ".js"));
+}
+
+/** The files of tests below a directory, as suite() takes them. */
+function filesIn(directory) {
+  return readdirSync(join(root, "test", directory), { recursive: true })
+    .filter((name) => name.endsWith(".test.ts"))
+    .sort()
+    .map((name) => join(directory, name));
+}
+
+/** Every second file is one process's. */
+function unit() {
+  const files = filesIn("unit");
+  const halves = [0, 1].map((half) => files.filter((_, index) => index % 2 === half));
+  return twoAtATime(halves.map((half) => (options) => suite("20000", half, options)));
+}
+
 /** On the loopback machine. The command's tests start many processes and wait: two things at a time. */
-async function loopback() {
-  const command = suite("60000", ["cli"], { late: true });
-  const library = await suite("60000", ["loopback", "device", "rdma"]);
-  return total([library, await command]);
+function loopback() {
+  return twoAtATime(
+    [["loopback", "device", "rdma"], ["cli"]].map(
+      (parts) => (options) => suite("60000", parts, options),
+    ),
+  );
 }
 
 /**
@@ -160,8 +201,9 @@ async function report() {
 }
 
 /**
- * Inside virtual servers the device and RDMA suites, and the command on devices that VFIO owns; then what needs
- * the host's side of them. A server keeps one processor busy, so two run at a time.
+ * Inside virtual servers the device and RDMA suites, and the command on devices that VFIO owns; then what
+ * needs the host's side of them, or servers of its own. A server keeps one processor busy, so two run at
+ * a time, the longest first.
  */
 async function lab() {
   await installed;
@@ -170,15 +212,16 @@ async function lab() {
     return cannotRun("the lab", (check.stdout + check.stderr).trim().replaceAll("\n", " "));
   }
   if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
-  const guest = suiteInLab(["guest"], { late: true });
-  const device = await suiteInLab(["device", "rdma"]);
-  const host = await suite("600000", ["lab"]);
-  return total([device, host, await guest]);
+  return twoAtATime([
+    (options) => suiteInLab(["device", "rdma"], options),
+    (options) => suiteInLab(["guest"], options),
+    ...filesIn("lab").map((file) => (options) => suite("600000", [file], options)),
+  ]);
 }
 
 const stages = {
   lint,
-  unit: () => suite("20000", ["unit"]),
+  unit,
   codegen: () => suite("60000", ["codegen"]),
   loopback,
   report,

@@ -186,9 +186,10 @@ function failureOf(results: readonly BenchResult[]): P2pError | null {
 /** Those of the kernel's paths are of another kind: see withKernelDevices(). */
 function devicesOf(
   { pci }: Session,
-  { path, sources, destination, provider }: BenchPoint,
+  { path, sources, destination, provider, rdma }: BenchPoint,
 ): PointDevices {
-  if (isKernelPath(path)) return { sources: [], destination: null, provider: null, isKernel: true };
+  const none = { sources: [], destination: null, provider: null, nics: [] };
+  if (isKernelPath(path)) return { ...none, isKernel: true };
   const known = (endpoint: BenchEndpoint | null): Bdf[] =>
     endpoint !== null && "device" in endpoint ? [endpoint.device] : [];
   const memory = provider === null ? null : parseProvider(provider).device;
@@ -196,6 +197,7 @@ function devicesOf(
     sources: sources.flatMap(known),
     destination: known(destination)[0] ?? null,
     provider: memory !== null && pci.has(memory) ? memory : null,
+    nics: (rdma ?? []).flatMap(({ address }) => address ?? []),
     isKernel: false,
   };
 }

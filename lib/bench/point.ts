@@ -1,4 +1,5 @@
 import type { P2pError } from "../errors.js";
+import type { Bdf } from "../pci/bdf.js";
 import type { Endpoint } from "../io/endpoint.js";
 import type { CopyPath } from "../copy/plan.js";
 import type { KernelEndpoint } from "../kernel/endpoint.js";
@@ -12,20 +13,44 @@ export { VERIFY_MODES, type VerifyMode } from "../verify/mode.js";
 export type Workload = "copy" | Pattern;
 
 /**
- * Beside the paths of a copy, those that the kernel's own NVMe driver takes, with O_DIRECT: into memory
- * of the kernel's p2pmem, and into ordinary memory. Without a copy, `p2p` and `host` say where the I/Os'
- * memory lies.
+ * A copy whose two ends are those of a wire: into staging memory of the source's end, by RDMA writes into
+ * that of the destination's, and from there on; both of it peer memory, or both host memory.
  */
-export type BenchPath = CopyPath | "kernel-p2p" | "kernel-host";
+export type RdmaPath = "rdma-p2p" | "rdma-host";
+
+/**
+ * Beside the paths of a copy inside the machine and those over RDMA, those that the kernel's own NVMe
+ * driver takes, with O_DIRECT: into memory of the kernel's p2pmem, and into ordinary memory. Without a
+ * copy, `p2p` and `host` say where the I/Os' memory lies.
+ */
+export type BenchPath = CopyPath | RdmaPath | "kernel-p2p" | "kernel-host";
 
 export const BENCH_PATHS: readonly BenchPath[] = [
   ...["p2p", "host", "cpu", "nvme-copy"],
+  ...["rdma-p2p", "rdma-host"],
   ...["kernel-p2p", "kernel-host"],
 ] as BenchPath[];
 
 /** Whether the kernel's own driver takes it. */
 export function isKernelPath(path: BenchPath): boolean {
   return path.startsWith("kernel-");
+}
+
+/** Whether the data goes over an RDMA device's wire. */
+export function isRdmaPath(path: BenchPath): path is RdmaPath {
+  return path.startsWith("rdma-");
+}
+
+/** Something of the source's end and of the destination's. */
+export type OfEnds<T> = readonly [source: T, destination: T];
+
+/** Where an end meets the wire. */
+export interface RdmaPort {
+  /** The RDMA device by its name, and its PCI function; null: it has none (soft-RoCE). */
+  dev: string;
+  address: Bdf | null;
+  port: number;
+  gidIndex: number;
 }
 
 /** A namespace that p2pmem drives, or what the kernel's driver shows: `/dev/nvme0n1`, `file:PATH`. */
@@ -41,6 +66,8 @@ export interface BenchPoint {
   path: BenchPath;
   /** Name of the peer memory; null where the path has none. */
   provider: string | null;
+  /** Null where the path has no wire. */
+  rdma: OfEnds<RdmaPort> | null;
   /** A copy has one source; I/Os go to all of them at once. */
   sources: readonly BenchEndpoint[];
   /** Null where nothing is copied. */

@@ -75,6 +75,19 @@ const traffic = z.strictObject({
     .describe("bytes over each link on the way, by the address of its lower end"),
 });
 
+const rdmaEnd = z.strictObject({
+  dev: z.string().describe("name of the RDMA device"),
+  address: address.nullable().describe("its PCI function; null: it has none (soft-RoCE)"),
+  port: positive,
+  gid_index: count,
+  staging: z.string().describe("host, or the name of the peer memory"),
+  host_memory_bytes: count.nullable().describe("payload bytes of this end, derived"),
+  root_complex_bytes: count.nullable(),
+  cpu: z
+    .strictObject({ usr_pct: figure, sys_pct: figure, busy_ns_per_block: figure })
+    .describe("of this end's thread"),
+});
+
 const verify = z.strictObject({
   mode: z.enum(VERIFY_MODES),
   blocks: count,
@@ -114,6 +127,10 @@ const result = z.strictObject({
   write: part,
   cpu,
   traffic,
+  rdma: z
+    .strictObject({ src: rdmaEnd, dst: rdmaEnd })
+    .nullable()
+    .describe("the two ends of a path over RDMA; null of others"),
   verify: verify.nullable(),
   in_cmb: z.array(z.string()).describe("submission queues and lists that lay in a CMB"),
   limit_bw_bytes: figure.describe("of two memcpys a block; of copies on the loopback machine"),
@@ -125,7 +142,7 @@ const result = z.strictObject({
 
 const device = z.strictObject({
   address,
-  role: z.string().describe("source, destination, provider, or bridge"),
+  role: z.string().describe("source, destination, provider, nic, or bridge"),
   parent: address.nullable(),
   name: z.string(),
   driver: z.string().nullable(),

@@ -62,6 +62,8 @@ export interface BenchResult {
   cpu: CpuFigures;
   /** Of all samples together. */
   traffic: Traffic;
+  /** Of a path over RDMA that has a sample, what its two ends had of it. */
+  rdma: { src: RdmaEndReport; dst: RdmaEndReport } | null;
   verify: VerifyResult | null;
   /** Which submission queues and lists lay in a CMB: `src sq`, `src lists`, `dst sq`, `dst lists`. */
   in_cmb: string[];
@@ -82,6 +84,23 @@ export interface CpuFigures {
   busy_ns_per_block: number | null;
   /** The loopback machine's device threads, for each block; null on hardware, which has its own. */
   device_ns_per_block: number | null;
+}
+
+/** One end of a stream over RDMA. All figures of both ends together are the result's own. */
+export interface RdmaEndReport {
+  /** The RDMA device's name. */
+  dev: string;
+  /** Its PCI function; null: it has none (soft-RoCE). */
+  address: string | null;
+  port: number;
+  gid_index: number;
+  /** Where its blocks wait: `host`, or the name of the peer memory. */
+  staging: string;
+  /** Payload bytes of this end, derived from the way of its data; null: not known. */
+  host_memory_bytes: number | null;
+  root_complex_bytes: number | null;
+  /** Of this end's thread. */
+  cpu: Omit<CpuFigures, "device_ns_per_block">;
 }
 
 export interface FailureReport {
@@ -159,7 +178,7 @@ export interface DriverReport {
 
 export interface DeviceReport {
   address: string;
-  /** What it is to the results: `source`, `destination`, `provider`, `bridge`. */
+  /** What it is to the results: `source`, `destination`, `provider`, `nic`, `bridge`. */
   role: string;
   /** The bridge above it; null at a root bus. */
   parent: string | null;

@@ -1,5 +1,5 @@
 import type { BenchPath } from "../bench/point.js";
-import type { BenchResult, MachineReport, PathReport } from "../bench/report.js";
+import type { BenchResult, MachineReport, PathReport, RdmaEndReport } from "../bench/report.js";
 import { groupBy } from "../group-by.js";
 import { addressOf, endpointsOf, shortName } from "./addresses.js";
 import { DeviceTree, HOST_MEMORY } from "./device-tree.js";
@@ -54,9 +54,10 @@ function direction(rw: string): string {
 }
 
 /** Each two places between which data travel; a place is an endpoint, a provider, or host memory. */
-function stations({ path, src, dst, provider }: BenchResult): [string, string][] {
+function stations({ path, src, dst, provider, rdma }: BenchResult): [string, string][] {
   const sources = endpointsOf(src);
   const targets = endpointsOf(dst);
+  if (rdma !== null) return overRdma(sources, targets, rdma);
   if (path === "nvme-copy") return sources.flatMap((from) => targets.map((to) => pair(from, to)));
   const isPeer = path === "p2p" || path === "kernel-p2p";
   const entry = isPeer ? (provider ?? "peer memory") : HOST_MEMORY;
@@ -65,6 +66,23 @@ function stations({ path, src, dst, provider }: BenchResult): [string, string][]
     ...sources.map((from) => pair(from, entry)),
     ...(path === "cpu" ? [pair(entry, exit)] : []),
     ...targets.map((to) => pair(exit, to)),
+  ];
+}
+
+/** By way of each end's staging memory and NIC; the wire between the two is no part of the machine. */
+function overRdma(
+  sources: readonly string[],
+  targets: readonly string[],
+  { src, dst }: NonNullable<BenchResult["rdma"]>,
+): [string, string][] {
+  const memoryOf = ({ staging }: RdmaEndReport): string =>
+    staging === "host" ? HOST_MEMORY : staging;
+  const nicOf = ({ address, dev }: RdmaEndReport): string => address ?? dev;
+  return [
+    ...sources.map((from) => pair(from, memoryOf(src))),
+    pair(memoryOf(src), nicOf(src)),
+    pair(nicOf(dst), memoryOf(dst)),
+    ...targets.map((to) => pair(memoryOf(dst), to)),
   ];
 }
 

@@ -23,6 +23,7 @@ export type Outcome = "faster" | "slower" | "same" | "unknown";
 /** What each path through peer memory is held against. */
 const BASELINES: Partial<Record<BenchPath, BenchPath>> = {
   p2p: "host",
+  "rdma-p2p": "rdma-host",
   "kernel-p2p": "kernel-host",
 };
 

@@ -1,4 +1,4 @@
-import type { BenchResult } from "../bench/report.js";
+import type { BenchResult, RdmaEndReport } from "../bench/report.js";
 import { shortSize } from "../units.js";
 import { shortName } from "./addresses.js";
 import { dataTable, type Column } from "./data-table.js";
@@ -94,9 +94,21 @@ const REST: Column<BenchResult>[] = [
     shown: ({ cpu }) => cpu.device_ns_per_block !== null,
   },
   number("host memory B/B", ({ traffic, bytes }) => perByte(traffic.host_memory_bytes, bytes)),
+  ...(["src", "dst"] as const).map((side) => ({
+    ...number(`of it at ${side}`, ({ rdma, bytes }) =>
+      rdma === null ? "—" : perByte(rdma[side].host_memory_bytes, bytes),
+    ),
+    shown: ({ rdma }: BenchResult) => rdma !== null,
+  })),
   number("control B/B", ({ traffic, bytes }) => perByte(traffic.host_control_bytes, bytes)),
   number("root complex B/B", ({ traffic, bytes }) => perByte(traffic.root_complex_bytes, bytes)),
   text("traffic", ({ traffic }) => traffic.source),
+  {
+    ...text("over RDMA", ({ rdma }) =>
+      rdma === null ? "—" : [rdma.src, rdma.dst].map(rdmaPort).join(" → "),
+    ),
+    shown: ({ rdma }) => rdma !== null,
+  },
   {
     ...text("in a CMB", ({ in_cmb: parts }) => (parts.length === 0 ? "—" : parts.join(", "))),
     shown: ({ in_cmb: parts }) => parts.length > 0,
@@ -114,6 +126,11 @@ function intervalOf(
   words: (value: number) => string,
 ): string {
   return interval === null ? UNKNOWN : `${words(interval[0])} – ${words(interval[1])}`;
+}
+
+/** `mlx5_0 port 1` */
+function rdmaPort({ dev, port }: RdmaEndReport): string {
+  return `${dev} port ${port}`;
 }
 
 function perByte(bytes: number | null, of: number): string {

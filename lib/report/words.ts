@@ -9,6 +9,8 @@ export const PATH_WORDS: Record<BenchPath, string> = {
   host: "through host memory",
   cpu: "through host memory, then by the CPU into memory of a peer device",
   "nvme-copy": "inside the controller",
+  "rdma-p2p": "over RDMA, by way of memory of a peer device at both ends",
+  "rdma-host": "over RDMA, by way of host memory at both ends",
   "kernel-p2p": "the kernel’s driver, through memory of a peer device",
   "kernel-host": "the kernel’s driver, through host memory",
 };

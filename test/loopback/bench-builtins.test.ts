@@ -15,9 +15,13 @@ describe("the built-in jobs on the loopback machine", () => {
   });
   after(() => session.close());
 
-  async function run(jobs: string, overrides: JobParameters): Promise<BenchReport> {
+  async function run(
+    jobs: string,
+    overrides: JobParameters,
+    where = session,
+  ): Promise<BenchReport> {
     const report = await bench({
-      ...{ session, jobs },
+      ...{ session: where, jobs },
       overrides: { runtime: "10ms", samples: 1, ...overrides },
     });
     assert.ok(!report.incomplete && report.results.length > 0);
@@ -98,6 +102,27 @@ describe("the built-in jobs on the loopback machine", () => {
       assert.equal(read!.ios + write!.ios, ios);
       // Of n draws the share is within six deviations of 70 %: sqrt(0.7 * 0.3 / n) each.
       assert.ok(Math.abs(read!.ios / ios - 0.7) < 6 * Math.sqrt(0.21 / ios), `${read!.ios}/${ios}`);
+    }
+  });
+
+  it("rdma: p2p and host, and both over the wire of the machine that has a NIC", async () => {
+    await using wired = await Session.open({ platform: "loopback", machine: "rdma" });
+    const report = await run("rdma", { iodepth: 32, runtime: "100ms" }, wired);
+    assert.deepEqual(
+      report.warnings.filter((text) => text.includes("left out")),
+      [],
+    );
+    const ways = report.results.map(({ path, bs }) => `${path} ${bs}`);
+    assert.deepEqual(
+      ways,
+      [4096, 131072].flatMap((bs) =>
+        ["p2p", "host", "rdma-p2p", "rdma-host"].map((path) => `${path} ${bs}`),
+      ),
+    );
+    const times = { p2p: 0, host: 2, "rdma-p2p": 0, "rdma-host": 4 };
+    for (const { path, bytes, traffic, provider } of report.results) {
+      assert.equal(traffic.host_memory_bytes, times[path as keyof typeof times] * bytes);
+      assert.equal(provider === null, path.endsWith("host"));
     }
   });
 

@@ -158,7 +158,12 @@ describe("what a job names", () => {
     const [source, destination, provider] = [NVME0, NVME2, CARD].map(parseBdf);
     const machine = await describeMachine(
       session,
-      [{ sources: [source!], destination: destination!, provider: provider!, isKernel: false }],
+      [
+        {
+          ...{ sources: [source!], destination: destination!, provider: provider!, nics: [] },
+          isKernel: false,
+        },
+      ],
       new HostNoise(new Host()),
     );
     const { devices, paths, iommu } = machine;

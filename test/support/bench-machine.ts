@@ -1,8 +1,10 @@
 import type { DeviceReport, MachineReport, PathReport } from "#lib/bench/report.js";
 
+/** Its RDMA device is `mlx5_0`. */
+export const NIC = "0000:1c:00.0";
 const LINK = { gts: 16, width: 4 };
 
-/** Three drives and a card: all but one drive below a switch. */
+/** Three drives, a card and a NIC: all but one drive below a switch. */
 export function machineReport(): MachineReport {
   return {
     hostname: "lab7",
@@ -21,11 +23,16 @@ export function machineReport(): MachineReport {
       bridge("0000:18:00.0", "0000:17:00.0", "1000:c030"),
       bridge("0000:18:01.0", "0000:17:00.0", "1000:c030"),
       bridge("0000:18:02.0", "0000:17:00.0", "1000:c030"),
+      bridge("0000:18:03.0", "0000:17:00.0", "1000:c030"),
       drive("0000:19:00.0", "0000:18:00.0", 20),
       drive("0000:1a:00.0", "0000:18:01.0", 21),
       {
         ...drive("0000:1b:00.0", "0000:18:02.0", 22),
         ...{ role: "provider", name: "1af4:1110", link: null, numa_node: null },
+      },
+      {
+        ...drive(NIC, "0000:18:03.0", 23),
+        ...{ role: "nic", name: "15b3:101d", driver: "mlx5_core" },
       },
       bridge("0000:64:00.0", null, "1022:14a5"),
       { ...drive("0000:65:00.0", "0000:64:00.0", 31), numa_node: 1 },
@@ -33,6 +40,7 @@ export function machineReport(): MachineReport {
     paths: [
       path("0000:19:00.0", 4, "BUS_ADDR", "below a common switch, no port redirects"),
       path("0000:1a:00.0", 4, "BUS_ADDR", "below a common switch, no port redirects"),
+      path(NIC, 4, "BUS_ADDR", "below a common switch, no port redirects"),
       path("0000:65:00.0", null, "THROUGH_HOST_BRIDGE", "the CPU forwards: AMD family 19h"),
     ],
   };

@@ -9,7 +9,7 @@ export const NVME1 = "0000:04:00.0";
 /** A copy of 4 KiB blocks, with all else as asked for. */
 export function benchPoint(changes: Partial<BenchPoint> = {}): BenchPoint {
   return {
-    ...{ job: "job", rw: "copy", path: "p2p", provider: null },
+    ...{ job: "job", rw: "copy", path: "p2p", provider: null, rdma: null },
     sources: [parseEndpoint(NVME0)],
     destination: parseEndpoint(NVME1),
     ...{ bs: 4096, iodepth: 8, numjobs: 1, rwmixread: 50, offset: 0, size: null, runtime: 1 },
@@ -34,7 +34,7 @@ export function benchSample(changes: Partial<Sample> = {}, latencies = [1000]): 
       ...{ source: "counted", host_memory_bytes: 0, host_control_bytes: 100 },
       ...{ root_complex_bytes: 0, links: [{ link: NVME0, bytes: 4096 * 1000 }] },
     },
-    ...{ inCmb: [], notes: [] },
+    ...{ ends: null, inCmb: [], notes: [] },
     ...changes,
   };
 }

@@ -1,7 +1,14 @@
 import { REPORT_FORMAT } from "#lib/bench/report.js";
-import type { BenchReport, BenchResult, Latency, Samples } from "#lib/bench/report.js";
+import type { BenchPath } from "#lib/bench/point.js";
+import type {
+  BenchReport,
+  BenchResult,
+  Latency,
+  RdmaEndReport,
+  Samples,
+} from "#lib/bench/report.js";
 import { Histogram } from "#lib/reactor/histogram.js";
-import { machineReport } from "./bench-machine.js";
+import { machineReport, NIC } from "./bench-machine.js";
 
 const [NVME0, NVME1, NVME2] = ["0000:19:00.0/1", "0000:1a:00.0/1", "0000:65:00.0/1"] as const;
 const CARD = "0000:1b:00.0/bar2";
@@ -59,12 +66,12 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
   const { bs = 131072, bw_bytes: bandwidth = 6.4e9, iodepth = 32, path = "p2p" } = changes;
   const ios = 1000 * Math.round((bandwidth * 10) / bs / 1000 || 1);
   const bytes = ios * bs;
-  const isPeer = path === "p2p" || path === "kernel-p2p" || path === "nvme-copy";
+  const isPeer = path.endsWith("p2p") || path === "nvme-copy";
   return {
     job: "sweep",
     rw: "copy",
     path,
-    provider: path === "host" ? null : CARD,
+    provider: path.endsWith("host") ? null : CARD,
     src: NVME0,
     dst: NVME1,
     bs,
@@ -94,6 +101,7 @@ export function benchResult(changes: Partial<BenchResult> = {}): BenchResult {
         { link: "0000:1a:00.0", bytes },
       ],
     },
+    rdma: null,
     verify: null,
     in_cmb: [],
     limit_bw_bytes: null,
@@ -205,6 +213,42 @@ function registrations(): BenchResult[] {
   );
 }
 
+/** One end, of whose memory so many bytes were crossed for each byte. */
+export function rdmaEnd(
+  { bytes }: Pick<BenchResult, "bytes">,
+  changes: Partial<RdmaEndReport> = {},
+): RdmaEndReport {
+  const over = changes.staging === "host" ? 2 * bytes : 0;
+  return {
+    ...{ dev: "mlx5_0", address: NIC, port: 1, gid_index: 3, staging: CARD },
+    ...{ host_memory_bytes: over, root_complex_bytes: over },
+    cpu: { usr_pct: 48.1, sys_pct: 0.9, busy_ns_per_block: 160.25 },
+    ...changes,
+  };
+}
+
+/** Copies over a wire, beside those inside the machine; of soft-RoCE little is known. */
+function overRdma(): BenchResult[] {
+  const paths = { p2p: 6.2e9, host: 5.6e9, "rdma-p2p": 5.9e9, "rdma-host": 4.8e9 };
+  const all = Object.entries(paths).map(([path, bw_bytes]) => {
+    const result = benchResult({ job: "wire", path: path as BenchPath, bw_bytes });
+    if (!path.startsWith("rdma-")) return result;
+    const { traffic, provider: staging } = result;
+    const end = rdmaEnd(result, { staging: staging ?? "host" });
+    const over = 2 * end.host_memory_bytes!;
+    return {
+      ...result,
+      traffic: { ...traffic, host_memory_bytes: over, root_complex_bytes: over },
+      rdma: { src: end, dst: { ...end, port: 2 } },
+    };
+  });
+  const soft = benchResult({ job: "wire", path: "rdma-host", bs: 4096, bw_bytes: 0.3e9 });
+  const unknown = { host_memory_bytes: null, root_complex_bytes: null };
+  const end = rdmaEnd(soft, { dev: "rxe0", address: null, staging: "host", ...unknown });
+  const traffic = { ...soft.traffic, ...unknown, links: null };
+  return [...all, { ...soft, traffic, rdma: { src: end, dst: end } }];
+}
+
 /** Much that is not known, one run that was interrupted, and a name that wants to be quoted. */
 function kernel(): BenchResult[] {
   const src = 'file:/mnt/a,b "c".img@0+1073741824';
@@ -243,7 +287,15 @@ export function benchReport(): BenchReport {
     command: ["p2pmem", "bench", "my lab.yaml", "--allow-write", "--samples", "5"],
     incomplete: true,
     machine: machineReport(),
-    results: [...sweep(), ...reads(), ...pairs(), ...mixed(), ...registrations(), ...kernel()],
+    results: [
+      ...sweep(),
+      ...reads(),
+      ...pairs(),
+      ...mixed(),
+      ...registrations(),
+      ...overRdma(),
+      ...kernel(),
+    ],
     expectations: [
       { ...expectation, point: "bs=4k iodepth=1", outcome: "pass", detail: "1.137 >= 1.1" },
       { ...expectation, point: "bs=4k iodepth=32", outcome: "fail", detail: "1.074 >= 1.1" },

@@ -1,4 +1,5 @@
 import { P2pError } from "../../errors.js";
+import { BENCH_PATHS } from "../point.js";
 
 export type Token =
   | { kind: "number"; at: number; value: number }
@@ -11,7 +12,10 @@ const BLANK = /\s*/y;
 const NUMBER = /\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+/y;
 const OPERATOR = /&&|\|\||[=!<>]=|[-+*/<>!(),%]/y;
 /** A minus sign inside a name is one only in these, where a dot follows. */
-const FIRST_PART = /(?:nvme-copy|kernel-p2p|kernel-host)(?=\.)|[A-Za-z_]\w*/y;
+const FIRST_PART = new RegExp(
+  `(?:${BENCH_PATHS.filter((path) => path.includes("-")).join("|")})(?=\\.)|[A-Za-z_]\\w*`,
+  "y",
+);
 /** The part behind a percentile's dot belongs to it: `.p99.9`. */
 const NEXT_PART = /\.(p\d+(?:\.\d+)?(?!\w)|[A-Za-z_]\w*)/y;
 const SUBSCRIPT = /\[\s*(?:"([^"\]]*)"|'([^'\]]*)'|([\d.]+))\s*\]/y;

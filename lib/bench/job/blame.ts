@@ -16,15 +16,21 @@ const SUSPECTS: Readonly<Record<string, readonly ParameterName[]>> = {
   BAD_SIZE: ["bs"],
   METADATA_FORMAT: ["src", "dst"],
   NO_ABILITY: ["sq_in_cmb", "lists_in_cmb"],
+  NO_DMABUF: ["provider", "path"],
+  NO_GID: ["gid_index", "ib_port", "ib_dev"],
   NO_NAMESPACE: ["src", "dst"],
+  NO_PORT: ["ib_port", "ib_dev"],
   NO_PROVIDER: ["provider", "path"],
   NO_QUEUE: ["numjobs"],
+  NO_RDMA_DEVICE: ["path"],
   NO_ROOM: ["bs", "provider"],
+  NO_VERBS: ["path"],
   NOT_NVME: ["src", "dst"],
   NOT_SUPPORTED: ["provider", "path"],
   OVERLAP: ["dst", "src", "size"],
+  PORT_DOWN: ["ib_port", "ib_dev"],
   UNALIGNED: ["bs", "offset", "size"],
-  UNKNOWN_DEVICE: ["src", "dst", "provider"],
+  UNKNOWN_DEVICE: ["ib_dev", "src", "dst", "provider"],
   UNSUPPORTED: ["descriptors", "path"],
   WRITE_NOT_ALLOWED: ["dst", "src", "rw"],
 };
@@ -70,6 +76,8 @@ function isInvolved(job: BenchJob, name: ParameterName, device: string | undefin
       return job.src.flat().some((text) => isOf(text, device));
     case "dst":
       return job.dst.some((text) => isOf(text, device));
+    case "ib_dev":
+      return job.ibDev?.includes(device) ?? false;
     case "provider":
       return job.provider.some(
         (text) => text === "closest" || text === "all" || parseProvider(text).device === device,

@@ -58,6 +58,15 @@ const BUILTINS = {
       ...{ bs: "4k", iodepth: [1, 32], runtime: "1s" },
     },
   },
+  rdma: {
+    about: "p2p and host, and both over a NIC's wire (loopback: --machine rdma), at 4k and 128k",
+    parameters: {
+      path: ["p2p", "host", "rdma"],
+      bs: ["4k", "128k"],
+      iodepth: [1, 32],
+      runtime: "100ms",
+    },
+  },
   soak: {
     about: "copies by p2p for an hour, each minute verified; crc32c OVERWRITES the source too",
     parameters: {

@@ -1,9 +1,9 @@
 /** Parameters that contradict each other: what can be said of a job before any machine is asked. */
-import { needsProvider } from "../../copy/plan.js";
+import { needsProvider, type CopyPath } from "../../copy/plan.js";
 import { isMixed } from "../../perf/plan.js";
 import { formatSize } from "../../units.js";
 import { isKernelEndpoint } from "../../kernel/endpoint.js";
-import { isKernelPath, type BenchPath, type Workload } from "../point.js";
+import { isKernelPath, isRdmaPath, type BenchPath, type Workload } from "../point.js";
 import { isWildcard } from "./endpoints.js";
 import type { BenchJob } from "./job.js";
 import type { Settings } from "./settings.js";
@@ -17,6 +17,8 @@ export function checkJob(job: BenchJob, settings: Settings): void {
     checkCmb,
     checkVerify,
     checkKernel,
+    checkRdma,
+    checkIgnored,
     checkEndpoints,
   ])
     check(job, settings);
@@ -24,12 +26,17 @@ export function checkJob(job: BenchJob, settings: Settings): void {
 
 /** Blocks go from one namespace to another on them: they are no paths of I/Os. */
 export function isForCopiesOnly(path: BenchPath): boolean {
-  return path === "cpu" || path === "nvme-copy";
+  return path === "cpu" || path === "nvme-copy" || isRdmaPath(path);
 }
 
 /** Whether a path goes through peer memory that has a name. */
 export function takesProvider(path: BenchPath): boolean {
-  return path === "kernel-p2p" || (!isKernelPath(path) && needsProvider(path as "p2p"));
+  return path === "kernel-p2p" || path === "rdma-p2p" || needsProvider(path as CopyPath);
+}
+
+/** Whether a path has one way of its own to map memory. */
+export function mapsOnce(path: BenchPath): boolean {
+  return isKernelPath(path) || isRdmaPath(path);
 }
 
 /** Whether there is something to verify. */
@@ -83,7 +90,7 @@ function checkWorkload({ rw, path }: BenchJob, settings: Settings): void {
 function checkProvider({ path }: BenchJob, settings: Settings): void {
   if (!settings.isOwn("provider") || path.some(takesProvider)) return;
   throw settings.mistake("provider", `the path ${path.join(", ")} goes through no peer memory`, {
-    hint: "it goes with the paths p2p, cpu and kernel-p2p",
+    hint: "it goes with the paths p2p, cpu, rdma-p2p and kernel-p2p",
   });
 }
 
@@ -116,17 +123,38 @@ function checkVerify({ rw, rwmixread, verify }: BenchJob, settings: Settings): v
     });
 }
 
-/** What only p2pmem's own drivers have would be ignored where they have no part. */
-function checkKernel(job: BenchJob, settings: Settings): void {
-  const { path, rw, verify, registration, descriptors, sqInCmb, listsInCmb } = job;
+function checkKernel({ path, rw, verify }: BenchJob, settings: Settings): void {
   const kernel = path.find(isKernelPath);
-  if (kernel === undefined) return;
   const workload = rw.find((name) => name !== "copy" && writes(name));
-  if (verify !== null && workload !== undefined && settings.isOwn("verify"))
+  if (kernel !== undefined && verify !== null && workload !== undefined && settings.isOwn("verify"))
     throw settings.mistake("verify", `${workload} by the path ${kernel} is not verified`, {
       hint: "verify copies, or leave out the kernel's paths",
     });
-  if (!path.every(isKernelPath)) return;
+}
+
+function checkRdma({ path, numjobs }: BenchJob, settings: Settings): void {
+  const rdma = path.find(isRdmaPath);
+  const many = numjobs.findIndex((jobs) => jobs > 1);
+  if (rdma !== undefined && many >= 0)
+    throw settings.mistake(
+      "numjobs",
+      `the path ${rdma} has one thread at each end, not ${numjobs[many]}`,
+      { hint: "leave it out, or measure the other paths in a job of their own" },
+      many,
+    );
+  for (const name of ["ib_dev", "ib_port", "gid_index"] as const)
+    if (rdma === undefined && settings.isOwn(name))
+      throw settings.mistake(name, `the path ${path.join(", ")} has no wire`, {
+        hint: "it goes with the paths rdma-p2p and rdma-host",
+      });
+}
+
+/** What only the paths inside the machine have would be ignored where they have no part. */
+function checkIgnored(job: BenchJob, settings: Settings): void {
+  const { path, registration, descriptors, sqInCmb, listsInCmb } = job;
+  if (!path.every(mapsOnce)) return;
+  const [first] = path as [BenchPath];
+  const decider = isKernelPath(first) ? "the kernel's driver" : "a stream";
   const ignored = [
     ["registration", registration.includes("each")],
     ["descriptors", descriptors !== "auto"],
@@ -135,8 +163,8 @@ function checkKernel(job: BenchJob, settings: Settings): void {
   ] as const;
   for (const [name, isSaid] of ignored)
     if (isSaid && settings.isOwn(name))
-      throw settings.mistake(name, `the kernel's driver decides this itself: path is ${kernel}`, {
-        hint: "leave it out, or add a path of p2pmem's own: p2p, host",
+      throw settings.mistake(name, `${decider} decides this itself: path is ${first}`, {
+        hint: "leave it out, or add one of the paths that take it: p2p, host",
       });
 }
 

@@ -2,7 +2,7 @@ import { P2pError } from "../../errors.js";
 import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
 import { isKernelPath } from "../point.js";
-import { takesProvider } from "./check.js";
+import { mapsOnce, takesProvider } from "./check.js";
 import type { BenchJob } from "./job.js";
 
 /** Combinations that nobody runs by accident. */
@@ -18,13 +18,17 @@ export function combinations(job: BenchJob): number {
   for (const isKernel of [false, true]) {
     const ways = path
       .filter((name) => isKernelPath(name) === isKernel)
-      .reduce((count, name) => count + (takesProvider(name) ? provider.length : 1), 0);
+      .reduce(
+        (count, name) =>
+          count +
+          (takesProvider(name) ? provider.length : 1) * (mapsOnce(name) ? 1 : registration.length),
+        0,
+      );
     const sources = src.filter(([first = ""]) => isKernelEndpoint(first) === isKernel).length;
     const targets = dst.filter((name) => isKernelEndpoint(name) === isKernel).length;
     for (const workload of rw) {
       const mixes = workload !== "copy" && isMixed(workload) ? rwmixread.length : 1;
-      const registrations = isKernel ? 1 : registration.length;
-      sum += ways * sources * mixes * registrations * (workload === "copy" ? targets : 1);
+      sum += ways * sources * mixes * (workload === "copy" ? targets : 1);
     }
   }
   return sum * shared;

@@ -2,7 +2,7 @@ import type { P2pError, P2pErrorDetails } from "../../errors.js";
 import type { Descriptors } from "../../nvme/descriptors/data-pointer.js";
 import { DEFAULT_READ_PERCENT } from "../../perf/plan.js";
 import { shortSize } from "../../units.js";
-import type { BenchPath, VerifyMode, Workload } from "../point.js";
+import type { BenchPath, OfEnds, VerifyMode, Workload } from "../point.js";
 import { checkJob, timeBasedOf } from "./check.js";
 import { PARAMETER_NAMES, PARAMETERS, type ParameterName, type Parsed } from "./parameters.js";
 import { unique, type Settings } from "./settings.js";
@@ -22,6 +22,10 @@ export interface BenchJob {
   src: readonly (readonly string[])[];
   dst: readonly string[];
   provider: readonly string[];
+  /** Of the paths over RDMA; null: whatever the machine has. */
+  ibDev: OfEnds<string> | null;
+  ibPort: OfEnds<number> | null;
+  gidIndex: OfEnds<number> | null;
   bs: readonly number[];
   iodepth: readonly number[];
   numjobs: readonly number[];
@@ -105,6 +109,8 @@ function jobSweeps(settings: Settings): JobSweep[] {
 
 function valueName(parameter: ParameterName, value: Parsed<ParameterName>): string {
   if (parameter === "size" || parameter === "offset") return shortSize(value as number);
+  // Of both ends: `1:2`, or what is the same of both.
+  if (Array.isArray(value)) return unique(value as readonly unknown[]).join(":");
   return value === null ? "none" : String(value);
 }
 
@@ -118,6 +124,9 @@ function assemble(name: string, file: string | null, settings: Settings): BenchJ
     src: settings.values("src") ?? [["auto"]],
     dst: settings.values("dst") ?? ["auto"],
     provider: settings.values("provider") ?? ["closest"],
+    ibDev: settings.value("ib_dev") ?? null,
+    ibPort: settings.value("ib_port") ?? null,
+    gidIndex: settings.value("gid_index") ?? null,
     bs: settings.values("bs") ?? [4096],
     iodepth: settings.values("iodepth") ?? [1],
     numjobs: settings.values("numjobs") ?? [1],

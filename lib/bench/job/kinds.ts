@@ -6,6 +6,7 @@ import { MOST_CPUS, parseCpuList } from "../../cpu-list.js";
 import { P2pError } from "../../errors.js";
 import { nearest } from "../../nearest.js";
 import { parseSize } from "../../units.js";
+import type { OfEnds } from "../point.js";
 
 /** A JSON Schema (2020-12) of one value. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -192,6 +193,31 @@ export const percentiles: Kind<readonly number[], string | number | readonly num
     return refuse(value, "a list of percentiles", "above 0, up to 100, as fio does: 50:99:99.9");
   },
 };
+
+/** An RDMA device as the kernel names it. */
+export const deviceName: Kind<string, string> = {
+  form: "name",
+  schema: { type: "string", pattern: "^[\\w.-]+$" },
+  parse: (value) => {
+    if (typeof value === "string" && /^[\w.-]+$/.test(value)) return value;
+    return refuse(value, "a name of an RDMA device", "write it as p2pmem rdma devices shows it");
+  },
+};
+
+/** Of both ends, or the source's and the destination's: `1:2`. */
+export function ofEnds<T, Raw>(kind: Kind<T, Raw>): Kind<OfEnds<T>, Raw | string> {
+  return {
+    form: `${kind.form}[:${kind.form}]`,
+    schema: { anyOf: [kind.schema, { type: "string", pattern: "^[^:]+:[^:]+$" }] },
+    parse: (value) => {
+      const parts = typeof value === "string" ? value.split(":").map(plainValue) : [value];
+      const [source, destination = source, ...others] = parts.map((part) => kind.parse(part));
+      if (others.length > 0)
+        return refuse(value, "one value or two", "write one of both ends, or SOURCE:DESTINATION");
+      return [source!, destination!];
+    },
+  };
+}
 
 /** Texts that somebody else reads. */
 export const texts: Kind<readonly string[], string | readonly string[]> = {

@@ -4,10 +4,22 @@
  */
 import { DESCRIPTORS, type Descriptors } from "../../nvme/descriptors/data-pointer.js";
 import { PATTERNS } from "../../perf/plan.js";
-import { BENCH_PATHS, isKernelPath, VERIFY_MODES } from "../point.js";
+import { BENCH_PATHS, isKernelPath, isRdmaPath, VERIFY_MODES } from "../point.js";
 import type { BenchPath, VerifyMode, Workload } from "../point.js";
 import { destination, provider, sources } from "./endpoints.js";
-import { choice, cpus, flag, percentiles, size, texts, time, whole, type Kind } from "./kinds.js";
+import {
+  choice,
+  cpus,
+  deviceName,
+  flag,
+  ofEnds,
+  percentiles,
+  size,
+  texts,
+  time,
+  whole,
+  type Kind,
+} from "./kinds.js";
 
 /**
  * What a list of values does: `points`: results of all of them in one job; `jobs`: a job for each, since
@@ -24,8 +36,8 @@ export interface Parameter<T, Raw = unknown> {
   aliases: readonly string[];
 }
 
-/** Path names, and `kernel` for all that the kernel's driver takes. */
-export type PathName = BenchPath | "kernel";
+/** Path names; `rdma` for all over a wire, `kernel` for all that the kernel's driver takes. */
+export type PathName = BenchPath | "rdma" | "kernel";
 
 const byName = <Name extends string>(names: readonly Name[]): Record<Name, Name> =>
   Object.fromEntries(names.map((name) => [name, name])) as Record<Name, Name>;
@@ -40,6 +52,7 @@ const path = choice<readonly BenchPath[], PathName>("a path", {
     BenchPath,
     BenchPath[]
   >),
+  rdma: BENCH_PATHS.filter(isRdmaPath),
   kernel: BENCH_PATHS.filter(isKernelPath),
 });
 const verify = choice<VerifyMode | null, VerifyMode | "none">(
@@ -66,10 +79,17 @@ function entry<T, Raw>(
 
 export const PARAMETERS = {
   rw: entry(workload, "points", "copy, or I/Os: read, write, randread, randrw …", "readwrite"),
-  path: entry(path, "points", "p2p, host, cpu, nvme-copy, kernel-p2p, kernel-host, kernel: both"),
+  path: entry(path, "points", "p2p, host, cpu, nvme-copy, rdma-p2p, rdma-host, kernel-p2p …"),
   src: entry(sources, "points", "BDF[/NSID][@OFFSET[+LENGTH]], auto, or each; a:b: both together"),
   dst: entry(destination, "points", "of copies, likewise"),
   provider: entry(provider, "points", "the peer memory: a name, closest, or all"),
+  ib_dev: entry(
+    ofEnds(deviceName),
+    "jobs",
+    "of the rdma paths: the RDMA device, or both ends' a:b",
+  ),
+  ib_port: entry(ofEnds(whole(1, 255)), "jobs", "its port, or both ends'"),
+  gid_index: entry(ofEnds(whole(0, 65535)), "jobs", "its GID, or both ends'"),
   bs: entry(size(1), "points", "bytes of a block or I/O", "blocksize"),
   iodepth: entry(
     whole(1, 65535),

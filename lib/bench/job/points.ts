@@ -4,7 +4,7 @@ import { isKernelEndpoint } from "../../kernel/endpoint.js";
 import { isMixed } from "../../perf/plan.js";
 import { isKernelPath } from "../point.js";
 import type { BenchEndpoint, BenchPath, BenchPoint, Workload } from "../point.js";
-import { takesProvider, writes } from "./check.js";
+import { mapsOnce, takesProvider, writes } from "./check.js";
 import type { BenchJob } from "./job.js";
 
 /** Where data goes, as a job names it. */
@@ -26,6 +26,8 @@ export interface Answer {
   sources: readonly BenchEndpoint[];
   destination: BenchEndpoint | null;
   provider: string | null;
+  /** Of a path over RDMA, where its ends meet the wire. */
+  rdma?: BenchPoint["rdma"];
   /** Why that way does not go; a pair that nobody named is no reason to run no other. */
   refusal?: P2pError;
 }
@@ -46,7 +48,7 @@ interface Place {
   ways: Map<number, Way[]>;
 }
 
-type Way = Pick<BenchPoint, "path" | "provider" | "isOneOfAll" | "refusal">;
+type Way = Pick<BenchPoint, "path" | "provider" | "rdma" | "isOneOfAll" | "refusal">;
 
 /**
  * All combinations, those next to each other that one compares: paths innermost, then registration; and
@@ -61,13 +63,13 @@ export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPo
       for (const io of iosOf(job, workloads))
         for (const registration of job.registration)
           for (const way of ways.get(io.bs) ?? []) {
-            const isKernel = isKernelPath(way.path);
-            // The kernel has one way of its own to map buffers, and of its writes nothing is verified.
-            if (isKernel && registration !== job.registration[0]) continue;
-            const own = isKernel
-              ? { registration: "once" as const, verify: verifyByKernel(io) }
-              : {};
-            points.push({ ...shared, ...io, ...way, registration, sources, destination, ...own });
+            if (mapsOnce(way.path) && registration !== job.registration[0]) continue;
+            points.push({
+              ...{ ...shared, ...io, ...way, sources, destination },
+              registration: mapsOnce(way.path) ? "once" : registration,
+              // Of the kernel's writes nothing is verified.
+              verify: isKernelPath(way.path) && io.rw !== "copy" ? null : io.verify,
+            });
           }
   }
   if (points.length === 0)
@@ -76,10 +78,6 @@ export async function pointsOf(job: BenchJob, resolve: Resolve): Promise<BenchPo
     });
   // Sorting is stable: the workloads stay in the order that they were written in.
   return points.sort((one, other) => job.rw.indexOf(one.rw) - job.rw.indexOf(other.rw));
-}
-
-function verifyByKernel({ rw, verify }: Io): Io["verify"] {
-  return rw === "copy" ? verify : null;
 }
 
 function isIo(rw: Workload): boolean {
@@ -96,14 +94,14 @@ async function placesOf(
     const { path, bs } = question;
     const isOneOfAll = isOfAll(question);
     for (const answer of await resolve(question)) {
-      const { sources, destination, provider, refusal = null } = answer;
+      const { sources, destination, provider, rdma = null, refusal = null } = answer;
       const key = JSON.stringify([sources, destination]);
       const place: Place = places.get(key) ?? { sources, destination, ways: new Map() };
       places.set(key, place);
       const ways = place.ways.get(bs) ?? [];
       place.ways.set(bs, ways);
       const isThere = ways.some((way) => way.path === path && way.provider === provider);
-      if (!isThere) ways.push({ path, provider, isOneOfAll, refusal });
+      if (!isThere) ways.push({ path, provider, rdma, isOneOfAll, refusal });
     }
   }
   return places.values();

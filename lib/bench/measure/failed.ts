@@ -16,7 +16,7 @@ export function assertAnyRuns(
   failures: ReadonlyMap<BenchPoint, P2pError>,
 ): void {
   const keysOf = ({ bs, ...point }: BenchPoint): string[] => {
-    const pair = { sources: null, destination: null, provider: null, refusal: null };
+    const pair = { sources: null, destination: null, provider: null, rdma: null, refusal: null };
     const parameters = { ...point, ...pair };
     return [JSON.stringify({ ...parameters, bs }), JSON.stringify(parameters)];
   };

@@ -2,8 +2,8 @@ import { groupBy } from "../../group-by.js";
 import { isKernelPath, type BenchPoint } from "../point.js";
 
 /**
- * The points whose samples take turns: those that differ in nothing but the way (path and provider, how
- * memory is registered, and who asked for it), since those are what one compares. The groups in the order
+ * The points whose samples take turns: those that differ in nothing but the way (path and provider, the
+ * wire, how memory is registered, and who asked for it), since those are what one compares. The groups in the order
  * of their first points, but for those of the kernel's paths, which are a pass of their own at the end: its
  * driver has other devices, or the same ones at another time.
  */
@@ -14,7 +14,7 @@ export function groupsOf(points: readonly BenchPoint[]): BenchPoint[][] {
 }
 
 function keyOf(point: BenchPoint): string {
-  const way = { provider: null, registration: null, isOneOfAll: null, refusal: null };
+  const way = { provider: null, rdma: null, registration: null, isOneOfAll: null, refusal: null };
   return JSON.stringify({ ...point, path: isKernelPath(point.path), ...way });
 }
 

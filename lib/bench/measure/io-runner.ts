@@ -137,6 +137,7 @@ function sampleOf(plan: PerfPlan, { total, cpu, traffic, notes }: PerfMeasuremen
     writes: isMix ? total.writes : null,
     cpu,
     traffic,
+    ends: null,
     // Where they lay elsewhere the plan was refused.
     inCmb: plan.sqInCmb === true ? [`${readPercentOf(plan) > 0 ? "src" : "dst"} sq`] : [],
     notes,

@@ -91,7 +91,7 @@ function sampleOf(plan: KernelPlan, run: KernelMeasurement): Sample {
     ? run.notes
     : [...run.notes, `buffers not registered: ${REASONS[plan.path]}`];
   return {
-    ...{ bytes, ios, runtimeNs, size, latency, ...parts, traffic, notes, inCmb: [] },
+    ...{ bytes, ios, runtimeNs, size, latency, ...parts, traffic, ends: null, notes, inCmb: [] },
     cpu: { ...cpu, busyNs: null, deviceNs: null },
   };
 }

@@ -11,13 +11,15 @@ import { describeDrivers } from "./drivers.js";
 import type { NoiseSource } from "./noise.js";
 
 /** What a device is to the points of a run. */
-export type Role = "source" | "destination" | "provider";
+export type Role = "source" | "destination" | "provider" | "nic";
 
 /** The devices of one point. */
 export interface PointDevices {
   sources: readonly Bdf[];
   destination: Bdf | null;
   provider: Bdf | null;
+  /** Over which its data goes. */
+  nics: readonly Bdf[];
   /** By the kernel's own NVMe driver. */
   isKernel: boolean;
 }
@@ -82,6 +84,7 @@ function rolesOf(points: readonly PointDevices[]): Map<Bdf, Role> {
   for (const { sources } of points) for (const source of sources) add(source, "source");
   for (const { destination } of points) add(destination, "destination");
   for (const { provider } of points) add(provider, "provider");
+  for (const { nics } of points) for (const nic of nics) add(nic, "nic");
   return roles;
 }
 
@@ -142,12 +145,16 @@ export function idsOf({ vendorId, deviceId }: PciFunction): string {
 /** Of each client that reaches for a provider's memory, once. */
 function pathsOf(pci: PciTree, points: readonly PointDevices[]): PathReport[] {
   const paths = new Map<string, PathReport>();
-  for (const { sources, destination, provider } of points) {
+  const add = (client: Bdf, provider: Bdf, by: "vfio" | "kernel"): void => {
+    const key = `${client} ${provider}`;
+    if (!paths.has(key)) paths.set(key, describePath(pci, client, provider, by));
+  };
+  for (const { sources, destination, provider, nics } of points) {
     if (provider === null) continue;
-    for (const client of [...sources, ...(destination === null ? [] : [destination])]) {
-      const key = `${client} ${provider}`;
-      if (!paths.has(key)) paths.set(key, describePath(pci, client, provider, "vfio"));
-    }
+    for (const client of [...sources, ...(destination === null ? [] : [destination])])
+      add(client, provider, "vfio");
+    // They stay with the kernel's driver.
+    for (const nic of nics) add(nic, provider, "kernel");
   }
   return [...paths.values()];
 }

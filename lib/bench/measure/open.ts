@@ -2,10 +2,11 @@ import type { CopyPath } from "../../copy/plan.js";
 import { P2pError } from "../../errors.js";
 import type { Endpoint } from "../../io/endpoint.js";
 import type { Session } from "../../session.js";
-import { isKernelPath, type BenchEndpoint, type BenchPoint } from "../point.js";
+import { isKernelPath, isRdmaPath, type BenchEndpoint, type BenchPoint } from "../point.js";
 import { openCopyRunner } from "./copy-runner.js";
 import { openIoRunner } from "./io-runner.js";
 import { openKernelRunner } from "./kernel-runner.js";
+import { openRdmaRunner } from "./rdma-runner.js";
 import type { OpenRunner } from "./sample.js";
 
 /** The runners of points of this session. Errors: what is wrong with a point. */
@@ -19,6 +20,7 @@ export function runnerOpener(session: Session, allowWrite: boolean): OpenRunner 
     if (source === undefined || destination === null)
       throw new P2pError("INTERNAL", "a copy without two endpoints");
     const ends = { sources: [source] as const, destination: driven(destination, point) };
+    if (isRdmaPath(path)) return openRdmaRunner(session, { ...point, path, ...ends }, allowWrite);
     return openCopyRunner(session, { ...point, path: path as CopyPath, ...ends }, allowWrite);
   };
 }

@@ -26,7 +26,9 @@ import {
 } from "../../kernel/endpoint.js";
 import { assertOffered, kernelProviderNames, parseKernelProvider } from "../../kernel/provider.js";
 import { kernelClients } from "../../kernel/target.js";
+import { isRdmaPath, type OfEnds, type RdmaPort } from "../point.js";
 import type { LeftOut } from "./left-out.js";
+import { assertRegisters, rdmaPortsOf } from "./rdma-ports.js";
 
 /** Endpoints of one combination. */
 interface Ends {
@@ -50,12 +52,14 @@ export function resolver(session: Session, allowWrite: boolean, leftOut: LeftOut
     for (const { refusal: unopened, ...ends } of await endsOf(session, question, attempts)) {
       if (!(await applies(session, question, ends, leftOut))) continue;
       assertNamed(session, question, ends, allowWrite);
+      const rdma = isRdmaPath(question.path) ? rdmaPortsOf(session, question.job) : null;
       try {
         for (const { what, refusal } of await providersOf(session, question, ends, attempts))
-          answers.push({ ...ends, provider: what, ...refusedBy(unopened ?? refusal) });
+          if (what === null || (await isReached(session, question, ends, rdma, what, leftOut)))
+            answers.push({ ...ends, provider: what, rdma, ...refusedBy(unopened ?? refusal) });
       } catch (error) {
         if (!isOfAll(question) || !isOfOnePoint(error)) throw error;
-        answers.push({ ...ends, provider: null, refusal: unopened ?? error });
+        answers.push({ ...ends, provider: null, rdma, refusal: unopened ?? error });
       }
     }
     return answers;
@@ -174,7 +178,7 @@ async function applies(
   const isMeant = job.path.length === 1 && ![...src, dst ?? ""].some(isWildcard);
   if (path !== "nvme-copy" || ends.destination === null || isMeant) return true;
   const [{ device }] = ends.sources as [Endpoint];
-  const pair = `${formatEndpoint(ends.sources[0]!)} and ${formatEndpoint(ends.destination)}`;
+  const pair = pairOf(ends.sources, ends.destination);
   // Known without opening the one or the other.
   if (device !== ends.destination.device) {
     leftOut.add(job, path, "it is inside one controller", pair);
@@ -191,6 +195,35 @@ async function applies(
     leftOut.add(job, path, error.message, pair);
     return false;
   }
+}
+
+/**
+ * Where nobody wrote rdma-p2p (a built-in job has it of itself) it is left out where a NIC cannot use the
+ * provider's memory, as with soft-RoCE, and on kernels that do not export it.
+ */
+async function isReached(
+  session: Session,
+  { job, path }: Question,
+  { sources, destination }: Ends,
+  rdma: OfEnds<RdmaPort> | null,
+  provider: string,
+  leftOut: LeftOut,
+): Promise<boolean> {
+  if (rdma === null || job.says("path")) return true;
+  try {
+    await assertRegisters(session, rdma, provider);
+    return true;
+  } catch (error) {
+    if (!isOfOnePoint(error)) throw error;
+    leftOut.add(job, path, error.message, pairOf(sources, destination));
+    return false;
+  }
+}
+
+function pairOf(sources: readonly Endpoint[], destination: Endpoint | null): string {
+  return [...sources, ...(destination === null ? [] : [destination])]
+    .map(formatEndpoint)
+    .join(" and ");
 }
 
 /** On real devices only what was named is written (--allow-write alone is no choice of a disk). */

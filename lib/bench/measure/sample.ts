@@ -1,6 +1,6 @@
 import type { Histogram } from "../../reactor/histogram.js";
 import type { Verification } from "../../verify/inspect.js";
-import type { BenchPoint, VerifyMode } from "../point.js";
+import type { BenchPoint, OfEnds, RdmaPort, VerifyMode } from "../point.js";
 import type { BenchResult, VerifyResult } from "../report.js";
 
 /** What one sample of a point gave: a run of its own, without its ramp. */
@@ -17,10 +17,20 @@ export interface Sample {
   writes: Histogram | null;
   cpu: SampleCpu;
   traffic: BenchResult["traffic"];
+  /** Of a path over RDMA: what either end has of `cpu` and `traffic`. */
+  ends: OfEnds<SampleEnd> | null;
   /** See BenchResult.in_cmb. */
   inCmb: readonly string[];
   /** What is not as the point has it: fewer I/Os in flight, say. */
   notes: readonly string[];
+}
+
+/** See RdmaEndReport. */
+export interface SampleEnd extends RdmaPort {
+  staging: string;
+  hostMemoryBytes: number | null;
+  rootComplexBytes: number | null;
+  cpu: Omit<SampleCpu, "deviceNs">;
 }
 
 export interface SampleCpu {

@@ -3,9 +3,9 @@ import { isMixed } from "../../perf/plan.js";
 import { Histogram } from "../../reactor/histogram.js";
 import { median } from "../../stats/median.js";
 import type { BenchPoint } from "../point.js";
-import type { BenchResult, CpuFigures, VerifyResult } from "../report.js";
+import type { BenchResult, CpuFigures, RdmaEndReport, VerifyResult } from "../report.js";
 import { latencyOf } from "./latency.js";
-import type { Sample, SampleRunner } from "./sample.js";
+import type { Sample, SampleEnd, SampleRunner } from "./sample.js";
 import { sampleWarnings } from "./warnings.js";
 import { samplesOf, type SampleFigures } from "./samples.js";
 
@@ -46,6 +46,7 @@ export class Tally {
   readonly #parts: { reads: Histogram; writes: Histogram } | null;
   #cpu: Sample["cpu"] = { userNs: 0, systemNs: 0, busyNs: 0, deviceNs: 0 };
   #traffic: Sample["traffic"] | null = null;
+  #ends: Sample["ends"] = null;
   #last: Sample | null = null;
   readonly #notes = new Set<string>();
 
@@ -73,12 +74,11 @@ export class Tally {
     if (sample.reads) this.#parts?.reads.merge(sample.reads);
     if (sample.writes) this.#parts?.writes.merge(sample.writes);
     this.#cpu = {
-      userNs: this.#cpu.userNs + sample.cpu.userNs,
-      systemNs: this.#cpu.systemNs + sample.cpu.systemNs,
-      busyNs: plus(this.#cpu.busyNs, sample.cpu.busyNs),
+      ...addCpu(this.#cpu, sample.cpu),
       deviceNs: plus(this.#cpu.deviceNs, sample.cpu.deviceNs),
     };
     this.#traffic = addTraffic(this.#traffic, sample.traffic);
+    this.#ends = addEnds(this.#ends, sample.ends);
     this.#last = sample;
     for (const note of sample.notes) this.#notes.add(note);
   }
@@ -117,6 +117,7 @@ export class Tally {
       write: part(this.#parts?.writes),
       cpu: cpuOf({ cpu: this.#cpu, ios: this.#ios, runtimeNs: this.#runtimeNs }),
       traffic: this.#traffic ?? UNKNOWN_TRAFFIC,
+      rdma: this.#rdma(),
       verify: facts.verify,
       in_cmb: [...(this.#last?.inCmb ?? [])],
       limit_bw_bytes: facts.limit,
@@ -129,16 +130,62 @@ export class Tally {
       warnings: [...this.#notes, ...facts.warnings, ...sampleWarnings(samples)],
     };
   }
+
+  #rdma(): BenchResult["rdma"] {
+    if (this.#ends === null) return null;
+    const run = { ios: this.#ios, runtimeNs: this.#runtimeNs };
+    const [src, dst] = this.#ends;
+    return { src: endReport(src, run), dst: endReport(dst, run) };
+  }
 }
 
-function cpuOf({ cpu, ios, runtimeNs }: Pick<Sample, "cpu" | "ios" | "runtimeNs">): CpuFigures {
-  const forEach = (ns: number | null): number | null =>
-    ns === null || ios === 0 ? null : ns / ios;
+type Run = Pick<Sample, "ios" | "runtimeNs">;
+
+function cpuOf({ cpu, ...run }: Run & Pick<Sample, "cpu">): CpuFigures {
+  return { ...threadsOf(cpu, run), device_ns_per_block: forEach(cpu.deviceNs, run) };
+}
+
+function threadsOf(cpu: SampleEnd["cpu"], run: Run): RdmaEndReport["cpu"] {
   return {
-    usr_pct: (100 * cpu.userNs) / runtimeNs,
-    sys_pct: (100 * cpu.systemNs) / runtimeNs,
-    busy_ns_per_block: forEach(cpu.busyNs),
-    device_ns_per_block: forEach(cpu.deviceNs),
+    usr_pct: (100 * cpu.userNs) / run.runtimeNs,
+    sys_pct: (100 * cpu.systemNs) / run.runtimeNs,
+    busy_ns_per_block: forEach(cpu.busyNs, run),
+  };
+}
+
+function endReport(end: SampleEnd, run: Run): RdmaEndReport {
+  return {
+    ...{ dev: end.dev, address: end.address, port: end.port, gid_index: end.gidIndex },
+    staging: end.staging,
+    host_memory_bytes: end.hostMemoryBytes,
+    root_complex_bytes: end.rootComplexBytes,
+    cpu: threadsOf(end.cpu, run),
+  };
+}
+
+function forEach(ns: number | null, { ios }: Run): number | null {
+  return ns === null || ios === 0 ? null : ns / ios;
+}
+
+function addCpu(sum: SampleEnd["cpu"], more: SampleEnd["cpu"]): SampleEnd["cpu"] {
+  return {
+    userNs: sum.userNs + more.userNs,
+    systemNs: sum.systemNs + more.systemNs,
+    busyNs: plus(sum.busyNs, more.busyNs),
+  };
+}
+
+function addEnds(sum: Sample["ends"], more: Sample["ends"]): Sample["ends"] {
+  if (sum === null || more === null) return more;
+  return [addEnd(sum[0], more[0]), addEnd(sum[1], more[1])];
+}
+
+function addEnd(sum: SampleEnd, more: SampleEnd): SampleEnd {
+  return {
+    ...more,
+    hostMemoryBytes: plus(sum.hostMemoryBytes, more.hostMemoryBytes),
+    rootComplexBytes: plus(sum.rootComplexBytes, more.rootComplexBytes),
+    cpu: addCpu(sum.cpu, more.cpu),
   };
 }
 
@@ -147,7 +194,10 @@ function plus(a: number | null, b: number | null): number | null {
   return a === null || b === null ? null : a + b;
 }
 
-function addTraffic(sum: Sample["traffic"] | null, more: Sample["traffic"]): Sample["traffic"] {
+export function addTraffic(
+  sum: Sample["traffic"] | null,
+  more: Sample["traffic"],
+): Sample["traffic"] {
   if (sum === null) return more;
   return {
     source: sum.source,

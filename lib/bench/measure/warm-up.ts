@@ -6,8 +6,8 @@ const WARM_UP = 0.1;
 
 /** What a plan says of its length. */
 interface Timed {
-  runtime?: number | null;
-  rampTime?: number;
+  runtime?: number | null | undefined;
+  rampTime?: number | undefined;
 }
 
 /** The same for as long; it ends before where its work is done. */

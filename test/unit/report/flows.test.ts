@@ -2,15 +2,17 @@ import assert from "node:assert/strict";
 import type { BenchResult, PathReport } from "#lib/bench/report.js";
 import { DeviceTree, HOST_MEMORY, ROOT } from "#lib/report/device-tree.js";
 import { flowsOf } from "#lib/report/flows.js";
-import { machineReport } from "../../support/bench-machine.js";
-import { benchResult } from "../../support/bench-report.js";
+import { machineReport, NIC } from "../../support/bench-machine.js";
+import { benchResult, rdmaEnd } from "../../support/bench-report.js";
 
 const [NVME0, NVME1, CARD] = ["0000:19:00.0", "0000:1a:00.0", "0000:1b:00.0"] as const;
-const [PORT0, PORT1, PORT2] = ["0000:18:00.0", "0000:18:01.0", "0000:18:02.0"] as const;
+const [PORT0, PORT1, PORT2, PORT3] = [
+  ...(["0000:18:00.0", "0000:18:01.0", "0000:18:02.0", "0000:18:03.0"] as const),
+] as const;
 const [SWITCH, ROOT_PORT] = ["0000:17:00.0", "0000:16:00.0"] as const;
 
 function flowOf(changes: Partial<BenchResult>, route = "direct") {
-  const paths = [NVME0, NVME1].map((client): PathReport => ({
+  const paths = [NVME0, NVME1, NIC].map((client): PathReport => ({
     ...{ client, provider: CARD, distance: 4, map_type: "BUS_ADDR", reason: "" },
     route,
   }));
@@ -70,6 +72,27 @@ describe("the way of the data", () => {
       [[NVME0]],
     );
     assert.deepEqual(flowOf({ provider: `${NVME0}/cmb` }).legs[0]?.way, [NVME0]);
+  });
+
+  it("goes over the NIC's link out and in, by way of what each end stages in", () => {
+    const src = rdmaEnd(benchResult());
+    const { legs, ends } = flowOf({
+      path: "rdma-p2p",
+      rdma: { src, dst: { ...src, staging: "host" } },
+    });
+    assert.deepEqual(
+      legs.map(({ way }) => way),
+      [
+        [NVME0, PORT0, SWITCH, PORT2, CARD],
+        [CARD, PORT2, SWITCH, PORT3, NIC],
+        [NIC, PORT3, SWITCH, ROOT_PORT, ROOT, HOST_MEMORY],
+        [HOST_MEMORY, ROOT, ROOT_PORT, SWITCH, PORT1, NVME1],
+      ],
+    );
+    assert.deepEqual([...new Set(ends)], [NVME0, CARD, NIC, NVME1]);
+    const soft = { ...src, dev: "rxe0", address: null };
+    const { legs: unknown } = flowOf({ path: "rdma-p2p", rdma: { src: soft, dst: soft } });
+    assert.equal(unknown[1]?.words, "1b:00.0/bar2 → rxe0, place not known");
   });
 
   it("comes from each of several sources, files with commas among them", () => {

@@ -22,12 +22,15 @@ describe("what peer memory gains", () => {
       measured("kernel-p2p", 3e9, [2.9e9, 3.1e9]),
       measured("kernel-host", 4e9, [3.9e9, 4.1e9]),
       measured("cpu", 2e9, [1.9e9, 2.1e9]),
+      measured("rdma-host", 2e9, [1.9e9, 2.1e9]),
+      measured("rdma-p2p", 4e9, [3.9e9, 4.1e9]),
     ]);
     assert.deepEqual(
       gains.map(({ peer, host, ratio, outcome }) => [peer.path, host.path, ratio, outcome]),
       [
         ["p2p", "host", 1.2, "faster"],
         ["kernel-p2p", "kernel-host", 0.75, "slower"],
+        ["rdma-p2p", "rdma-host", 2, "faster"],
       ],
     );
     assert.deepEqual(gains[0]?.interval, [1.15, 1.5625]);

@@ -7,7 +7,7 @@ describe("a report's groups", () => {
   it("are the jobs, in their order", () => {
     assert.deepEqual(
       groupsOf(benchReport().results).map(({ job }) => job),
-      ["sweep", "matrix", "pairs", "mix", "registration", "kernel"],
+      ["sweep", "matrix", "pairs", "mix", "registration", "wire", "kernel"],
     );
   });
 

@@ -64,6 +64,8 @@ const COLUMNS: [string, Of][] = [
   ["failed_message", (r) => r.failed?.message],
   ["failed_hint", (r) => r.failed?.hint],
   ["warm_up_ns", (r) => r.warm_up_ns],
+  ...rdmaEnd("src"),
+  ...rdmaEnd("dst"),
 ];
 
 /** RFC 4180, a header and one row for each result; unknown is an empty cell. */
@@ -73,6 +75,22 @@ export function benchCsv(report: BenchReport): string {
     columns.map(([name]) => name),
     ...report.results.map((result) => columns.map(([, of]) => of(result, report))),
   ]);
+}
+
+function rdmaEnd(side: "src" | "dst"): [string, Of][] {
+  const fields = ["dev", "address", "port", "gid_index", "staging"] as const;
+  const bytes = ["host_memory_bytes", "root_complex_bytes"] as const;
+  const cpu = ["usr_pct", "sys_pct", "busy_ns_per_block"] as const;
+  return [
+    ...[...fields, ...bytes].map((name): [string, Of] => [
+      `rdma_${side}_${name}`,
+      ({ rdma }) => rdma?.[side][name],
+    ]),
+    ...cpu.map((name): [string, Of] => [
+      `rdma_${side}_cpu_${name}`,
+      ({ rdma }) => rdma?.[side].cpu[name],
+    ]),
+  ];
 }
 
 function latency(

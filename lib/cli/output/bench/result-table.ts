@@ -10,7 +10,9 @@ import { ShortNames } from "./short-names.js";
 export type Colors = ReturnType<typeof createColors>;
 
 /** Of results of one job: what may go, first the last, where a table gets too wide. */
-const LEAST_IMPORTANT = ["root", "limit", "mean", "cpu", "host", "ci", "tail", "iops", "verify"];
+const LEAST_IMPORTANT = [
+  ...["root", "limit", "sides", "mean", "cpu", "host", "ci", "tail", "iops", "verify"],
+];
 
 interface ResultColumn extends Column<BenchResult> {
   name: string;
@@ -82,6 +84,7 @@ function columnsOf(
       right("cpu", "CPU ns\n/block", ({ cpu }) => fixed(cpu.busy_ns_per_block, 0)),
     ],
     [true, right("host", "host\nB/B", (r) => ratio(r.traffic.host_memory_bytes, r.bytes))],
+    [some(({ rdma }) => rdma !== null), right("sides", "host B/B\nsrc+dst", sidesWord)],
     [true, right("root", "root\nB/B", (r) => ratio(r.traffic.root_complex_bytes, r.bytes))],
     [
       some((r) => r.limit_bw_bytes !== null),
@@ -129,6 +132,12 @@ function latencyColumns(results: readonly BenchResult[], isMixed: boolean): Resu
           ]
         : [us("tail", `p${tail}\nus`, (r) => of(r.lat_ns))]),
   ];
+}
+
+/** What the whole's host memory bytes are made of, over RDMA. */
+function sidesWord({ rdma, bytes }: BenchResult): string {
+  if (rdma === null) return "-";
+  return [rdma.src, rdma.dst].map((end) => ratio(end.host_memory_bytes, bytes)).join("+");
 }
 
 function verifyWord(verify: BenchResult["verify"]): string {

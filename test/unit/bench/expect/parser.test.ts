@@ -19,6 +19,8 @@ const read: [text: string, printed: string][] = [
   ["nvme-copy.iops > 1", "nvme_copy.iops > 1"],
   ["nvme_copy.iops-kernel-host.iops > 1", "nvme_copy.iops - kernel_host.iops > 1"],
   ["kernel_p2p.iops > 1", "kernel_p2p.iops > 1"],
+  ["rdma-p2p.iops-rdma_host.iops > 1", "rdma_p2p.iops - rdma_host.iops > 1"],
+  ["rdma-p2p.rdma.src.host_memory_bytes == 0", "rdma_p2p.rdma.src.host_memory_bytes == 0"],
   // The path cpu, and the field.
   ["cpu.bw_bytes > 1", "cpu.bw_bytes > 1"],
   ["cpu.usr_pct > 1", "cpu.usr_pct > 1"],

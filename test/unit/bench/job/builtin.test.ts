@@ -12,9 +12,9 @@ async function one(name: BuiltinName, overrides?: JobParameters): Promise<BenchJ
 }
 
 describe("the built-in jobs", () => {
-  it("are six, each with a line that fits the list", () => {
+  it("are seven, each with a line that fits the list", () => {
     const names = BUILTIN_JOBS.map(({ name }) => name);
-    assert.deepEqual(names, ["quick", "paths", "matrix", "registration", "mix", "soak"]);
+    assert.deepEqual(names, ["quick", "paths", "matrix", "registration", "mix", "rdma", "soak"]);
     const lines = listText().trimEnd().split("\n");
     assert.equal(lines.length, names.length);
     for (const [index, line] of lines.entries()) {
@@ -27,14 +27,18 @@ describe("the built-in jobs", () => {
   it("make as many points as they say", async () => {
     const jobs = await Promise.all(BUILTIN_JOBS.map(({ name }) => one(name)));
     const counts = jobs.map(combinations);
-    assert.deepEqual(counts, [12, 48, 1, 20, 4, 1]);
+    assert.deepEqual(counts, [12, 48, 1, 20, 4, 16, 1]);
   });
 
-  it("are quick where they say so: the samples of quick take 8 s at most", async () => {
-    const job = await one("quick");
-    assert.ok(combinations(job) * job.samples * job.runtime! <= 8);
-    assert.ok(job.timeBased);
-  });
+  for (const [name, seconds] of [
+    ["quick", 8],
+    ["rdma", 10],
+  ] as const)
+    it(`are quick where they say so: the samples of ${name} take ${seconds} s at most`, async () => {
+      const job = await one(name);
+      assert.ok(combinations(job) * job.samples * job.runtime! <= seconds);
+      assert.ok(job.timeBased);
+    });
 
   it("write to nothing but loopback devices, unless a destination is named", async () => {
     const { rw, src, provider } = await one("matrix");
@@ -49,6 +53,8 @@ describe("the built-in jobs", () => {
     ["quick", { rw: "read" }, { rw: ["read"], path: ["p2p", "host"] }],
     ["quick", { loops: 2 }, { runtime: null, loops: 2 }],
     ["quick", { size: "1m", runtime: 3 }, { runtime: 3, size: 1 << 20, timeBased: false }],
+    ["rdma", { rw: "read" }, { rw: ["read"], path: ["p2p", "host"] }],
+    ["rdma", { path: "rdma" }, { path: ["rdma-p2p", "rdma-host"] }],
     ["matrix", { path: "host" }, { path: ["host"], provider: ["closest"] }],
     ["mix", { rw: "read" }, { rw: ["read"] }],
     ["soak", { rw: "randread" }, { verify: null }],
@@ -79,6 +85,8 @@ describe("the built-in jobs", () => {
       ["quick", { rw: "read", path: "cpu" }, /^path: cpu is a path of copies/],
       ["quick", { path: "host", provider: "all" }, /^provider: the path host goes through no/],
       ["matrix", { rw: "read", verify: "crc32c" }, /^verify: rw is read: nothing is written/],
+      ["rdma", { numjobs: 2 }, /^numjobs: the path rdma-p2p has one thread at each end, not 2/],
+      ["quick", { ib_port: 1 }, /^ib_port: the path p2p, host, cpu has no wire/],
       ["mix", { dst: "04:00.0" }, /^dst: nothing is copied/],
       ["quick", { path: "kernel" }, /^src: kernel-p2p needs one of the kernel's devices/],
     ];

@@ -62,7 +62,7 @@ describe("mistakes in job files", () => {
       "queues in a CMB where the kernel makes them",
       "a:\n  path: kernel-host\n  src: /dev/nvme0n1\n  dst: /dev/nvme1n1\n  sq_in_cmb: true\n",
       "5: a.sq_in_cmb: the kernel's driver decides this itself: path is kernel-host",
-      /a path of p2pmem's own/,
+      /one of the paths that take it/,
     ],
     ["bs 0", "a: { bs: 0 }\n", "1: a.bs: the size is 0", /above 0/],
     ["size 0", "a: { size: 0k }\n", "1: a.size: the size is 0", /above 0/],
@@ -93,6 +93,20 @@ describe("mistakes in job files", () => {
       /50:99/,
     ],
     ["no processors", "a: { cpus_allowed: 3-1 }\n", '1: a.cpus_allowed: "3-1" is not a', /0-3,6/],
+    ["no RDMA device", "a: { path: rdma, ib_dev: [] }\n", "1: a.ib_dev: an empty list", /leave/],
+    [
+      "an RDMA device's file",
+      "a: { path: rdma, ib_dev: /dev/x }\n",
+      '1: a.ib_dev: "/dev/x" is not a name of an RDMA device',
+      /p2pmem rdma devices/,
+    ],
+    [
+      "a wire with three ends",
+      "a: { path: rdma, ib_port: 1:2:1 }\n",
+      '1: a.ib_port: "1:2:1" is not one value or two',
+      /SOURCE:DESTINATION/,
+    ],
+    ["port 0", "a: { path: rdma, ib_port: 1:0 }\n", "1: a.ib_port: 0 is not", /from 1 to 255/],
     ["no expectation", "a: { expect: [1] }\n", "1: a.expect: a list is not a text", /one text/],
     [
       "one source twice",
@@ -184,6 +198,33 @@ describe("mistakes in job files", () => {
     ).map(([name, value]): [string, string] => [
       `a:\n  path: kernel-host\n  src: file:/x\n  dst: file:/y\n  ${name}: ${value}\n`,
       `5: a.${name}: the kernel's driver decides this itself: path is kernel-host`,
+    ]),
+    ...(
+      [
+        ["registration", "[once, each]"],
+        ["descriptors", "sgl"],
+        ["sq_in_cmb", "true"],
+        ["lists_in_cmb", "true"],
+      ] as const
+    ).map(([name, value]): [string, string] => [
+      `a:\n  path: [rdma, kernel-host]\n  src: [auto, file:/x]\n  dst: [auto, file:/y]\n  ${name}: ${value}\n`,
+      `5: a.${name}: a stream decides this itself: path is rdma-p2p`,
+    ]),
+    [
+      "a:\n  path: [p2p, rdma-host]\n  rw: [copy, write]\n",
+      "2: a.path: rdma-host is a path of copies, but rw is write",
+    ],
+    [
+      "a:\n  path: rdma-host\n  provider: closest\n",
+      "3: a.provider: the path rdma-host goes through no peer memory",
+    ],
+    [
+      "a:\n  path: [p2p, rdma]\n  numjobs: [1, 2]\n",
+      "3: a.numjobs[1]: the path rdma-p2p has one thread at each end, not 2",
+    ],
+    ...["ib_dev: rxe0", "ib_port: 1", "gid_index: 0"].map((said): [string, string] => [
+      `a:\n  path: [p2p, host]\n  ${said}\n`,
+      `3: a.${said.split(":")[0]!}: the path p2p, host has no wire`,
     ]),
     [
       "a:\n  path: kernel\n  rw: randwrite\n  src: /dev/nvme0n1\n  verify: pattern\n",

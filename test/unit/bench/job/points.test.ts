@@ -72,7 +72,7 @@ describe("the points of a job", () => {
       ...{ timeBased: true, loops: 1, rampTime: 1, samples: 3, rateIops: 100 },
       ...{ cpusAllowed: [1, 2], registration: "each", verify: "crc32c", randseed: 7 },
       ...{ percentiles: [50, 99], descriptors: "sgl", sqInCmb: true, listsInCmb: true },
-      ...{ isOneOfAll: false, refusal: null },
+      ...{ rdma: null, isOneOfAll: false, refusal: null },
     });
   });
 
@@ -112,6 +112,44 @@ describe("the points of a job", () => {
     assert.deepEqual(
       all.map(({ path, registration }) => `${registration} ${path}`),
       ["once p2p", "once host", "each p2p", "each host"],
+    );
+  });
+
+  it("have the wire where they go over one, and map their memory once there", async () => {
+    const port = { dev: "rnic0", address: null, port: 1, gidIndex: 0 };
+    const rdma = [port, { ...port, port: 2 }] as const;
+    const wired: Resolve = (question) =>
+      plain(question).map((answer) =>
+        question.path.startsWith("rdma-") ? { ...answer, rdma } : answer,
+      );
+    const all = await points({ path: ["p2p", "rdma"], registration: ["each", "once"] }, wired);
+    assert.deepEqual(
+      all.map(({ path, registration, provider, rdma }) => [path, registration, provider, rdma]),
+      [
+        ["p2p", "each", "closest", null],
+        ["rdma-p2p", "once", "closest", rdma],
+        ["rdma-host", "once", null, rdma],
+        ["p2p", "once", "closest", null],
+      ],
+    );
+    assert.equal(
+      combinations(jobsFrom({ a: { path: ["p2p", "rdma"], registration: ["each", "once"] } })[0]!),
+      4,
+    );
+  });
+
+  it("are jobs of their own where they take the wire at another place", () => {
+    const jobs = jobsFrom({
+      a: { path: "rdma", ib_dev: ["rxe0", "mlx5_0:mlx5_1"], ib_port: [1, "1:2"], gid_index: 3 },
+    });
+    assert.deepEqual(
+      jobs.map(({ name, ibDev, ibPort, gidIndex }) => [name, ibDev, ibPort, gidIndex]),
+      [
+        ["a ib_dev=rxe0 ib_port=1", ["rxe0", "rxe0"], [1, 1], [3, 3]],
+        ["a ib_dev=rxe0 ib_port=1:2", ["rxe0", "rxe0"], [1, 2], [3, 3]],
+        ["a ib_dev=mlx5_0:mlx5_1 ib_port=1", ["mlx5_0", "mlx5_1"], [1, 1], [3, 3]],
+        ["a ib_dev=mlx5_0:mlx5_1 ib_port=1:2", ["mlx5_0", "mlx5_1"], [1, 2], [3, 3]],
+      ],
     );
   });
 

@@ -41,6 +41,8 @@ describe("the published schema of job files", () => {
     "a: { time_based: 1, runtime: 2m }\nb: { sq-in_cmb: [true, false] }\n",
     "a: { rw: [readwrite, randrw], rwmixread: 0, path: [p2p, host], verify: none }\n",
     "a: { path: kernel, src: /dev/nvme0n1, dst: 'file:/x' }\n",
+    "a: { path: rdma, ib_dev: rxe0, ib_port: 1, gid_index: 3 }\n",
+    "a: { path: [rdma-p2p], ib-dev: 'mlx5_0:mlx5_1', ib_port: '1:2', gid-index: [0, '1:2'] }\n",
     "a: { rw: read, src: [[03:00.0, 04:00.0], each] }\n",
     "a: { cpus_allowed: '0-3,6' }\nb: { cpus_allowed: [0, 3] }\nc: { cpus_allowed: 2 }\n",
     "a: { percentile_list: 50:99:99.9 }\nb: { percentile_list: 99 }\nc: { percentile_list: [1] }\n",
@@ -57,6 +59,8 @@ describe("the published schema of job files", () => {
     ...["a: { cpus_allowed: [] }\n", "a: { cpus_allowed: x }\n", "a: { cpus_allowed: -1 }\n"],
     ...["a: { percentile_list: 0 }\n", "a: { percentile_list: 50,99 }\n"],
     ...["a: { expect: 1 }\n", "a: { verify: md5 }\n", "a: { randseed: 4294967296 }\n"],
+    ...["a: { path: rdma, ib_port: 0 }\n", "a: { path: rdma, ib_port: '1:' }\n"],
+    ...["a: { path: rdma, gid_index: -1 }\n", "a: { path: rdma, ib_dev: a b }\n"],
     ...["a: { src: [] }\n", "a: { src: 5 }\n", "a: { dst: [[auto]] }\n"],
   ];
   for (const text of good)

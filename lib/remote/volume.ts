@@ -57,7 +57,7 @@ export class NamespaceVolume implements Volume {
   }
 
   close(): void {
-    this.#window?.close();
+    this.#window?.[Symbol.dispose]();
     this.#window = undefined;
   }
 }

@@ -1,9 +1,16 @@
 /** Regions of peer memory: what they carry, and how they end. */
 import assert from "node:assert/strict";
 import { addon } from "#lib/addon.js";
+import { AddressSpace } from "#lib/dma/address-space.js";
 import type { P2pError } from "#lib/errors.js";
-import type { Provider } from "#lib/p2pmem/provider.js";
+import { barMemory } from "#lib/p2pmem/provider-memory.js";
+import { wholeRange } from "#lib/p2pmem/provider-range.js";
+import { Provider } from "#lib/p2pmem/provider.js";
+import { parseBdf } from "#lib/pci/bdf.js";
+import { PciTree } from "#lib/pci/tree.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
+import { builtinMachines } from "#lib/platform/machine-file.js";
+import { RdmaDevices } from "#lib/rdma/devices.js";
 import type { MemoryRegion } from "#lib/rdma/memory-region.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
 import type { Session } from "#lib/session.js";
@@ -174,5 +181,41 @@ describe("memory regions of peer memory", () => {
     assert.ok(region.revoked);
     region.close();
     region.close();
+  });
+});
+
+describe("memory regions of peer memory that the kernel lets the NIC not reach", () => {
+  it("are refused with the reason, before anything is exported", async () => {
+    const configuration = { ...builtinMachines.rdma, hostBridge: { forwards: "none" } } as const;
+    const platform = new LoopbackPlatform(configuration);
+    const tree = new PciTree(platform.topology());
+    const space = new AddressSpace(platform, tree);
+    const address = parseBdf(CARD);
+    const fn = tree.get(address);
+    const range = wholeRange("bar2", { bar: 2, offset: 0, size: MIB });
+    const nothing = (): void => undefined;
+    const owner = { assertAlive: nothing, barrier: nothing, withdraw: nothing, closed: nothing };
+    const bytes = barMemory(space.openDevice(address), fn, range);
+    const exported: number[] = [];
+    const watched = {
+      ...bytes,
+      exportDmabuf: (offset: number, length: number) => {
+        exported.push(offset);
+        return bytes.exportDmabuf(offset, length);
+      },
+    };
+    const provider = new Provider(space, fn, range, watched, owner);
+    const devices = new RdmaDevices(platform, tree);
+    const list = new ScatterList(space).addPeer(provider, 0, 4096);
+    assert.throws(() => devices.open().allocateDomain().register(list, ALL), {
+      ...{ code: "NOT_SUPPORTED", device: "rnic0" },
+      message: /rnic0 \(0000:06:00.0\) not reach 0000:05:00.0\/bar2: .*host bridge/,
+    });
+    assert.deepEqual(exported, []);
+    devices.close();
+    await provider.close();
+    space.closeDevice(address);
+    space.close();
+    platform.close();
   });
 });

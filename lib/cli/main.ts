@@ -17,6 +17,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   bench: async () => (await import("./bench.js")).addBenchCommand,
   compare: async () => (await import("./compare.js")).addCompareCommand,
   perf: async () => (await import("./perf.js")).addPerfCommand,
+  rdma: async () => (await import("./rdma.js")).addRdmaCommand,
   probe: async () => (await import("./probe.js")).addProbeCommand,
   bind: async () => (await import("./bind.js")).addBindCommands,
   unbind: async () => (await import("./bind.js")).addBindCommands,

@@ -8,16 +8,19 @@ import {
 } from "../addon.js";
 import type { NativeRdmaDevice } from "../rdma-addon.js";
 import type { Platform, RawPciFunction, RawTopology } from "../platform.js";
-import type { MachineConfiguration } from "./machine-file.js";
+import type { MachineConfiguration, PortConfiguration } from "./machine-file.js";
 
 /** The machine in a box: a PCI fabric, an IOMMU and devices, simulated by the addon. */
 export class LoopbackPlatform implements Platform {
   readonly kind = "loopback";
   readonly description: string;
+  /** A NIC of it is wired to a machine in another process, not its ports to each other. */
+  readonly isWired: boolean;
   readonly #machine: NativeLoopbackMachine;
 
   constructor(configuration: MachineConfiguration) {
     this.description = `the loopback machine "${configuration.name}"`;
+    this.isWired = configuration.rootPorts.some(hasWire);
     this.#machine = addon().createLoopbackMachine(configuration);
   }
 
@@ -66,6 +69,11 @@ export class LoopbackPlatform implements Platform {
   close(): void {
     this.#machine.close();
   }
+}
+
+function hasWire({ device }: PortConfiguration): boolean {
+  if (device.kind === "switch") return device.ports.some(hasWire);
+  return device.kind === "rnic" && device.wire !== null;
 }
 
 /** What a kernel would say of a function in a machine with one host bridge and no SR-IOV. */

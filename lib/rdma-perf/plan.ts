@@ -132,10 +132,28 @@ export function inlineBytesOf({ verb, measure, inlineBytes }: RdmaPerfPlan): num
   return inlineBytes ?? (measure === "lat" ? INLINE[verb] : 0);
 }
 
+/**
+ * Messages before those that count, on each queue pair: V8 has compiled the loop by then, and memory has
+ * been touched. perftest, which is compiled, has none unless it is told so. Not many of large ones, in
+ * which the loop is of no account.
+ */
+const WARM_UP = 1000;
+const WARM_UP_BYTES = 2 ** 22;
+
+export function warmUpOf({ iterations }: RdmaTest, size: number): number {
+  if (iterations === null) return 0;
+  return Math.min(WARM_UP, iterations, Math.ceil(WARM_UP_BYTES / size));
+}
+
 /** Part of a test by time that does not count, at its begin and at its end. */
 export const MARGIN = 1 / 4;
 
 /** As in `ib_write_bw`: `write bw`. */
 export function nameOf({ verb, measure }: Pick<RdmaTest, "verb" | "measure">): string {
   return `${verb} ${measure}`;
+}
+
+/** Of a write or a send both ways are measured together, of which one is half. */
+export function roundTripDivisor({ verb }: RdmaTest): 1 | 2 {
+  return verb === "read" ? 1 : 2;
 }

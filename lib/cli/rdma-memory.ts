@@ -1,0 +1,51 @@
+import { chooseProvider } from "../bench/choose.js";
+import { P2pError } from "../errors.js";
+import { formatProvider, parseProvider, type ProviderSpec } from "../p2pmem/provider-name.js";
+import type { RdmaDevice } from "../rdma/device.js";
+import { layoutOf } from "../rdma-perf/layout.js";
+import type { MessageMemory } from "../rdma-perf/memory.js";
+import type { RdmaTest } from "../rdma-perf/plan.js";
+import type { Session } from "../session.js";
+
+/** What `--mr` says. */
+export type MemorySpec =
+  | { kind: "host" | "odp" }
+  /** Null: the nearest. */
+  | { kind: "p2pmem"; provider: ProviderSpec | null }
+  | { kind: "dmabuf"; fd: number };
+
+export const MEMORY_FORM = "host, odp, p2pmem[:PROVIDER] or dmabuf:FD";
+
+/** Errors: BAD_ARGUMENT, and those of parseProvider(). */
+export function parseMemory(text: string): MemorySpec {
+  if (text === "host" || text === "odp") return { kind: text };
+  if (text === "p2pmem") return { kind: "p2pmem", provider: null };
+  if (text.startsWith("p2pmem:"))
+    return { kind: "p2pmem", provider: parseProvider(text.slice("p2pmem:".length)) };
+  const fd = /^dmabuf:(\d{1,9})$/.exec(text)?.[1];
+  if (fd !== undefined) return { kind: "dmabuf", fd: Number(fd) };
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is no memory for messages`, {
+    hint: `write ${MEMORY_FORM}`,
+  });
+}
+
+/** Errors: NO_DMABUF, and those of Session.provider() and chooseProvider(). */
+export async function openMemoryOf(
+  session: Session,
+  device: RdmaDevice,
+  spec: MemorySpec,
+  test: RdmaTest,
+): Promise<MessageMemory> {
+  if (spec.kind !== "p2pmem") return spec;
+  if (device.fn === null)
+    throw new P2pError(
+      "NO_DMABUF",
+      `${device.name} reaches no peer memory: there is no PCI function behind it`,
+      { device: device.name, hint: "use --mr host, or a NIC on PCIe" },
+    );
+  if (spec.provider !== null)
+    return { kind: "p2pmem", provider: await session.provider(formatProvider(spec.provider)) };
+  const { bytes } = layoutOf(test);
+  const { provider } = await chooseProvider(session, [device.fn.address], bytes);
+  return { kind: "p2pmem", provider };
+}

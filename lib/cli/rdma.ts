@@ -1,0 +1,333 @@
+import { Argument, Option, type Command } from "commander";
+import { P2pError } from "../errors.js";
+import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
+import { LoopbackPlatform } from "../platform/loopback.js";
+import {
+  ALL_SIZES,
+  checkPlan,
+  DEFAULT_PORT,
+  defaultsOf,
+  MEASURES,
+  VERBS,
+  type Measure,
+  type RdmaPerfPlan,
+  type Verb,
+} from "../rdma-perf/plan.js";
+import { runRdmaPerf, type Other } from "../rdma-perf/rdma-perf.js";
+import { rowOf } from "../rdma-perf/result.js";
+import type { Session } from "../session.js";
+import { packageVersion } from "../version.js";
+import { describeFailure, EXIT } from "./failure.js";
+import { runJob } from "./job.js";
+import {
+  parseCount,
+  parsePositiveSize,
+  parseSeconds,
+  valueOption,
+  type GlobalOptions,
+} from "./options.js";
+import { rdmaCsv, rdmaJson, RdmaTable, testLine, type RdmaPerfReport } from "./output/rdma.js";
+import { rdmaDevices } from "./rdma-devices.js";
+import { withRdmaMachine } from "./rdma-machine.js";
+import { MEMORY_FORM, openMemoryOf, parseMemory, type MemorySpec } from "./rdma-memory.js";
+
+interface RdmaOptions extends GlobalOptions {
+  ibDev?: string;
+  ibPort?: number;
+  gidIndex?: number;
+  size?: number;
+  all?: boolean;
+  iters?: number;
+  duration?: number;
+  qp?: number;
+  txDepth?: number;
+  rxDepth?: number;
+  cqMod?: number;
+  mtu?: number;
+  inline_size?: number;
+  inlineSize?: number;
+  port: number;
+  mr: MemorySpec;
+  report_gbits?: boolean;
+  reportGbits?: boolean;
+  inProcess?: boolean;
+}
+
+const DESCRIPTIONS: Readonly<Record<Verb, string>> = {
+  write: "write into the other side's memory",
+  read: "read the other side's memory",
+  send: "send messages that the other side receives",
+};
+
+export function addRdmaCommand(program: Command): void {
+  const rdma = program
+    .command("rdma")
+    .description("measure RDMA between two machines, as perftest does, and show RDMA devices");
+  for (const verb of VERBS) addTest(rdma, verb);
+  rdma
+    .command("devices")
+    .description("show RDMA devices: ports, GIDs, what they can do and how much of it")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  p2pmem rdma devices
+  p2pmem rdma devices --machine rdma --output-format json`,
+    )
+    .action(async (_options: unknown, command: Command) => {
+      process.exitCode = await rdmaDevices(
+        withRdmaMachine(command.optsWithGlobals<GlobalOptions>()),
+      );
+    });
+}
+
+function addTest(rdma: Command, verb: Verb): void {
+  const [bandwidth, latency] = MEASURES.map((measure) => defaultsOf(verb, measure));
+  const ofBoth = (of: (plan: RdmaPerfPlan) => number | null): string => {
+    const [first, second] = [of(bandwidth!), of(latency!)];
+    return first === second ? `default: ${first}` : `default: ${first}, lat ${second}`;
+  };
+  const command = rdma
+    .command(verb)
+    .description(`${DESCRIPTIONS[verb]}: bandwidth or latency, as ib_${verb}_bw and ib_${verb}_lat`)
+    .addArgument(new Argument("<measure>", "what to measure").choices(MEASURES))
+    .addArgument(new Argument("[host]", "the server; without it this side waits for a client"))
+    .addOption(
+      valueOption("-d, --ib-dev <name>", "RDMA device (default: the first that is up)", parseName),
+    )
+    .addOption(
+      valueOption("-i, --ib-port <n>", "its port (default: the first that is up)", parseCount),
+    )
+    .addOption(
+      valueOption("-x, --gid-index <n>", "its GID (default: RoCE v2, of IPv4)", parseIndex),
+    )
+    .addOption(
+      valueOption(
+        "-s, --size <size>",
+        `bytes of a message (${ofBoth(({ sizes }) => sizes[0]!)})`,
+        parsePositiveSize,
+      ).conflicts("all"),
+    )
+    .option("-a, --all", "sizes from 2 to 8m, one after another")
+    .addOption(
+      valueOption(
+        "-n, --iters <n>",
+        `messages on each queue pair, 5 at least (${ofBoth(({ iterations }) => iterations)})`,
+        parseCount,
+      ).conflicts("duration"),
+    )
+    .addOption(
+      valueOption(
+        "-D, --duration <seconds>",
+        "to run for in place of -n; a quarter at either end does not count",
+        parseSeconds,
+      ),
+    )
+    .addOption(valueOption("-q, --qp <n>", "queue pairs, of bw (default: 1)", parseCount))
+    .addOption(
+      valueOption(
+        "-t, --tx-depth <n>",
+        `requests in flight on each, of bw (default: ${bandwidth!.txDepth})`,
+        parseCount,
+      ),
+    )
+    .addOption(
+      valueOption(
+        "-Q, --cq-mod <n>",
+        "a completion of each n-th, of bw (default: 100; above 8k, 1)",
+        parseCount,
+      ),
+    )
+    .addOption(valueOption("-m, --mtu <bytes>", "256 to 4096 (default: the ports')", parseCount));
+  if (verb === "send")
+    command.addOption(
+      valueOption(
+        "-r, --rx-depth <n>",
+        `receives posted ahead (default: ${bandwidth!.rxDepth})`,
+        parseCount,
+      ),
+    );
+  if (verb !== "read")
+    command
+      .addOption(
+        valueOption(
+          "-I, --inline_size <bytes>",
+          `messages up to that are sent inline (default: 0, lat ${verb === "write" ? 220 : 236})`,
+          parseIndex,
+        ),
+      )
+      .addOption(
+        valueOption("--inline-size <bytes>", "the same", parseIndex)
+          .conflicts("inline_size")
+          .hideHelp(),
+      );
+  command
+    .addOption(
+      valueOption("-p, --port <n>", "TCP port of the server", parseTcpPort).default(DEFAULT_PORT),
+    )
+    .addOption(
+      valueOption("--mr <memory>", `of the messages: ${MEMORY_FORM}`, parseMemory).default(
+        { kind: "host" },
+        "host",
+      ),
+    )
+    .option("--report_gbits", "bandwidth in Gb/sec, not MiB/sec")
+    .addOption(new Option("--report-gbits", "the same").hideHelp())
+    .option(
+      "--in-process",
+      "both sides in this process; the default of a loopback machine by itself",
+    )
+    .addHelpText("after", helpOf(verb))
+    .action(
+      async (measure: Measure, host: string | undefined, _options: unknown, command: Command) => {
+        const options = withRdmaMachine(command.optsWithGlobals<RdmaOptions>());
+        process.exitCode = await test(planOf(verb, measure, options), host, options);
+      },
+    );
+}
+
+function helpOf(verb: Verb): string {
+  const latency = {
+    write: "half of a round trip of two writes; the CPU looks at the memory, which is the host's",
+    read: "a round trip, since a read is one",
+    send: "half of a round trip of two messages",
+  };
+  return `
+Options, defaults and columns are those of ib_${verb}_bw and ib_${verb}_lat; both sides take the same ones.
+Latency is ${latency[verb]}.
+As perftest does, it leaves out the two longest. Up to 1000 messages before warm up, and do not count.
+
+--mr names the memory: host is pinned, odp on-demand paging, p2pmem the memory of the nearest
+provider, or of the one that is named as ${PROVIDER_FORM};
+dmabuf a dma-buf that the process was given as a file descriptor. Data in host memory is compared.
+
+Examples:
+  p2pmem rdma ${verb} bw --machine rdma
+  p2pmem rdma ${verb} bw                  on one machine
+  p2pmem rdma ${verb} bw 192.0.2.1        on the other
+  p2pmem rdma ${verb} lat -d mlx5_0 -x 3 -a 192.0.2.1 --output-format json`;
+}
+
+/** Errors: BAD_ARGUMENT. */
+function planOf(verb: Verb, measure: Measure, options: RdmaOptions): RdmaPerfPlan {
+  const defaults = defaultsOf(verb, measure);
+  const { all, size, iters, duration, qp, txDepth, cqMod } = options;
+  if (measure === "lat")
+    for (const [flag, value] of Object.entries({
+      "--qp": qp,
+      "--tx-depth": txDepth,
+      "--cq-mod": cqMod,
+    }))
+      if (value !== undefined)
+        throw new P2pError("BAD_ARGUMENT", `${flag} is for bw: lat has one message in flight`);
+  const plan: RdmaPerfPlan = {
+    ...defaults,
+    sizes: all === true ? ALL_SIZES : [size ?? defaults.sizes[0]!],
+    iterations: duration === undefined ? (iters ?? defaults.iterations) : null,
+    duration: duration ?? null,
+    queuePairs: qp ?? defaults.queuePairs,
+    txDepth: txDepth ?? defaults.txDepth,
+    rxDepth: options.rxDepth ?? defaults.rxDepth,
+    cqMod: cqMod ?? null,
+    mtu: options.mtu ?? null,
+    inlineBytes: options.inline_size ?? options.inlineSize ?? null,
+  };
+  checkPlan(plan);
+  return plan;
+}
+
+async function test(
+  plan: RdmaPerfPlan,
+  host: string | undefined,
+  options: RdmaOptions,
+): Promise<number> {
+  try {
+    return await runJob(options, [], async ({ session, output, signal }) => {
+      const { ibPort, gidIndex, timeout, mr, outputFormat } = options;
+      const device = session.rdmaDevice(options.ibDev);
+      const memory = await openMemoryOf(session, device, mr, plan);
+      const other = otherOf(host, options, session);
+      const about = {
+        role: other.kind === "server" ? "client" : other.kind === "client" ? "server" : other.kind,
+        device: device.name,
+        memory: memory.kind === "p2pmem" ? memory.provider.name : memory.kind,
+      } as const;
+      const isNormal = outputFormat === "normal";
+      const table = new RdmaTable(plan, options.report_gbits ?? options.reportGbits ?? false);
+      if (isNormal)
+        output.write(
+          `${session.platform.description}\n${testLine(plan, about)}\n\n${table.header}`,
+        );
+      const { path, results, serverResults } = await runRdmaPerf(session, {
+        ...{ plan, other, device, memory, signal, port: ibPort, gidIndex },
+        awaitsLink: isWired(session),
+        ...(timeout === undefined ? {} : { timeout }),
+        onResult: (result) => {
+          if (isNormal) output.write(table.row(rowOf(plan, result)));
+        },
+      });
+      const report: RdmaPerfReport = {
+        version: packageVersion(),
+        platform: session.platform.kind,
+        test: {
+          ...{ verb: plan.verb, measure: plan.measure, queue_pairs: plan.queuePairs },
+          ...{ tx_depth: plan.txDepth, duration: plan.duration },
+          rx_depth: plan.verb === "send" ? plan.rxDepth : null,
+        },
+        ...about,
+        port: path.port,
+        gid_index: path.gidIndex,
+        results: results.map((result) => rowOf(plan, result)),
+        server_results: serverResults?.map((result) => rowOf(plan, result)) ?? null,
+      };
+      if (outputFormat === "json") output.write(rdmaJson(report));
+      else if (outputFormat === "csv") output.write(rdmaCsv(report));
+      return EXIT.ok;
+    });
+  } catch (error) {
+    if (!(error instanceof P2pError && error.code === "WRONG_DATA")) throw error;
+    process.stderr.write(`${describeFailure(error).line!}\n`);
+    return EXIT.mismatch;
+  }
+}
+
+/** Errors: BAD_ARGUMENT. */
+function otherOf(host: string | undefined, options: RdmaOptions, session: Session): Other {
+  const { port, inProcess } = options;
+  if (host !== undefined) {
+    if (inProcess === true)
+      throw new P2pError("BAD_ARGUMENT", "--in-process has both sides here: it takes no host");
+    return { kind: "server", host, port };
+  }
+  // Else the ports of a loopback machine's NIC are wired to each other.
+  const isAlone = session.platform.kind === "loopback" && !isWired(session);
+  if (inProcess ?? isAlone) return { kind: "in-process" };
+  return {
+    kind: "client",
+    port,
+    onListening: (listening) => {
+      process.stderr.write(`p2pmem: waiting for a client at port ${listening}\n`);
+    },
+  };
+}
+
+/** Whether its NIC's wire goes to another process. */
+function isWired({ platform }: Session): boolean {
+  return platform instanceof LoopbackPlatform && platform.isWired;
+}
+
+function parseName(text: string): string {
+  if (text !== "") return text;
+  throw new P2pError("BAD_ARGUMENT", "the name is empty");
+}
+
+function parseIndex(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number of 0 or more`);
+}
+
+function parseTcpPort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port < 65_536) return port;
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a TCP port`);
+}

@@ -1,0 +1,113 @@
+import { tick } from "../../reactor/clock.js";
+import { ControlBlock } from "../../reactor/control-block.js";
+import type { EngineThread } from "../../reactor/engine-job.js";
+import type { LoopFailure, RdmaPerfJob, RdmaPerfOutcome } from "../job.js";
+import type { LoopCompletionQueue } from "./queues.js";
+import { Sampler } from "./sampler.js";
+
+/** Looks in vain, after which to look at the clock and the stop flag; a power of two. */
+const LOOK_AFTER = 1024;
+
+/**
+ * What all loops over RDMA queues have in common: waiting, giving up, and what counts. What runs for each
+ * message is the subclasses', so that each has a loop of one shape, which neither allocates nor calls
+ * native code beyond one call for a batch.
+ */
+export abstract class Loop {
+  protected readonly job: RdmaPerfJob;
+  /** The time now, where it was last looked at; see tick(). */
+  protected readonly clock = new Float64Array(1);
+  protected readonly sampler: Sampler;
+  protected failure: LoopFailure | null = null;
+  protected posted: Float64Array | null = null;
+  protected completed: Float64Array | null = null;
+
+  readonly #control: ControlBlock;
+  readonly #thread: EngineThread;
+  readonly #yieldAfter: number;
+  /** Looks in vain since something came, and since the last yield. */
+  #looks = 0;
+  #unyielded = 0;
+  /** When nothing had come for a while. */
+  readonly #waitsSince = new Float64Array(1);
+
+  constructor(job: RdmaPerfJob, thread: EngineThread) {
+    this.job = job;
+    this.#thread = thread;
+    this.#yieldAfter = job.yieldAfter;
+    this.#control = new ControlBlock(job.control);
+    this.sampler = new Sampler(job.durationNs);
+  }
+
+  abstract run(): RdmaPerfOutcome;
+
+  /** What counts begins. */
+  protected begin(): void {
+    tick(this.clock);
+    this.sampler.begin(this.clock);
+  }
+
+  /** How many messages have been so far; false where the owner wants no more: see `failure`. */
+  protected tell(messages: number): boolean {
+    this.#control.bytes = messages * this.job.size;
+    return !this.#control.isStopping || this.#stop();
+  }
+
+  /** `messages`: that counted, where no time ended the test. */
+  protected outcome(messages: number): RdmaPerfOutcome {
+    const isSampled = this.job.durationNs !== null;
+    return {
+      messages: isSampled ? this.sampler.messages : messages,
+      runtimeNs: isSampled ? this.sampler.runtimeNs : this.sampler.sinceBegin(this.clock),
+      posted: this.posted,
+      completed: this.completed,
+      failure: this.failure,
+    };
+  }
+
+  /** Something came. */
+  protected came(): void {
+    this.#looks = 0;
+  }
+
+  /** Nothing did; false where there is no point in looking again: see `failure`. */
+  protected wait(): boolean {
+    this.#looks++;
+    if (++this.#unyielded >= this.#yieldAfter) {
+      this.#unyielded = 0;
+      this.#thread.yieldProcessor();
+    }
+    return (this.#looks & (LOOK_AFTER - 1)) !== 0 || this.#look();
+  }
+
+  #look(): boolean {
+    if (this.#control.isStopping) return this.#stop();
+    tick(this.clock);
+    if (this.#looks === LOOK_AFTER) this.#waitsSince[0] = this.clock[0]!;
+    if (this.clock[0]! - this.#waitsSince[0]! < this.job.timeoutNs) return true;
+    this.failure = { kind: "timeout" };
+    return false;
+  }
+
+  #stop(): boolean {
+    // Of a test by time it is the other side that says when it is over.
+    if (!this.sampler.isDone) this.failure = { kind: "stopped" };
+    return false;
+  }
+
+  /** Whether one of the completions that were just polled is well; else `failure` says what it is. */
+  protected isWell(queue: LoopCompletionQueue, index: number, isReceive: boolean): boolean {
+    const status = queue.status(index);
+    if (status === 0) return true;
+    const vendorError = queue.vendorError(index);
+    this.failure = { kind: "status", status, vendorError, isReceive };
+    return false;
+  }
+
+  /** The completion of the one request that is in flight: false where none comes, or a bad one. */
+  protected takeOne(queue: LoopCompletionQueue, isReceive: boolean): boolean {
+    while (queue.poll(1) === 0) if (!this.wait()) return false;
+    this.came();
+    return this.isWell(queue, 0, isReceive);
+  }
+}

@@ -1,0 +1,149 @@
+import { tick } from "../../reactor/clock.js";
+import type { EngineThread } from "../../reactor/engine-job.js";
+import type { InlineAddress } from "../../rdma/memory-region.js";
+import { SendFlag } from "../../rdma/spec.js";
+import type { LaneJob, RdmaPerfJob, RdmaPerfOutcome } from "../job.js";
+import { Loop } from "./loop.js";
+import { placeBytes, placesOf } from "./places.js";
+import type { LaneQueues, LoopCompletionQueue } from "./queues.js";
+
+/**
+ * Keeps as many requests in flight as the depth allows, on each lane: all that there is room for in one
+ * call, when a completion has told of it. Each `cqMod`-th asks for one, and the last.
+ */
+export class Sender extends Loop {
+  readonly #lanes: readonly LaneQueues[];
+  readonly #jobs: readonly LaneJob[];
+  readonly #completions: LoopCompletionQueue;
+  readonly #placeBytes: number;
+  readonly #places: number;
+  /** By lane: requests posted, and completed. */
+  readonly #sent: Float64Array;
+  readonly #done: Float64Array;
+  /** Of each lane: requests of this part of the test, and of those before. */
+  #limit = 0;
+  #before = 0;
+  #posted = 0;
+  #completed = 0;
+  #keepsTimes = false;
+  #isClosing = false;
+
+  constructor(
+    job: RdmaPerfJob,
+    lanes: readonly LaneQueues[],
+    completions: LoopCompletionQueue,
+    thread: EngineThread,
+  ) {
+    super(job, thread);
+    this.#lanes = lanes;
+    this.#jobs = job.lanes;
+    this.#completions = completions;
+    this.#placeBytes = placeBytes(job.size);
+    this.#places = placesOf(job.size);
+    this.#sent = new Float64Array(lanes.length);
+    this.#done = new Float64Array(lanes.length);
+  }
+
+  run(): RdmaPerfOutcome {
+    const { warmUp, iterations, keepsTimes } = this.job;
+    if (warmUp > 0) {
+      this.#start(warmUp);
+      this.#drive();
+    }
+    this.#start(iterations ?? Infinity);
+    if (keepsTimes) this.#keepTimes();
+    this.begin();
+    if (this.failure === null) this.#drive();
+    return this.outcome(this.#completed);
+  }
+
+  #start(limit: number): void {
+    this.#sent.fill(0);
+    this.#done.fill(0);
+    this.#before += this.#limit;
+    this.#limit = limit;
+    this.#posted = 0;
+    this.#completed = 0;
+  }
+
+  #keepTimes(): void {
+    const messages = this.#limit * this.#lanes.length;
+    this.posted = new Float64Array(messages).fill(NaN);
+    this.completed = new Float64Array(messages).fill(NaN);
+    this.#keepsTimes = true;
+  }
+
+  #drive(): void {
+    const total = this.#limit * this.#lanes.length;
+    for (let lane = 0; lane < this.#lanes.length; lane++) this.#fill(lane);
+    while (this.#completed < (this.#isClosing ? this.#posted : total)) {
+      const found = this.#completions.poll();
+      if (found === 0) {
+        if (!this.wait()) return;
+        continue;
+      }
+      this.came();
+      if (!this.#take(found)) return;
+    }
+  }
+
+  /** False where one has failed. */
+  #take(found: number): boolean {
+    const completions = this.#completions;
+    tick(this.clock);
+    for (let i = 0; i < found; i++) {
+      if (!this.isWell(completions, i, false)) return false;
+      const lane = completions.tag(i);
+      const done = this.#sent[lane]! - this.#lanes[lane]!.queuePair.sends.inFlight;
+      this.#completed += done - this.#done[lane]!;
+      this.#done[lane] = done;
+    }
+    if (this.#keepsTimes) this.completed![this.#completed - 1] = this.clock[0]!;
+    if (!this.#isClosing && !this.sampler.goesOn(this.#completed, this.clock)) this.#close();
+    else if (!this.#isClosing) for (let i = 0; i < found; i++) this.#fill(completions.tag(i));
+    return this.tell(this.#completed);
+  }
+
+  /** Posts all that a lane has room for. */
+  #fill(lane: number): void {
+    const sent = this.#sent[lane]!;
+    const { sends, cqMod } = this.job;
+    const { queuePair } = this.#lanes[lane]!;
+    const end = Math.min(this.#limit, sent + sends - queuePair.sends.inFlight);
+    if (end === sent) return;
+    for (let number = sent; number < end; number++)
+      this.#write(lane, number, (number + 1) % cqMod === 0 || number + 1 === this.#limit);
+    if (this.#keepsTimes) {
+      tick(this.clock);
+      this.posted![this.#posted] = this.clock[0]!;
+    }
+    this.#sent[lane] = end;
+    this.#posted += end - sent;
+    queuePair.flush();
+  }
+
+  #write(lane: number, number: number, isSignaled: boolean): void {
+    const { opcode, size } = this.job;
+    const { local, inline, lkey, remote, rkey } = this.#jobs[lane]!;
+    const { sends } = this.#lanes[lane]!.queuePair;
+    const offset = ((this.#before + number) % this.#places) * this.#placeBytes;
+    const flags = isSignaled ? SendFlag.SIGNALED : 0;
+    const to = remote + offset;
+    if (inline === null) sends.write(lane, opcode, flags, local + offset, size, lkey, to, rkey);
+    else sends.writeInline(lane, opcode, flags, (inline + offset) as InlineAddress, size, to, rkey);
+  }
+
+  /** The time is over: a last request of each lane tells when all before it have ended. */
+  #close(): void {
+    this.#isClosing = true;
+    for (let lane = 0; lane < this.#lanes.length; lane++) {
+      const { queuePair } = this.#lanes[lane]!;
+      const sent = this.#sent[lane]!;
+      if (queuePair.sends.inFlight === 0) continue;
+      this.#write(lane, sent, true);
+      this.#sent[lane] = sent + 1;
+      this.#posted++;
+      queuePair.flush();
+    }
+  }
+}

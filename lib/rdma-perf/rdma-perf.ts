@@ -1,0 +1,205 @@
+import { P2pError } from "../errors.js";
+import { Connection } from "../exchange/connection.js";
+import { Listener } from "../exchange/listener.js";
+import { isActive, type RdmaPath } from "../rdma/path.js";
+import type { RdmaDevice } from "../rdma/device.js";
+import { YIELD_POLLS } from "../reactor/idle.js";
+import type { Session } from "../session.js";
+import type { MessageMemory } from "./memory.js";
+import { inProcessPeers, type Peer } from "./peer.js";
+import { checkPlan, nameOf, type RdmaPerfPlan } from "./plan.js";
+import { runSide, type SideOptions, type SideRole, type SizeResult } from "./side.js";
+
+/** Who is at the other end. */
+export type Other =
+  | { readonly kind: "in-process" }
+  /** Waits for one client. `onListening` is told of the port. */
+  | { readonly kind: "client"; readonly port: number; onListening?(port: number): void }
+  | { readonly kind: "server"; readonly host: string; readonly port: number };
+
+export interface RdmaPerfOptions {
+  readonly plan: RdmaPerfPlan;
+  readonly other: Other;
+  readonly device: RdmaDevice;
+  /** Without it the first that is active. */
+  readonly port?: number | undefined;
+  /** Without it the one that most others can reach. */
+  readonly gidIndex?: number | undefined;
+  readonly memory: MessageMemory;
+  /** A port that is down may come up once the other side is there: as that of a wire to another process. */
+  readonly awaitsLink?: boolean;
+  /** How long a message, or the other side's answer, may take, seconds. Default: 30. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+  /** Of this side, or of both in one process the client. */
+  onResult?(result: SizeResult): void;
+}
+
+export interface RdmaPerfResult {
+  /** In process that of the client. */
+  readonly path: RdmaPath;
+  readonly results: readonly SizeResult[];
+  /** Of the server in the same process; null where it is elsewhere. */
+  readonly serverResults: readonly SizeResult[] | null;
+}
+
+const DEFAULT_TIMEOUT_S = 30;
+
+/** How often to look whether a port is up, milliseconds. */
+const LINK_POLL_MS = 10;
+
+/**
+ * Looks in vain after which to yield to other threads: the loopback machine's devices are one, which
+ * waits for a processor. The kernel's soft-RoCE gets one by itself; yielding costs it a quarter of the
+ * bandwidth.
+ */
+const LOOPBACK_YIELD = 64;
+
+/**
+ * Measures as perftest does: this side of a test, or both. Errors: BAD_ARGUMENT; those of choosePath()
+ * and runSide(); NO_ROUTE, LISTEN, PEER_VERSION, PEER_ROLE; CLOSED.
+ */
+export function runRdmaPerf(session: Session, options: RdmaPerfOptions): Promise<RdmaPerfResult> {
+  const { plan, other, memory } = options;
+  checkPlan(plan);
+  if (nameOf(plan) === "write lat" && memory.kind !== "host" && memory.kind !== "odp")
+    throw new P2pError(
+      "BAD_ARGUMENT",
+      "for the latency of writes the CPU looks at the memory, which must be the host's",
+      { hint: "measure read lat or send lat, or --mr host" },
+    );
+  return session.operation(options.signal, (signal) => {
+    const run = new Run(session, options, signal);
+    if (other.kind === "in-process") return run.inProcess();
+    return other.kind === "client" ? run.server(other) : run.client(other);
+  });
+}
+
+class Run {
+  readonly #session: Session;
+  readonly #options: RdmaPerfOptions;
+  readonly #signal: AbortSignal;
+  readonly #timeoutMs: number;
+
+  constructor(session: Session, options: RdmaPerfOptions, signal: AbortSignal) {
+    this.#session = session;
+    this.#options = options;
+    this.#signal = signal;
+    this.#timeoutMs = 1000 * (options.timeout ?? DEFAULT_TIMEOUT_S);
+  }
+
+  async inProcess(): Promise<RdmaPerfResult> {
+    const path = await this.#choosePath();
+    const [client, server] = inProcessPeers();
+    // The first failure is the cause of the other's.
+    const failures: unknown[] = [];
+    const watch = async (side: Promise<SizeResult[]>): Promise<SizeResult[]> => {
+      try {
+        return await side;
+      } catch (error) {
+        failures.push(error);
+        return [];
+      }
+    };
+    const [results, serverResults] = await Promise.all([
+      watch(this.#side("client", path, client)),
+      watch(this.#side("server", this.#otherEnd(path), server)),
+    ]);
+    if (failures.length > 0) throw failures[0];
+    return { path, results, serverResults };
+  }
+
+  async client({ host, port }: { host: string; port: number }): Promise<RdmaPerfResult> {
+    const path = await this.#choosePath();
+    const connection = await Connection.connect(host, port, this.#exchange);
+    try {
+      const results = await this.#side("client", path, connection);
+      return { path, results, serverResults: null };
+    } finally {
+      connection.close();
+    }
+  }
+
+  async server(client: Extract<Other, { kind: "client" }>): Promise<RdmaPerfResult> {
+    // It may be the client that brings the link up; else nobody need wait to hear that it is down.
+    if (this.#options.awaitsLink !== true) await this.#choosePath();
+    let listener: Listener | undefined;
+    const served = new Promise<RdmaPerfResult>((resolve, reject) => {
+      const interrupt = (): void => {
+        reject(this.#signal.reason as Error);
+      };
+      this.#signal.addEventListener("abort", interrupt);
+      const options = {
+        host: EVERY_ADDRESS,
+        port: client.port,
+        maxConnections: 1,
+        ...this.#exchange,
+      };
+      Listener.listen(options, async (connection) => {
+        const served = this.#serve(connection);
+        served.then(resolve, reject);
+        await served;
+      }).then((listening) => {
+        listener = listening;
+        client.onListening?.(listening.port);
+      }, reject);
+    });
+    try {
+      return await served;
+    } finally {
+      await listener?.close();
+    }
+  }
+
+  async #serve(connection: Connection): Promise<RdmaPerfResult> {
+    const path = await this.#choosePath();
+    const results = await this.#side("server", path, connection);
+    return { path, results, serverResults: null };
+  }
+
+  /** Errors: NO_PORT, PORT_DOWN, NO_GID. */
+  async #choosePath(): Promise<RdmaPath> {
+    const { device, port, gidIndex, awaitsLink = false } = this.#options;
+    const end = performance.now() + this.#timeoutMs;
+    for (;;)
+      try {
+        return device.choosePath({ port, gidIndex });
+      } catch (error) {
+        const isDown = error instanceof P2pError && error.code === "PORT_DOWN";
+        if (!awaitsLink || !isDown || performance.now() > end) throw error;
+        this.#signal.throwIfAborted();
+        await new Promise((resolve) => setTimeout(resolve, LINK_POLL_MS));
+      }
+  }
+
+  #side(role: SideRole, path: RdmaPath, peer: Peer): Promise<SizeResult[]> {
+    const { plan, device, memory } = this.#options;
+    const isLoopback = this.#session.platform.kind === "loopback";
+    const side: SideOptions = {
+      ...{ plan, role, device, path, memory, timeoutMs: this.#timeoutMs },
+      yieldAfter: isLoopback ? LOOPBACK_YIELD : YIELD_POLLS,
+    };
+    const isShown = role === "client" || this.#options.other.kind === "client";
+    return this.#session.withReactor((reactor) =>
+      runSide(side, peer, reactor, this.#signal, (result) => {
+        if (isShown) this.#options.onResult?.(result);
+      }),
+    );
+  }
+
+  /** In one process: the device's other port where it has one with a link, as on the loopback machine. */
+  #otherEnd(path: RdmaPath): RdmaPath {
+    const { device, port } = this.#options;
+    if (port !== undefined || this.#session.platform.kind !== "loopback") return path;
+    for (let other = path.port + 1; other <= device.attributes.ports; other++)
+      if (isActive(device.port(other))) return device.choosePath({ port: other });
+    return path;
+  }
+
+  get #exchange() {
+    return { role: "rdma" as const, timeoutMs: this.#timeoutMs, signal: this.#signal };
+  }
+}
+
+/** As perftest's server: IPv6, and IPv4 with it. */
+const EVERY_ADDRESS = "::";

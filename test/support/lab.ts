@@ -24,9 +24,9 @@ export interface LabRun {
   totals: Totals | null;
 }
 
-/** `machine`: as for scripts/lab.mjs; `script`: for a shell. */
-export function runInLab(machine: string, script: string): LabRun {
-  const directory = mkdtempSync(join(tmpdir(), "p2pmem-lab-run-"));
+/** `machine`: as for scripts/lab.mjs; `script`: for a shell; `images`: a directory with the disks, which are kept. */
+export function runInLab(machine: string, script: string, images?: string): LabRun {
+  const directory = images ?? mkdtempSync(join(tmpdir(), "p2pmem-lab-run-"));
   try {
     const lab = ["scripts/lab.mjs", "--machine", machine, "--dir", directory, "--timeout", "500"];
     const { status, stdout, stderr } = spawnSync(process.execPath, [...lab, "sh", "-c", script], {
@@ -37,7 +37,7 @@ export function runInLab(machine: string, script: string): LabRun {
     const totals = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Totals) : null;
     return { status, stdout, stderr, totals };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    if (images === undefined) rmSync(directory, { recursive: true, force: true });
   }
 }
 

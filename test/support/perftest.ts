@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import { bin } from "./command.js";
+import { waitUntilListening } from "./listening.js";
 
 export interface Measurement {
   verb: "write" | "read" | "send";
@@ -44,15 +43,11 @@ export function readTable(printed: string): Table {
   return { header: lines[at]!, rows };
 }
 
-interface Program {
-  child: ChildProcess;
-  /** What it printed so far. */
-  output(): string;
-  /** Once it has ended, with an exit code of 0. */
-  done: Promise<string>;
-}
-
-function start([command, ...before]: readonly [string, ...string[]], args: string[]): Program {
+/** `done`: what it printed, once it has ended with an exit code of 0. */
+function start(
+  [command, ...before]: readonly [string, ...string[]],
+  args: string[],
+): { child: ChildProcess; done: Promise<string> } {
   const child = spawn(command, [...before, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr])
@@ -63,18 +58,7 @@ function start([command, ...before]: readonly [string, ...string[]], args: strin
   });
   // Its failure is told where it is waited for, which may be later.
   done.catch(() => undefined);
-  return { child, output: () => output, done };
-}
-
-/** proc(5), /proc/net/tcp: whether a process of this machine waits for connections to the port. */
-function isListening(port: number): boolean {
-  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")} `;
-  return ["tcp", "tcp6"].some((name) =>
-    readFileSync(`/proc/net/${name}`, "utf8")
-      .split("\n")
-      // The third field is the peer; 0A is TCP_LISTEN.
-      .some((line) => line.includes(local) && / 0A /.test(line)),
-  );
+  return { child, done };
 }
 
 /** perftest's default is 18515; one that has just been used may still be taken. */
@@ -93,12 +77,9 @@ export async function runPair(
   const options = [...measurement.options, "-p", `${port}`];
   const listening = start(server(measurement), options);
   try {
-    while (!isListening(port)) {
-      assert.equal(listening.child.exitCode, null, listening.output());
-      await delay(20);
-    }
-    const { done } = start(client(measurement), [...options, "127.0.0.1"]);
-    const printed = await done;
+    // A server that ends early says why.
+    await Promise.race([waitUntilListening(port, listening.child), listening.done]);
+    const printed = await start(client(measurement), [...options, "127.0.0.1"]).done;
     await listening.done;
     return printed;
   } finally {

@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { assertPassed, runInLab, testsIn } from "../support/lab.js";
+import { IMAGE_BYTES, KILLS, MAIN, PULLED, windowOf } from "../support/remote-copy-places.js";
+
+/** A place in each that is not zeros: blocks of the copies that are lost, or mixed up, show. */
+const BLOCK = 128 << 10;
+const MARK = 4096;
+const PIECE = 16 << 20;
+
+/** Of what p2pmem copied over RDMA, the hashes are taken here, of files, after the server is gone. */
+describe("copies over soft-RoCE in a virtual server, looked at from outside", () => {
+  let directory: string;
+
+  function hash(image: string, offset: number, size: number): string {
+    const sum = createHash("sha256");
+    const piece = Buffer.alloc(Math.min(PIECE, size));
+    const fd = openSync(join(directory, image), "r");
+    for (let at = 0; at < size; at += piece.length) {
+      assert.equal(readSync(fd, piece, 0, piece.length, offset + at), piece.length);
+      sum.update(piece);
+    }
+    closeSync(fd);
+    return sum.digest("hex");
+  }
+
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "p2pmem-remote-"));
+    for (const image of ["nvme1.img", "nvme2.img"]) {
+      const fd = openSync(join(directory, image), "w");
+      ftruncateSync(fd, IMAGE_BYTES);
+      if (image === "nvme1.img")
+        for (let at = 0; at < MAIN.size; at += BLOCK) {
+          const inBlock = MARK * ((at / BLOCK) % (BLOCK / MARK));
+          writeSync(fd, randomBytes(MARK), 0, MARK, at + inBlock);
+        }
+      closeSync(fd);
+    }
+  });
+  after(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it("succeed, whichever side is killed, and fail where they must (test/guest/remote-copy.ts)", () => {
+    const tests = testsIn("dist-test/guest/remote-copy.js");
+    const run = runInLab("default", `sh scripts/lab/soft-roce && ${tests}`, directory);
+    assertPassed(run);
+    assert.equal(run.status, 0, run.stdout + run.stderr);
+  });
+
+  it("left the same bytes", () => {
+    const places = [MAIN, ...Array.from({ length: KILLS + 1 }, (_, round) => windowOf(round))];
+    for (const { from, to, size } of places)
+      assert.equal(hash("nvme2.img", to, size), hash("nvme1.img", from, size), `at ${to}`);
+    const { from, to, size } = PULLED;
+    assert.equal(hash("nvme1.img", to, size), hash("nvme2.img", from, size));
+  });
+});

@@ -14,7 +14,7 @@ export function nvidiaConditions(host: Host, address: Bdf, opened: OpenDevices):
   const minor = /^Device Minor:\s*(\d+)/m.exec(host.read(information) ?? "")?.[1];
   const file = minor === undefined ? null : `/dev/nvidia${minor}`;
   const number = file === null ? null : host.deviceNumber(file);
-  if (file !== null && number !== null) return [notOpen(file, number, opened)];
+  if (file !== null && number !== null) return [notOpen(new Map([[file, number]]), opened)];
   const missing = file ?? information;
   return [
     {

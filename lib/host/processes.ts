@@ -23,12 +23,22 @@ export function openDevices(host: Host): OpenDevices {
   return users;
 }
 
-/** No program has it open; `name` is what the device is called. */
-export function notOpen(name: string, number: DeviceNumber, opened: OpenDevices): Condition {
-  const users = opened.get(number);
+/**
+ * No program has any of them open; the keys are what they are called. Looked at once for all: there are
+ * many files open on a machine.
+ */
+export function notOpen(
+  devices: ReadonlyMap<string, DeviceNumber>,
+  opened: OpenDevices,
+): Condition {
+  const lines = [...devices.values()].map((number) => `-e '${statLine(number)}'`);
+  const violations = [...devices].flatMap(([name, number]) => {
+    const users = opened.get(number);
+    return users === undefined ? [] : [`${name} is open in ${users.join(", ")}`];
+  });
   return {
-    shell: `! find /proc/[0-9]*/fd -mindepth 1 -exec ${STAT} {} + 2>/dev/null | grep -q '${statLine(number)}'`,
-    violation: users === undefined ? null : `${name} is open in ${users.join(", ")}`,
+    shell: `! find /proc/[0-9]*/fd -mindepth 1 -exec ${STAT} {} + 2>/dev/null | grep -q ${lines.join(" ")}`,
+    violation: violations.length === 0 ? null : violations.join("; "),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Bdf } from "../pci/bdf.js";
 import type { PciFunction } from "../pci/function.js";
 import { PCI_BASE_CLASS_NETWORK, PCI_BASE_CLASS_SHIFT } from "../pci/spec.js";
 import type { Condition } from "./condition.js";
-import { type Host, pciPath } from "./host.js";
+import { type DeviceNumber, type Host, pciPath } from "./host.js";
 import { devicesOf, type KernelDevice } from "./kernel-devices.js";
 import { nvidiaConditions } from "./nvidia.js";
 import { notOpen, openDevices, type OpenDevices } from "./processes.js";
@@ -30,7 +30,7 @@ export function unusedConditions(
     ...devices.flatMap((device) => otherConditions(host, device)),
     ...namespaceCondition(host, fn, devices),
     ...targetConditions(host, devices),
-    ...devices.flatMap((device) => openCondition(device, opened)),
+    ...openConditions(devices, opened),
     ...nvidiaConditions(host, address, opened),
   ];
   // A mount, a holder or swap explains a device that is held exclusively, or whose partition is.
@@ -53,7 +53,7 @@ export function diskConditions(host: Host, disks: readonly KernelDevice[]): Cond
 /** That no program has these disks and partitions open, if only for reading. */
 export function diskOpenConditions(host: Host, disks: readonly KernelDevice[]): Condition[] {
   const opened = openDevices(host);
-  return disks.flatMap((disk) => openCondition(disk, opened));
+  return openConditions(disks, opened);
 }
 
 /** What the function's own attributes say. */
@@ -195,6 +195,8 @@ function namespaceCondition(
 }
 
 /** A program may have a device open without O_EXCL: a database, a virtual machine. */
-function openCondition({ file, number }: KernelDevice, opened: OpenDevices): Condition[] {
-  return number === null ? [] : [notOpen(file ?? number, number, opened)];
+function openConditions(devices: readonly KernelDevice[], opened: OpenDevices): Condition[] {
+  const numbers = new Map<string, DeviceNumber>();
+  for (const { file, number } of devices) if (number !== null) numbers.set(file ?? number, number);
+  return numbers.size === 0 ? [] : [notOpen(numbers, opened)];
 }

@@ -241,9 +241,10 @@ export class Session implements AsyncDisposable {
 
   /**
    * Lets what runs finish what is in flight, and lets everything go, in the order that keeps memory
-   * safe: polling threads, RDMA devices, all DMA (each controller: queues, shutdown, disabled, bus mastering off),
-   * peer mappings, memory that could not go before, controllers, devices, address space. Each
-   * step is tried even if one before it failed; the first failure is thrown. Idempotent.
+   * safe: polling threads, RDMA devices with their regions, all DMA (each controller: queues,
+   * shutdown, disabled, bus mastering off), peer mappings, memory that could not go before,
+   * controllers, devices, address space. Each step is tried even if one before it failed; the first
+   * failure is thrown. Idempotent.
    */
   close(): Promise<void> {
     return (this.#closed ??= this.#close());

@@ -24,16 +24,6 @@ const NAMES = [
   "WQ fatal error",
 ] as const;
 
-/** ibv_event_type of what a program goes by. */
-export const EventType = {
-  QP_FATAL: 1,
-  QP_REQUEST: 2,
-  QP_ACCESS: 3,
-  DEVICE_FATAL: 8,
-  PORT_ACTIVE: 9,
-  PORT_ERROR: 10,
-} as const;
-
 export interface RdmaEvent {
   /** ibv_event_type */
   readonly type: number;

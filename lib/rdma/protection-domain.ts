@@ -78,6 +78,7 @@ export class ProtectionDomain {
     access: number,
   ): MemoryRegion {
     const target = memory.kind === "host" ? "host" : "device";
+    assertOffset(offset);
     checkRegion(this.device, target, length, access);
     return this.#hold({ target, memory: [], peer: null }, [
       () => this.#native.registerHost(memory, offset, length, access),
@@ -86,10 +87,11 @@ export class ProtectionDomain {
 
   /**
    * A part of a dma-buf that the user brings, of a GPU for example. The descriptor stays the caller's, and
-   * may be closed at once. The first byte's address is `offset`. Errors: BAD_ARGUMENT, BAD_RANGE, REGION_TOO_LARGE, NO_DMABUF,
-   * BAD_DMABUF, RDMA_LIMIT, IO.
+   * may be closed at once. The first byte's address is `offset`. Errors: BAD_ARGUMENT, BAD_RANGE,
+   * REGION_TOO_LARGE, NO_DMABUF, BAD_DMABUF, RDMA_LIMIT, IO.
    */
   registerDmabuf(fd: number, offset: number, length: number, access: number): MemoryRegion {
+    assertOffset(offset);
     checkRegion(this.device, "dmabuf", length, access);
     return this.#hold({ target: "dmabuf", memory: [], peer: null }, [
       () => this.#native.registerDmabuf(fd, offset, length, BigInt(offset), access, null),
@@ -197,6 +199,12 @@ export class ProtectionDomain {
       closeSync(fd);
     }
   }
+}
+
+/** Errors: BAD_RANGE. */
+function assertOffset(offset: number): void {
+  if (!Number.isSafeInteger(offset) || offset < 0)
+    throw new P2pError("BAD_RANGE", `a memory region begins at no offset ${offset}`);
 }
 
 /** Pieces of which none goes on where the one before it ends. */

@@ -194,7 +194,15 @@ describe("the RDMA library", () => {
       link.domain.registerMemory(memory, offset, length, access);
     assert.throws(register(0, 4096, Access.REMOTE_WRITE), { code: "BAD_ARGUMENT" });
     assert.throws(register(0, 0, ALL), { code: "BAD_RANGE" });
-    assert.throws(register(4096, 1, ALL), { code: "BAD_RANGE" });
+    for (const offset of [4096, -1, 0.5, NaN])
+      assert.throws(register(offset, 1, ALL), { code: "BAD_RANGE" });
+    assert.throws(() => link.domain.registerDmabuf(0, -1, 1, ALL), { code: "BAD_RANGE" });
+    assert.throws(() => link.domain.registerDmabuf(0, 0, 4096, ALL | Access.ON_DEMAND), {
+      code: "BAD_ARGUMENT",
+    });
+    assert.throws(() => link.domain.registerDmabuf(0, 0, 4096, ALL), {
+      code: isLab ? "NO_DMABUF" : "BAD_DMABUF",
+    });
     const most = Number(link.device.attributes.maxRegionBytes);
     assert.throws(register(0, 2 * most, ALL), { code: /REGION_TOO_LARGE|BAD_RANGE/ });
     memory.close();

@@ -162,18 +162,25 @@ describe("dma-bufs of the loopback machine's devices", () => {
 
   it("leave no descriptor behind, once their machine is gone", async () => {
     const descriptors = () => readdirSync("/proc/self/fd").length;
-    open();
-    const before = descriptors();
+    /** Handles of the event loop are closed in its next turns. */
+    const left = async (): Promise<number> => {
+      for (let last = -1; ;) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        const now = descriptors();
+        if (now === last) return now;
+        last = now;
+      }
+    };
     const close = () => {
       for (const object of [connection, card, space, machine]) object.close();
     };
+    open();
     close();
-    await until(() => descriptors() < before);
-    const left = descriptors();
+    const before = await left();
     open();
     for (const fd of [0, 1, 2].map(() => card.exportDmabuf(2, 0, MIB))) closeSync(fd);
     close();
-    await until(() => descriptors() <= left);
+    assert.equal(await left(), before);
     open();
   });
 

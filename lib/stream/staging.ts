@@ -64,7 +64,8 @@ export async function openStaging(request: StagingRequest): Promise<OpenStaging>
       // What was named, or is the only one, must be; of others the next one is tried.
       const isLast = plan.staging === "cmb" || plan.provider !== undefined;
       if (!(error instanceof P2pError) || (plan.staging !== "auto" && isLast)) throw error;
-      refusals.push(provider === null ? error.message : `${provider.name}: ${error.message}`);
+      const isNamed = provider === null || error.message.includes(provider.name);
+      refusals.push(isNamed ? error.message : `${provider!.name}: ${error.message}`);
     }
   }
   const why = refusals[0] ?? "no device near provides memory";

@@ -99,6 +99,11 @@ export class StreamPair {
   }
 }
 
+/** What one end gave, for a person. */
+export function said(outcome: StreamOutcome | Error): string {
+  return outcome instanceof Error ? String(outcome) : `${outcome.bytes} bytes went well`;
+}
+
 /** Fills a part of a namespace by its seed. */
 export async function fill(
   session: Session,

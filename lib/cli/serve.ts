@@ -1,7 +1,7 @@
 import { Argument, type Command } from "commander";
 import { P2pError } from "../errors.js";
 import { formatAnyEndpoint, SERVE_PORT } from "../io/endpoint.js";
-import { EXPORT_FORM, parseExport, type Export } from "../remote/exports.js";
+import { EXPORT_FORM, exportsByName, parseExport, type Export } from "../remote/exports.js";
 import { readKeyFile } from "../remote/key-file.js";
 import { SessionMachine } from "../remote/machine.js";
 import { Server, type ServerEvent } from "../remote/server.js";
@@ -109,8 +109,9 @@ async function serve(exports: Export[], options: ServeOptions): Promise<number> 
     throw new P2pError("BAD_ARGUMENT", "serve writes to standard output as it goes, to no file", {
       hint: "p2pmem serve ... > FILE",
     });
-  const key = options.keyFile === undefined ? undefined : readKeyFile(options.keyFile);
+  exportsByName(exports);
   assertGuarded(options);
+  const key = options.keyFile === undefined ? undefined : readKeyFile(options.keyFile);
   const named = options.provider === undefined ? [] : [options.provider.device];
   const devices = [...exports.map(({ endpoint }) => endpoint.device), ...named];
   return runJob(options, devices, async ({ session, output, signal }) => {

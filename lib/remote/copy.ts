@@ -81,6 +81,7 @@ class RemoteCopy {
   #confirmed = 0;
   #resumedBytes = 0;
   #beganAt: number | undefined;
+  #said: string | undefined;
 
   constructor(machine: Machine, plan: RemoteCopyPlan) {
     this.#machine = machine;
@@ -100,8 +101,14 @@ class RemoteCopy {
         // Where nobody was reached yet there is nothing to go on with.
         if (this.#known === undefined) throw error;
         await this.#reconnect.wait(error, performance.now(), this.#plan.signal);
-        this.#plan.onNote?.(`${(error as Error).message}; going on at block ${this.#confirmed}`);
+        this.#say(`${(error as Error).message}; going on at block ${this.#confirmed}`);
       }
+  }
+
+  /** Once, where each try fails in the same way. */
+  #say(note: string): void {
+    if (note !== this.#said) this.#plan.onNote?.(note);
+    this.#said = note;
   }
 
   async #connectOnce(): Promise<RemoteCopyMeasurement> {

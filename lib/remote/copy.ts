@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { P2pError } from "../errors.js";
 import { Connection } from "../exchange/connection.js";
 import { formatAnyEndpoint, type Endpoint, type RemoteEndpoint } from "../io/endpoint.js";
@@ -119,7 +120,15 @@ class RemoteCopy {
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      return await this.#converse(connection);
+      const result = await this.#converse(connection);
+      // The server closes when it has let go of the range: who copies next finds it free.
+      const closed = new Promise<void>((resolve) => {
+        connection.onClose(() => {
+          resolve();
+        });
+      });
+      await Promise.race([closed, delay(timeoutMs, undefined, { ref: false })]);
+      return result;
     } catch (error) {
       connection.fail(
         error instanceof P2pError ? error : new P2pError("INTERNAL", "a mistake in the client"),

@@ -28,7 +28,7 @@ const contents = z.object({
 type Contents = z.infer<typeof contents>;
 
 /** What a journal belongs to. */
-export type JournalSubject = Omit<Contents, "journal" | "version" | "copy" | "confirmed">;
+type JournalSubject = Omit<Contents, "journal" | "version" | "copy" | "confirmed">;
 
 /** How far a copy has come, in a file: one that was killed goes on there. */
 export class Journal {

@@ -47,7 +47,7 @@ export interface NicOptions {
   gidIndex?: number;
 }
 
-export interface MachineOptions {
+interface MachineOptions {
   nic: NicOptions;
   staging: Staging;
   provider?: Provider;

@@ -80,7 +80,7 @@ const traffic = z.object({
 });
 
 /** What one end has measured. */
-export const endReport = z.object({
+const endReport = z.object({
   bytes,
   runtime_ns: z.number().min(0),
   lat_ns: z.object({

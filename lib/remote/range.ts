@@ -4,7 +4,7 @@ import type { OpenRange } from "./machine.js";
 type Range = Pick<OpenRange, "place" | "bytes">;
 
 /** What a copy between two machines is of, as the command line says it. Bytes. */
-export interface Wanted {
+interface Wanted {
   size?: number;
   bs: number;
   /** LENGTH of either endpoint. */

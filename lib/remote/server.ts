@@ -12,7 +12,7 @@ import * as protocol from "./protocol.js";
 import { transfer, type TransferPlan, type TransferReports } from "./transfer.js";
 
 /** What clients may ask for. Sizes in bytes. */
-export interface ServerLimits {
+interface ServerLimits {
   maxConnections: number;
   maxIodepth: number;
   maxBs: number;

@@ -44,6 +44,7 @@ describe("a benchmark on real devices", () => {
     ["mix", {}, true],
     ["soak", {}, true],
     ["quick", { dst: NVME2 }, false],
+    ["rdma", {}, true],
     ["soak", { dst: NVME2 }, true],
   ];
   for (const [jobs, overrides, allowWrite] of refused)

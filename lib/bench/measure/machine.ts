@@ -56,7 +56,8 @@ export async function describeMachine(
       governor: noise.governors().join(", ") || null,
     },
     memory_bytes: totalmem(),
-    iommu: iommuOf(ends),
+    // What a NIC's kernel driver has is another matter.
+    iommu: iommuOf(ends.filter(({ address }) => roles.get(address) !== "nic")),
     drivers: describeDrivers(host, driversOf(session, devices, points)),
     devices: await Promise.all(
       devices.map((fn) => describe(session, fn, roles.get(fn.address) ?? null)),

@@ -24,7 +24,7 @@ const BUILTINS = {
     },
   },
   paths: {
-    about: "all in the machine (p2p and cpu by each provider; nvme-copy in one controller), 4k to 1m",
+    about: "all inside the machine (p2p, cpu: each provider; nvme-copy: one controller), 4k to 1m",
     parameters: {
       path: ["p2p", "host", "cpu", "nvme-copy"],
       provider: "all",

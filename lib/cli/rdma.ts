@@ -193,9 +193,9 @@ function helpOf(verb: Verb): string {
     send: "half of a round trip of two messages",
   };
   return `
-Options, defaults and columns are those of ib_${verb}_bw and ib_${verb}_lat; both sides take the same ones.
+Options, defaults and columns are those of ib_${verb}_bw and ib_${verb}_lat. Both sides take the same.
 Latency is ${latency[verb]}.
-As perftest does, it leaves out the two longest. Up to 1000 messages before warm up, and do not count.
+As in perftest the two longest are left out. Up to 1000 messages before warm up and do not count.
 
 --mr names the memory: host is pinned, odp on-demand paging, p2pmem the memory of the nearest
 provider, or of the one that is named as ${PROVIDER_FORM};

@@ -115,7 +115,10 @@ function deviceLines({
     `firmware ${firmware ?? UNKNOWN}`,
     memory === 0 ? "no memory of its own" : `${formatSize(memory)} of its own memory`,
     pages,
-    `regions up to ${formatSize(limits.region_bytes)}`,
+    // Soft-RoCE says 2**64 - 1.
+    limits.region_bytes < 2 ** 63
+      ? `regions up to ${formatSize(limits.region_bytes)}`
+      : "regions of any size",
     `${limits.queue_pairs} queue pairs of up to ${limits.queue_entries} entries and ${limits.sge} SGEs`,
     `${limits.reads_as_initiator} reads in flight, ${limits.reads_as_target} from the other side`,
   ];

@@ -56,8 +56,8 @@ export class WriteTurns extends Turns {
 
 /**
  * Plain loads: on x86-64 each sees what the NIC has written. ECMAScript would let an optimiser take the
- * load out of the loop, as no store stands in it. V8 does not (test/codegen); if it did, what waits here
- * would be seen by the next call, since wait() may call anything.
+ * load out of the loop, as no store stands in it. So the loop is short: the next call loads again, since
+ * wait(), which comes between, may call anything.
  */
 function cameTo(bytes: Uint8Array, at: number, mark: number): boolean {
   for (let i = 0; i < LOADS; i++) if (bytes[at] === mark) return true;

@@ -24,6 +24,9 @@ const NAMES = [
   "WQ fatal error",
 ] as const;
 
+/** ibv_event_type of what this package goes by. */
+export const EventType = { DEVICE_FATAL: 8 } as const;
+
 export interface RdmaEvent {
   /** ibv_event_type */
   readonly type: number;

@@ -84,9 +84,10 @@ export function addCopyCommand(program: Command): void {
     .option("--sq-in-cmb", SQ_IN_CMB)
     .option("--lists-in-cmb", LISTS_IN_CMB)
     .addOption(
-      new Option("--verify [mode]", "look whether all arrived; by memcmp: compare with the source")
-        .choices([...VERIFY_MODES, "none"])
-        .preset(true),
+      new Option(
+        "--verify [mode]",
+        "look whether all arrived; by memcmp: compare with the source",
+      ).choices([...VERIFY_MODES, "none"]),
     );
   for (const option of remoteCopyOptions()) command.addOption(option);
   command

@@ -125,8 +125,8 @@ describe("a benchmark over RDMA", () => {
   for (const path of ["rdma-p2p", "rdma-host"] as const)
     for (const verify of VERIFY_MODES)
       it(`finds by ${verify} the block that a sample over ${path} did not write`, async () => {
-        // The warm-up writes 32 blocks at most; what prepares the destination is one large write.
-        const after = 32 + (verify === "memcmp" ? 1 : 0);
+        // The warm-up writes 32 blocks at most; what prepares the destination is four writes of 512k.
+        const after = 32 + (verify === "memcmp" ? 4 : 0);
         const fault = { on: "write", after, effect: "drop-dma" } as const;
         const { results } = await withFault(NVME1, fault, () =>
           run({ path, verify, size: "2m", iodepth: 1, samples: 1 }),

@@ -37,7 +37,9 @@ export abstract class Turns extends Loop {
     for (; number < total; number++) {
       if (number === warmUp) this.begin();
       if (!this.turn(number)) break;
-      if (!this.sampler.goesOn(number + 1, this.clock) || !this.tell(number + 1)) break;
+      // Whoever answers goes on until the other side says that the time is over: it waits for the answer.
+      const goesOn = this.sampler.goesOn(number + 1, this.clock) || !this.job.begins;
+      if (!goesOn || !this.tell(number + 1)) break;
     }
     tick(this.clock);
     return this.outcome(Math.max(0, number - warmUp));

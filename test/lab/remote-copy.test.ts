@@ -12,7 +12,14 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { assertPassed, runInLab, testsIn } from "../support/lab.js";
-import { IMAGE_BYTES, KILLS, MAIN, PULLED, windowOf } from "../support/remote-copy-places.js";
+import {
+  IMAGE_BYTES,
+  KILLS,
+  LIMIT_SECONDS,
+  MAIN,
+  PULLED,
+  windowOf,
+} from "../support/remote-copy-places.js";
 
 /** A place in each that is not zeros: blocks of the copies that are lost, or mixed up, show. */
 const BLOCK = 128 << 10;
@@ -54,10 +61,13 @@ describe("copies over soft-RoCE in a virtual server, looked at from outside", ()
 
   it("succeed, whichever side is killed, and fail where they must (test/guest/remote-copy.ts)", () => {
     const tests = testsIn("dist-test/guest/remote-copy.js");
-    const run = runInLab("default", `sh scripts/lab/soft-roce && ${tests}`, directory);
+    const run = runInLab("default", `sh scripts/lab/soft-roce && ${tests}`, {
+      images: directory,
+      seconds: LIMIT_SECONDS,
+    });
     assertPassed(run);
     assert.equal(run.status, 0, run.stdout + run.stderr);
-  });
+  }).timeout(1000 * (LIMIT_SECONDS + 100));
 
   it("left the same bytes", () => {
     const places = [MAIN, ...Array.from({ length: KILLS + 1 }, (_, round) => windowOf(round))];

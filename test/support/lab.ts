@@ -24,11 +24,19 @@ export interface LabRun {
   totals: Totals | null;
 }
 
-/** `machine`: as for scripts/lab.mjs; `script`: for a shell; `images`: a directory with the disks, which are kept. */
-export function runInLab(machine: string, script: string, images?: string): LabRun {
+/**
+ * `machine`: as for scripts/lab.mjs; `script`: for a shell, which is ended after so many `seconds`; `images`: a
+ * directory with the disks, which are kept.
+ */
+export function runInLab(
+  machine: string,
+  script: string,
+  { images, seconds = 500 }: { images?: string; seconds?: number } = {},
+): LabRun {
   const directory = images ?? mkdtempSync(join(tmpdir(), "p2pmem-lab-run-"));
   try {
-    const lab = ["scripts/lab.mjs", "--machine", machine, "--dir", directory, "--timeout", "500"];
+    const limit = ["--timeout", String(seconds)];
+    const lab = ["scripts/lab.mjs", "--machine", machine, "--dir", directory, ...limit];
     const { status, stdout, stderr } = spawnSync(process.execPath, [...lab, "sh", "-c", script], {
       cwd: root,
       encoding: "utf8",

@@ -9,27 +9,32 @@ export interface Place {
 }
 
 /**
- * The source, of which all is copied at once, and parts of it to places of their own. soft-RoCE moves 20 to
- * 80 MiB a second under software emulation: a gigabyte is for P2PMEM_COPY_MIB=1024.
+ * The source, of which all is copied at once, and parts of it to places of their own. soft-RoCE moves 5 to
+ * 80 MiB a second under software emulation, and what is killed takes its time to be missed: a gigabyte, and
+ * ten kills, are for P2PMEM_COPY_MIB=1024 P2PMEM_COPY_KILLS=10.
  */
 export const MAIN: Place = {
   from: 0,
   to: 0,
-  size: Number(process.env.P2PMEM_COPY_MIB ?? 256) * MIB,
+  size: Number(process.env.P2PMEM_COPY_MIB ?? 64) * MIB,
 };
 
 /** How often a side is killed. */
-export const KILLS = 10;
+export const KILLS = Number(process.env.P2PMEM_COPY_KILLS ?? 4);
 
-const WINDOW = 24 * MIB;
+const WINDOW = 16 * MIB;
+const PLACES = 4;
 
 /** Of the rounds from 0 to KILLS, KILLS included. */
 export function windowOf(round: number): Place {
-  return { from: round * WINDOW, to: MAIN.size + round * WINDOW, size: WINDOW };
+  return { from: (round % PLACES) * WINDOW, to: MAIN.size + round * WINDOW, size: WINDOW };
 }
 
 /** Back to the source's namespace, behind its own bytes. */
 export const PULLED: Place = { from: 16 * MIB, to: MAIN.size, size: 16 * MIB };
+
+/** What all of it may take on a busy machine, seconds. */
+export const LIMIT_SECONDS = 400 + (4 * MAIN.size) / (10 * MIB) + 60 * KILLS;
 
 /** Of either namespace. */
 export const IMAGE_BYTES = windowOf(KILLS).to + WINDOW;

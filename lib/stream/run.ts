@@ -68,7 +68,11 @@ export class EndRun {
       const end = (): void => {
         // First the engine is told, so that it takes what is flushed for no failure.
         this.#control.halt();
-        connection.toError();
+        try {
+          connection.toError();
+        } catch {
+          // Of a device that has failed; nothing is waited for any more, and close() ends the queue pair.
+        }
       };
       signal.addEventListener("abort", end);
       if (signal.aborted) end();

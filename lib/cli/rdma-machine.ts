@@ -7,14 +7,16 @@ const MACHINE = "rdma";
 
 /**
  * The options, with the machine that they mean where `auto` leaves it open: this one if it has RDMA
- * devices (the named one among them), else the loopback machine that has a NIC.
+ * devices (the named one among them), else the loopback machine that has a NIC. `host`: of another machine,
+ * which no built-in one reaches.
  */
 export function withRdmaMachine<Options extends GlobalOptions & { ibDev?: string }>(
   options: Options,
+  host?: string,
 ): Options {
   const { platform, machine, ibDev } = options;
   if (machine !== undefined || platform === "vfio") return options;
-  const isHere = platform === "auto" && hasDevice(ibDev);
+  const isHere = platform === "auto" && (host !== undefined || hasDevice(ibDev));
   return isHere ? { ...options, platform: "vfio" } : { ...options, machine: MACHINE };
 }
 

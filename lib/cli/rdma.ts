@@ -180,7 +180,7 @@ function addTest(rdma: Command, verb: Verb): void {
     .addHelpText("after", helpOf(verb))
     .action(
       async (measure: Measure, host: string | undefined, _options: unknown, command: Command) => {
-        const options = withRdmaMachine(command.optsWithGlobals<RdmaOptions>());
+        const options = withRdmaMachine(command.optsWithGlobals<RdmaOptions>(), host);
         process.exitCode = await test(planOf(verb, measure, options), host, options);
       },
     );

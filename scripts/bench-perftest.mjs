@@ -64,6 +64,8 @@ async function measure() {
       // Each of them is the first as often: what drifts within a round then favors none.
       if (round % 2 === 1) tools.reverse();
       for (const [name, tool] of tools) samples[index][name].push(await figureOf(tool, point));
+      const ratio = samples[index].p2pmem[round] / samples[index].perftest[round];
+      console.error(`round ${round + 1}: ${point.what} ${point.bytes} ${ratio.toFixed(3)}`);
     }
   return POINTS.map(({ what, bytes, target }, index) => {
     const { unit, isMet } = FIGURE[what];
@@ -96,7 +98,9 @@ function print(results) {
 }
 
 if (process.env.P2PMEM_LAB !== "1") {
-  const inLab = [`${root}/scripts/lab.mjs`, process.execPath, script, ...process.argv.slice(2)];
+  // On a busy machine a round takes minutes.
+  const lab = [`${root}/scripts/lab.mjs`, "--timeout", "3600"];
+  const inLab = [...lab, process.execPath, script, ...process.argv.slice(2)];
   process.exitCode = spawnSync(process.execPath, inLab, { stdio: "inherit" }).status ?? 1;
 } else {
   const results = await measure();

@@ -11,20 +11,24 @@ import type { ProviderSource } from "./providers.js";
 import type { RdmaDevice } from "./rdma/device.js";
 
 /**
- * All of a NIC's memory, if other devices can be let at it: that is probed. `wanted`: what was asked for.
- * Errors: NO_PROVIDER with the reason, where it is that; DEVICE_GONE.
+ * All of a NIC's memory, whole pages of it, if other devices can be let at it. `wanted`: what was asked for.
+ * Errors: NO_PROVIDER with the reason, where it is that.
  */
-export function nicRanges(nic: RdmaDevice, wanted: ProviderKind | "all" | null): ProviderRange[] {
-  const { deviceMemoryBytes } = nic.attributes;
+export function nicRanges(
+  { name, attributes }: RdmaDevice,
+  wanted: ProviderKind | "all" | null,
+): ProviderRange[] {
+  const { deviceMemoryBytes, deviceMemoryForPeers } = attributes;
   const size = deviceMemoryBytes - (deviceMemoryBytes % POOL_PAGE);
-  const refusal = size === 0 ? null : refusalOf(nic);
-  if (size > 0 && refusal === null) return [wholeRange("dm", { bar: null, offset: 0, size })];
-  if (refusal !== null && wanted === "dm")
-    throw new P2pError("NO_PROVIDER", refusal.message, {
-      device: nic.name,
-      hint: refusal.hint ?? "p2pmem list shows who has memory",
-      cause: refusal,
-    });
+  if (size === 0) return [];
+  if (deviceMemoryForPeers) return [wholeRange("dm", { bar: null, offset: 0, size })];
+  if (wanted === "dm")
+    throw new P2pError(
+      "NO_PROVIDER",
+      `the memory of ${name} is out of other devices' reach: libibverbs has no address of it that ` +
+        "VFIO could map for them",
+      { device: name, hint: "use a controller's CMB, a p2pmem card, or host memory" },
+    );
   return [];
 }
 
@@ -52,16 +56,4 @@ export function nicSource({ name, native }: RdmaDevice, { size }: ProviderRange)
     lend: () => Promise.resolve(),
     withdraw: () => undefined,
   };
-}
-
-/** Null where it can be had, now or once others have let go of it. Errors: DEVICE_GONE. */
-function refusalOf({ native }: RdmaDevice): P2pError | null {
-  try {
-    native.allocateMemory(POOL_PAGE).close();
-  } catch (error) {
-    if (!(error instanceof P2pError)) throw error;
-    if (error.code === "UNSUPPORTED") return error;
-    if (error.code !== "NO_ROOM") throw error;
-  }
-  return null;
 }

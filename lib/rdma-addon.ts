@@ -18,8 +18,10 @@ export interface NativeRdmaAttributes {
   maxRegions: number;
   maxReadsAsTarget: number;
   maxReadsAsInitiator: number;
-  /** The most there is of the device's own memory, bytes; 0: none. Whether others reach it: allocateMemory(). */
+  /** The most there is of the device's own memory, bytes; 0: none. */
   deviceMemoryBytes: number;
+  /** Whether other devices can be let at it: allocateMemory(). */
+  deviceMemoryForPeers: boolean;
   ports: number;
   /** Of RC queue pairs; null where the device reports none. */
   onDemandPaging: {
@@ -100,8 +102,8 @@ export interface NativeCompletionQueue {
   /** Asks for one event. Errors: IO. */
   arm(solicitedOnly: boolean): void;
   /**
-   * Called on this environment's event loop for each event; null takes it away. Waiting for one does
-   * not keep the process alive. Errors: UNSUPPORTED without a channel.
+   * Called on this environment's event loop for each event; null takes it away, which always succeeds.
+   * Waiting for one does not keep the process alive. Errors: UNSUPPORTED without a channel.
    */
   onEvent(handler: (() => void) | null): void;
   /** Blocks this thread until an event or for so long; whether there was one. Errors: DEVICE_GONE. */
@@ -194,10 +196,10 @@ export interface NativeRdmaDevice {
   /**
    * `length` bytes of the device's own memory, in whole pages: registered by registerHost(), and mapped
    * for other devices as a BAR is. Errors: NO_ROOM, DEVICE_GONE; UNSUPPORTED, where they cannot be let
-   * at it.
+   * at it (deviceMemoryForPeers).
    */
   allocateMemory(length: number): NativeMemory;
-  /** Asynchronous events (ibv_event_type); null takes the handler away. */
+  /** Asynchronous events (ibv_event_type); null takes the handler away, which always succeeds. */
   onEvent(handler: ((type: number, queuePair: number, port: number) => void) | null): void;
   close(): void;
 }

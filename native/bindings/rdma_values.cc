@@ -51,6 +51,7 @@ Napi::Value fromAttributes(Napi::Env env, const DeviceAttributes& attributes) {
   object["maxReadsAsInitiator"] = attributes.maxReadsAsInitiator;
   object["deviceMemoryBytes"] =
       Napi::Number::New(env, static_cast<double>(attributes.deviceMemoryBytes));
+  object["deviceMemoryForPeers"] = attributes.deviceMemoryForPeers;
   object["ports"] = Napi::Number::New(env, attributes.ports);
   object["onDemandPaging"] = env.Null();
   if (const OnDemandPaging& paging = attributes.onDemandPaging; paging.supported) {

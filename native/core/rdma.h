@@ -46,9 +46,10 @@ struct DeviceAttributes {
   uint32_t maxCompletionQueues = 0;
   uint32_t maxCompletionEntries = 0;
   uint32_t maxRegions = 0;
-  uint32_t maxReadsAsTarget = 0;     // of one queue pair
-  uint32_t maxReadsAsInitiator = 0;  // of one queue pair
-  uint64_t deviceMemoryBytes = 0;    // the most there is of its own memory; 0: none
+  uint32_t maxReadsAsTarget = 0;      // of one queue pair
+  uint32_t maxReadsAsInitiator = 0;   // of one queue pair
+  uint64_t deviceMemoryBytes = 0;     // the most there is of its own memory; 0: none
+  bool deviceMemoryForPeers = false;  // other devices can be let at it: allocateMemory()
   uint8_t ports = 0;
   OnDemandPaging onDemandPaging;
 };
@@ -197,7 +198,7 @@ class RdmaDevice {
 
   /// Memory of the device itself, in whole pages: registered like host memory, and within reach of
   /// other devices as peer memory. Given back with its last user. Errors: NO_ROOM, DEVICE_GONE;
-  /// UNSUPPORTED, where other devices cannot be let at it.
+  /// UNSUPPORTED, where other devices cannot be let at it (deviceMemoryForPeers).
   virtual Result<std::shared_ptr<Memory>> allocateMemory(uint64_t length) = 0;
 
   /// Readable while takeEvent() has one to give. Both are for AsyncListener, which has all hear.

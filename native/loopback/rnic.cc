@@ -114,6 +114,7 @@ rdma::DeviceAttributes Rnic::attributes() const {
           .maxReadsAsTarget = RnicQueuePair::kMaxReads,
           .maxReadsAsInitiator = RnicQueuePair::kMaxReads,
           .deviceMemoryBytes = bars[kMemoryBar].memorySize,
+          .deviceMemoryForPeers = true,
           .ports = kPorts,
           .onDemandPaging = {.supported = true,
                              .implicit = false,

@@ -242,11 +242,8 @@ Result<std::shared_ptr<CompletionQueue>> VerbsDevice::createCompletionQueue(uint
 // 62) VFIO's type1 cannot map it either, and iommufd maps VFIO's dma-bufs alone.
 Result<std::shared_ptr<Memory>> VerbsDevice::allocateMemory(uint64_t) {
   return Error{.code = "UNSUPPORTED",
-               .message = "the memory of " + name() +
-                          " is out of other devices' reach: libibverbs has no address of it that "
-                          "VFIO could map for them",
-               .device = name(),
-               .hint = "use a controller's CMB, a p2pmem card, or host memory"};
+               .message = "other devices cannot be let at the memory of " + name(),
+               .device = name()};
 }
 
 std::optional<AsyncEvent> VerbsDevice::takeEvent() {

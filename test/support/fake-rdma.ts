@@ -13,7 +13,7 @@ export const FAKE_ATTRIBUTES: NativeRdmaAttributes = {
   ...{ firmware: "1", nodeGuid: 1n, vendorId: 1, partId: 1, maxRegionBytes: 2n ** 31n },
   ...{ maxQueuePairs: 8, maxQueueEntries: 64, maxSge: 16, maxCompletionQueues: 8 },
   ...{ maxCompletionEntries: 64, maxRegions: 8, maxReadsAsTarget: 1, maxReadsAsInitiator: 1 },
-  ...{ deviceMemoryBytes: 0, ports: 1, onDemandPaging: null },
+  ...{ deviceMemoryBytes: 0, deviceMemoryForPeers: false, ports: 1, onDemandPaging: null },
 };
 
 export const ACTIVE: NativeRdmaPort = {
@@ -33,6 +33,8 @@ export class FakeRdmaDevice {
   readonly log: string[] = [];
   /** What is to throw, by its line in the log. */
   readonly failures = new Map<string, Error>();
+  /** What the device's events are told to. */
+  onEvent: ((type: number, queuePair: number, port: number) => void) | null = null;
   #queuePairs = 0;
   #regions = 0;
 
@@ -57,7 +59,10 @@ export class FakeRdmaDevice {
         poll: () => 0,
         close: this.#does("close completion queue"),
       }),
-      onEvent: () => undefined,
+      allocateMemory: this.#does("allocate memory"),
+      onEvent: (handler: typeof this.onEvent) => {
+        this.onEvent = handler;
+      },
       close: this.#does(`close ${name}`),
     } as unknown as NativeRdmaDevice;
   }

@@ -147,7 +147,10 @@ export class CompletionQueue {
     this.native.arm(solicitedOnly);
   }
 
-  /** Called on the event loop for each event; null takes it away. Errors: UNSUPPORTED without a channel. */
+  /**
+   * Called on the event loop for each event; null takes it away, which always succeeds. Errors: UNSUPPORTED
+   * without a channel.
+   */
   onEvent(handler: (() => void) | null): void {
     this.native.onEvent(handler);
   }

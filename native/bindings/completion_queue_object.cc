@@ -135,10 +135,10 @@ void CompletionQueueObject::arm(const Napi::CallbackInfo& info) {
 }
 
 void CompletionQueueObject::onEvent(const Napi::CallbackInfo& info) {
-  const int fd = channel(info.Env());
   std::shared_ptr<FdWatch> added;
   if (info[0].IsFunction())
-    added = CompletionWatch::start(info.Env(), info[0].As<Napi::Function>(), fd, shared_);
+    added = CompletionWatch::start(info.Env(), info[0].As<Napi::Function>(), channel(info.Env()),
+                                   shared_);
   if (events_) events_->stop();
   events_ = std::move(added);
 }

@@ -137,10 +137,9 @@ Napi::Value RdmaDeviceObject::allocateMemory(const Napi::CallbackInfo& info) {
 }
 
 void RdmaDeviceObject::onEvent(const Napi::CallbackInfo& info) {
-  const auto& held = device(info.Env());
   std::shared_ptr<FdWatch> added;
   if (info[0].IsFunction())
-    added = AsyncEventWatch::start(info.Env(), info[0].As<Napi::Function>(), held);
+    added = AsyncEventWatch::start(info.Env(), info[0].As<Napi::Function>(), device(info.Env()));
   if (events_) events_->stop();
   events_ = std::move(added);
 }

@@ -113,27 +113,23 @@ export class RdmaDevice {
     this.#handler = handler;
   }
 
-  /** With all that was made of it: queue pairs, regions, domains, then completion queues. Idempotent. */
+  /**
+   * With all that was made of it: queue pairs, regions, domains, then completion queues. Idempotent. Errors:
+   * those of what could not be closed, with which it stays: close() may be called again.
+   */
   close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
     const made = [...this.#made];
     const domains = made.filter((object) => object instanceof ProtectionDomain);
     const queues = made.filter((object) => object instanceof CompletionQueue);
-    tryAll([
-      ...[...domains, ...queues].map((object) => () => {
+    tryAll(
+      [...domains, ...queues].map((object) => () => {
         object.close();
       }),
-      () => {
-        this.native.onEvent(null);
-      },
-      () => {
-        this.native.close();
-      },
-      () => {
-        this.#owner.onClosed?.();
-      },
-    ]);
+    );
+    this.native.close();
+    this.#isClosed = true;
+    this.#owner.onClosed?.();
   }
 
   #lost(): P2pError {

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { addon, type NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
+import { tryAll } from "../try-all.js";
 import type { CompletionQueue } from "./completion-queue.js";
 import type { RdmaDevice } from "./device.js";
 import type { MemoryRegion } from "./memory-region.js";
@@ -120,9 +121,11 @@ class Trial {
   }
 
   close(): void {
-    this.#domain.close();
-    this.#completions.close();
-    for (const memory of this.#memory) memory.close();
+    tryAll(
+      [this.#domain, this.#completions, ...this.#memory].map((made) => () => {
+        made.close();
+      }),
+    );
   }
 
   async #isMoved(

@@ -107,7 +107,10 @@ export class ProtectionDomain {
     return queuePair;
   }
 
-  /** With all that was made of it: queue pairs, then regions. Idempotent. */
+  /**
+   * With all that was made of it: queue pairs, then regions. Idempotent. Errors: those of what could not be
+   * closed, with which it stays: close() may be called again.
+   */
   close(): void {
     if (this.#isClosed) return;
     tryAll(
@@ -115,8 +118,8 @@ export class ProtectionDomain {
         made.close();
       }),
     );
-    this.#isClosed = true;
     this.#native.close();
+    this.#isClosed = true;
     this.#onClosed(this);
   }
 

@@ -167,15 +167,16 @@ export class QueuePair {
       throw new P2pError("IO", `queue pair ${this.number} takes no requests`, { errno: -error });
   }
 
-  /** The device uses none of its memory any more when this returns. Idempotent. */
+  /**
+   * The device uses none of its memory any more when this returns. Idempotent. Errors: IO, where the device
+   * keeps it: close() may be called again.
+   */
   close(): void {
     if (this.#isClosed) return;
+    this.#native.close();
     this.#isClosed = true;
     for (const queue of this.#completions) queue.remove(this);
     tryAll([
-      () => {
-        this.#native.close();
-      },
       ...this.#memory.map((memory) => () => {
         memory.close();
       }),

@@ -269,4 +269,26 @@ describe("A protection domain", () => {
       ...["close completion queue", "close fake0"],
     ]);
   });
+
+  it("stays, with what it was made for, where a queue pair cannot be closed, and can be closed again", () => {
+    const { space, fake, domain, device, log, connect } = setUp();
+    domain.register(new ScatterList(space).addHost(space.allocate(PAGE)), 0);
+    const pair = connect();
+    const failure = new P2pError("IO", "the device is busy");
+    fake.failures.set("close queue pair 1", failure);
+    log.length = 0;
+    for (const object of [pair, domain, device])
+      assert.throws(() => {
+        object.close();
+      }, failure);
+    assert.ok(
+      pair.sends.entries > 0 && !log.includes("close domain") && !log.includes("close fake0"),
+    );
+    fake.failures.clear();
+    log.length = 0;
+    device.close();
+    assert.deepEqual(log, ["close queue pair 1", "close domain", "close fake0"]);
+    for (const object of [pair, domain, device]) object.close();
+    assert.equal(log.length, 3);
+  });
 });

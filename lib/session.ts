@@ -187,7 +187,7 @@ export class Session implements AsyncDisposable {
 
   /**
    * An RDMA device by its name; without one the first that has an active port, or if none has, the first.
-   * Opened on first use; the session closes it. Errors: NO_VERBS, NO_RDMA_DEVICE, UNKNOWN_DEVICE,
+   * Opened on first use, and anew once it was lost; the session closes it. Errors: NO_VERBS, NO_RDMA_DEVICE, UNKNOWN_DEVICE,
    * PERMISSION, DEVICE_GONE, IO.
    */
   rdmaDevice(name?: string): RdmaDevice {

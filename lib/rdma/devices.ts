@@ -7,11 +7,14 @@ import { RdmaDevice, type RdmaDeviceInfo } from "./device.js";
 
 type LossListener = (device: RdmaDevice, error: P2pError) => void;
 
-/** The RDMA devices of a machine, each opened once. */
+/** The RDMA devices of a machine, each opened once; one that was lost can be opened again. */
 export class RdmaDevices {
   readonly #platform: Platform;
   readonly #pci: PciTree;
+  /** Those that are given to whoever asks, by their names. */
   readonly #opened = new Map<string, RdmaDevice>();
+  /** With them those that were lost, until they are closed. */
+  readonly #all = new Set<RdmaDevice>();
   readonly #onLost: LossListener;
 
   /** `onLost`: told once of each device that fails or is taken away. */
@@ -53,12 +56,10 @@ export class RdmaDevices {
     return info === undefined ? null : this.#open(info.name);
   }
 
-  /** Idempotent. */
+  /** Idempotent; it may be called again for those that could not be closed. */
   close(): void {
-    const devices = [...this.#opened.values()];
-    this.#opened.clear();
     tryAll(
-      devices.map((device) => () => {
+      [...this.#all].map((device) => () => {
         device.close();
       }),
     );
@@ -82,17 +83,24 @@ export class RdmaDevices {
       const fn = address !== null && this.#pci.has(address) ? this.#pci.get(address) : null;
       const device: RdmaDevice = new RdmaDevice(native, fn, {
         onLost: (error) => {
-          this.#onLost(device, error);
+          if (this.#forget(device)) this.#onLost(device, error);
         },
         onClosed: () => {
-          if (this.#opened.get(name) === device) this.#opened.delete(name);
+          this.#forget(device);
+          this.#all.delete(device);
         },
       });
       this.#opened.set(name, device);
+      this.#all.add(device);
       return device;
     } catch (error) {
       native.close();
       throw error;
     }
+  }
+
+  /** True where it was the one that is given to whoever asks. */
+  #forget(device: RdmaDevice): boolean {
+    return this.#opened.get(device.name) === device && this.#opened.delete(device.name);
   }
 }

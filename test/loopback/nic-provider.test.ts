@@ -190,8 +190,10 @@ describe("the memory on a NIC, as a provider", () => {
     const closed = provider.close();
     provider.pool.free(allocation);
     await closed;
-    nic.close();
+    // The session gives the lost one to nobody any more, though it is open still.
+    assert.throws(() => session.rdmaDevice(), { code: "NO_RDMA_DEVICE" });
     platform.replug(RNIC);
+    assert.notEqual(session.rdmaDevice(), nic);
     const again = await session.provider(NAME);
     await runCopy(session, planOf(NVME1, NVME2, { path: "p2p", provider: again, size: MIB }));
   });

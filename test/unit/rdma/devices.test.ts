@@ -4,6 +4,7 @@ import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { RdmaDevices } from "#lib/rdma/devices.js";
+import { EventType } from "#lib/rdma/events.js";
 import { fakeSwitch, fakeTopology } from "../../support/fake-pci.js";
 import { FakePlatform } from "../../support/fake-platform.js";
 import { ACTIVE, FakeRdmaDevice } from "../../support/fake-rdma.js";
@@ -12,6 +13,8 @@ const DOWN = { ...ACTIVE, state: 1 };
 
 class RdmaPlatform extends FakePlatform {
   readonly log: string[] = [];
+  /** The last that was opened. */
+  opened: FakeRdmaDevice | null = null;
   readonly #devices: ReadonlyMap<string, { address: string | null; isUp: boolean }>;
 
   constructor(devices: Record<string, { address: string | null; isUp: boolean }>) {
@@ -28,7 +31,8 @@ class RdmaPlatform extends FakePlatform {
     if (found === undefined) throw new P2pError("UNKNOWN_DEVICE", `there is no ${name}`);
     this.log.push(name);
     const ports = [DOWN, found.isUp ? ACTIVE : DOWN];
-    return new FakeRdmaDevice({ name, ports }).native as never;
+    this.opened = new FakeRdmaDevice({ name, ports });
+    return this.opened.native as never;
   }
 }
 
@@ -76,5 +80,48 @@ describe("The RDMA devices of a machine", () => {
     assert.throws(() => new RdmaDevices(new RdmaPlatform({}), TREE).open(), {
       ...{ code: "NO_RDMA_DEVICE", hint: /--machine rdma/ },
     });
+  });
+
+  it("are opened anew once they were lost, and closed with the others, lost ones too", () => {
+    const platform = new RdmaPlatform({ a: { address: null, isUp: true } });
+    const told: unknown[] = [];
+    const devices = new RdmaDevices(platform, TREE, (device, { code }) => {
+      told.push([device, code]);
+    });
+    const [first, firstFake] = [devices.open("a"), platform.opened!];
+    for (let time = 0; time < 2; time++) firstFake.onEvent!(EventType.DEVICE_FATAL, 0, 0);
+    assert.deepEqual(told, [[first, "DEVICE_GONE"]], "told once");
+    const [second, secondFake] = [devices.open("a"), platform.opened!];
+    assert.notEqual(second, first);
+    // What the old one still says is not about the new one.
+    firstFake.onEvent!(EventType.DEVICE_FATAL, 0, 0);
+    assert.equal(devices.open(), second);
+    assert.equal(told.length, 1);
+    devices.close();
+    for (const { log } of [firstFake, secondFake]) assert.deepEqual(log, ["close a"]);
+  });
+
+  it("can be closed again where one could not be", () => {
+    const platform = new RdmaPlatform({
+      a: { address: null, isUp: true },
+      b: { address: null, isUp: true },
+    });
+    const devices = new RdmaDevices(platform, TREE);
+    const [fakeA, fakeB] = ["a", "b"].map((name) => {
+      devices.open(name).allocateDomain();
+      return platform.opened!;
+    }) as [FakeRdmaDevice, FakeRdmaDevice];
+    const failure = new P2pError("IO", "as asked");
+    fakeA.failures.set("close domain", failure);
+    assert.throws(() => {
+      devices.close();
+    }, failure);
+    assert.deepEqual(fakeB.log, ["close domain", "close b"]);
+    assert.deepEqual(fakeA.log, ["close domain"]);
+    fakeA.failures.clear();
+    devices.close();
+    devices.close();
+    assert.deepEqual(fakeA.log, ["close domain", "close domain", "close a"]);
+    assert.equal(fakeB.log.length, 2);
   });
 });

@@ -5,11 +5,14 @@ import { RdmaDevice } from "#lib/rdma/device.js";
 import { Access } from "#lib/rdma/spec.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
 import type { Session } from "#lib/session.js";
+import { STATUS_SUCCESS } from "#lib/rdma/status.js";
+import { pattern } from "../device/machine.js";
 import { ALL, Link, openSession } from "../rdma/link.js";
 import { RnicMachine, until, WC } from "./rnic.js";
 
 const PAGE = 4096;
 const MIB = 1 << 20;
+const PAGED = ALL | Access.ON_DEMAND;
 
 describe("memory regions on demand, of the RDMA library", () => {
   let machine: RnicMachine;
@@ -47,6 +50,40 @@ describe("memory regions on demand, of the RDMA library", () => {
     }
     assert.equal(from.region.revoked, null);
   });
+
+  for (const moved of ["source", "target"] as const)
+    it(`move their pages under transfers: no request reaches a page of the ${moved} meanwhile`, async () => {
+      const LENGTH = 4 * MIB;
+      const [from, to] = [link.host(LENGTH, PAGED), link.host(LENGTH, PAGED)];
+      const { memory, bytes } = moved === "source" ? from : to;
+      const data = pattern(LENGTH, 1);
+      from.bytes.set(data);
+      let moves = 0;
+      for (let round = 0; round < 20; round++) {
+        to.bytes.fill(0);
+        link.write(from.region, to.region, LENGTH);
+        while (link.queues[0].poll() === 0) {
+          const length = 16 * PAGE;
+          const offset = ((moves++ * 37) % (LENGTH / length)) * length;
+          const range = bytes.subarray(offset, offset + length);
+          machine.machine.invalidateStart(memory, offset, length);
+          const kept = Buffer.from(range);
+          range.fill(0xee);
+          await new Promise(setImmediate);
+          assert.ok(
+            range.every((byte) => byte === 0xee),
+            "written while it was moved",
+          );
+          range.set(kept);
+          machine.machine.invalidateEnd(memory, offset, length);
+        }
+        assert.equal(link.queues[0].status(0), STATUS_SUCCESS);
+        // What was read while it was moved would be here.
+        assert.equal(Buffer.compare(to.bytes, data), 0);
+      }
+      const { invalidatedPages, pageFaults } = machine.counters();
+      assert.ok(invalidatedPages > 20 && pageFaults > (2 * LENGTH) / PAGE, `${moves} moves`);
+    });
 
   it("map no page before it is used, and lose those that are closed while they are moved", async () => {
     const [from, to] = [link.host(MIB, ALL | Access.ON_DEMAND), link.host(MIB, ALL)];

@@ -5,22 +5,11 @@ import { builtinMachines, type MachineConfiguration } from "#lib/platform/machin
 import type { NativeRdmaDevice } from "#lib/rdma-addon.js";
 import type { RdmaMachine } from "../rdma/machine.js";
 
+export { STATUS as WC } from "../rdma/machine.js";
+
 /** Of the built-in machine `rdma`. */
 export const CARD = "0000:05:00.0";
 export const RNIC = "0000:06:00.0";
-
-/** ibv_wc_status. */
-export const WC = {
-  success: 0,
-  localLength: 1,
-  localProtection: 4,
-  flushed: 5,
-  remoteInvalidRequest: 9,
-  remoteAccess: 10,
-  remoteOperation: 11,
-  retryExceeded: 12,
-  rnrRetryExceeded: 13,
-};
 
 /** ibv_event_type. */
 export const EVENT = {

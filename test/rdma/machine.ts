@@ -17,9 +17,14 @@ export const ACCESS = { localWrite: 1, remoteWrite: 2, remoteRead: 4, onDemand: 
 export const ALL_ACCESS = ACCESS.localWrite | ACCESS.remoteWrite | ACCESS.remoteRead;
 export const STATUS = {
   success: 0,
+  localLength: 1,
   localProtection: 4,
   flushed: 5,
+  remoteInvalidRequest: 9,
   remoteAccess: 10,
+  remoteOperation: 11,
+  retryExceeded: 12,
+  rnrRetryExceeded: 13,
 };
 
 export interface RdmaMachine {

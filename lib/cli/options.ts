@@ -38,7 +38,7 @@ export function addGlobalOptions(program: Command): void {
     .addOption(
       valueOption(
         "--machine <file>",
-        "the loopback machine: a YAML file, or the built-in default or acs",
+        "the loopback machine: a YAML file, or a built-in one: default, acs, rdma",
         parseFileName,
       ),
     )

@@ -7,8 +7,8 @@ const MACHINE = "rdma";
 
 /**
  * The options, with the machine that they mean where `auto` leaves it open: this one if it has RDMA
- * devices (the named one among them), else the loopback machine that has a NIC. `host`: of another machine,
- * which no built-in one reaches.
+ * devices, or if a device or another machine is named, which no built-in machine stands for; else the
+ * loopback machine that has a NIC.
  */
 export function withRdmaMachine<Options extends GlobalOptions & { ibDev?: string }>(
   options: Options,
@@ -16,14 +16,14 @@ export function withRdmaMachine<Options extends GlobalOptions & { ibDev?: string
 ): Options {
   const { platform, machine, ibDev } = options;
   if (machine !== undefined || platform === "vfio") return options;
-  const isHere = platform === "auto" && (host !== undefined || hasDevice(ibDev));
+  const isNamed = host !== undefined || ibDev !== undefined;
+  const isHere = platform === "auto" && (isNamed || hasDevices());
   return isHere ? { ...options, platform: "vfio" } : { ...options, machine: MACHINE };
 }
 
-function hasDevice(name: string | undefined): boolean {
+function hasDevices(): boolean {
   try {
-    const names = addon().verbsDevices();
-    return name === undefined ? names.length > 0 : names.includes(name);
+    return addon().verbsDevices().length > 0;
   } catch (error) {
     if (error instanceof P2pError && error.code === "NO_VERBS") return false;
     throw error;

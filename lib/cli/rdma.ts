@@ -294,13 +294,19 @@ async function test(
 /** Errors: BAD_ARGUMENT. */
 function otherOf(host: string | undefined, options: RdmaOptions, session: Session): Other {
   const { port, inProcess } = options;
+  // The ports of its NIC are wired to each other.
+  const isAlone = session.platform.kind === "loopback" && !isWired(session);
   if (host !== undefined) {
     if (inProcess === true)
       throw new P2pError("BAD_ARGUMENT", "--in-process has both sides here: it takes no host");
+    if (isAlone)
+      throw new P2pError(
+        "BAD_ARGUMENT",
+        `no wire of ${session.platform.description} leads to ${host}`,
+        { hint: 'leave the host out, or wire two machines: docs/machine-file.md, "wire"' },
+      );
     return { kind: "server", host, port };
   }
-  // Else the ports of a loopback machine's NIC are wired to each other.
-  const isAlone = session.platform.kind === "loopback" && !isWired(session);
   if (inProcess ?? isAlone) return { kind: "in-process" };
   return {
     kind: "client",

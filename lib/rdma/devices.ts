@@ -40,10 +40,7 @@ export class RdmaDevices {
     const [first, ...others] = this.list().map((info) => this.#open(info.name));
     if (first !== undefined) return [first, ...others].find(({ isActive }) => isActive) ?? first;
     throw new P2pError("NO_RDMA_DEVICE", "this machine has no RDMA device", {
-      hint:
-        this.#platform.kind === "loopback"
-          ? "the built-in machine rdma has one: --machine rdma"
-          : "p2pmem doctor says what is missing; the loopback machine has one: --machine rdma",
+      hint: this.#hintOfNone,
     });
   }
 
@@ -65,6 +62,13 @@ export class RdmaDevices {
     );
   }
 
+  /** To whom this machine has no RDMA device at all. */
+  get #hintOfNone(): string {
+    return this.#platform.kind === "loopback"
+      ? "the built-in machine rdma has one: --machine rdma"
+      : "p2pmem doctor says what is missing; the loopback machine has one: --machine rdma";
+  }
+
   #listIfAny(): RdmaDeviceInfo[] {
     try {
       return this.list();
@@ -77,7 +81,14 @@ export class RdmaDevices {
   #open(name: string): RdmaDevice {
     const known = this.#opened.get(name);
     if (known !== undefined) return known;
-    const address = this.list().find((info) => info.name === name)?.address ?? null;
+    const list = this.list();
+    const info = list.find((info) => info.name === name);
+    if (info === undefined)
+      throw new P2pError("UNKNOWN_DEVICE", `there is no RDMA device ${name}`, {
+        device: name,
+        hint: list.length === 0 ? this.#hintOfNone : `there is ${list.map(nameOf).join(", ")}`,
+      });
+    const { address } = info;
     const native = this.#platform.openRdmaDevice(name);
     try {
       const fn = address !== null && this.#pci.has(address) ? this.#pci.get(address) : null;
@@ -103,4 +114,8 @@ export class RdmaDevices {
   #forget(device: RdmaDevice): boolean {
     return this.#opened.get(device.name) === device && this.#opened.delete(device.name);
   }
+}
+
+function nameOf({ name }: RdmaDeviceInfo): string {
+  return name;
 }

@@ -51,6 +51,11 @@ function choosePort(ports: Ports, wanted: number | undefined): number {
     for (let port = 1; port <= count; port++) if (isActive(ports.port(port))) return port;
     throw portDown(name, count === 1 ? `port 1 of ${name} is` : `all ports of ${name} are`);
   }
+  if (wanted < 1 || wanted > count)
+    throw new P2pError("NO_PORT", `${name} has no port ${wanted}`, {
+      device: name,
+      hint: count === 1 ? "it has port 1 alone" : `it has ports 1 to ${count}`,
+    });
   if (!isActive(ports.port(wanted))) throw portDown(name, `port ${wanted} of ${name} is`);
   return wanted;
 }

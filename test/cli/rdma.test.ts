@@ -240,7 +240,11 @@ describe("p2pmem rdma", function () {
       const args = ["-p", "1", "--timeout", "0.2", "--machine", machines.connect];
       const alone = await p2pmem("rdma", "write", "bw", "127.0.0.1", ...args);
       assert.match(alone.stderr, /^p2pmem: PORT_DOWN: [^\n]+; hint: [^\n]+\n$/);
-      const nobody = await rdma("write", "bw", "127.0.0.1", "-p", "1");
+      // Whose wire is there.
+      const server = await serve("write", "bw");
+      const nobody = await connect("1", "write", "bw").done;
+      server.child.kill("SIGINT");
+      await server.done;
       assert.match(nobody.stderr, /^p2pmem: NO_ROUTE: [^\n]+; hint: nobody listens there[^\n]+\n$/);
     });
   });
@@ -261,6 +265,7 @@ describe("p2pmem rdma", function () {
       ["a TCP port that is none", "BAD_ARGUMENT", 2, ["write", "bw", "-p", "70000"]],
       ["memory that is none", "BAD_ARGUMENT", 2, ["write", "bw", "--mr", "gpu"]],
       ["both sides here and a host", "BAD_ARGUMENT", 2, ["write", "bw", "h", "--in-process"]],
+      ["a host that no wire leads to", "BAD_ARGUMENT", 2, ["write", "bw", "192.0.2.1"]],
       [
         "a device's memory where the CPU looks",
         "BAD_ARGUMENT",
@@ -281,6 +286,19 @@ describe("p2pmem rdma", function () {
         assert.match(result.stderr, new RegExp(`^p2pmem: ${code}: [^\n]+\n$`));
         assert.equal(result.code, exit);
       });
+
+    it("a device that this machine has not, rather than take the loopback machine's", async () => {
+      for (const args of [
+        ["write", "bw", "-d", "mlx5_9"],
+        ["write", "bw", "192.0.2.1", "-d", "mlx5_9"],
+      ]) {
+        const { code, stdout, stderr } = await p2pmem("rdma", ...args);
+        // Without libibverbs nobody knows which there are.
+        assert.match(stderr, /^p2pmem: (UNKNOWN_DEVICE: there is no RDMA device mlx5_9|NO_VERBS)/);
+        assert.match(stderr, /; hint: [^\n]+\n$/);
+        assert.deepEqual([code, stdout], [1, ""]);
+      }
+    });
 
     it("a file that is no dma-buf", async () => {
       const file = openSync(bin, "r");

@@ -23,10 +23,18 @@ async function assertFails(args: readonly string[], code: string, says: RegExp):
 
 describe("p2pmem rdma, where something is missing", () => {
   it("says which device, port or GID there is not, or that nobody listens", async () => {
-    await assertFails([...BANDWIDTH, "-d", "mlx5_0"], "UNKNOWN_DEVICE", /mlx5_0/);
-    await assertFails([...BANDWIDTH, "-i", "2"], "NO_PORT", /rxe0.*2/);
+    await assertFails([...BANDWIDTH, "-d", "mlx5_0"], "UNKNOWN_DEVICE", /mlx5_0.*; hint: .*rxe0/);
+    await assertFails([...BANDWIDTH, "-i", "2"], "NO_PORT", /rxe0 has no port 2; hint: .*port 1/);
     await assertFails([...BANDWIDTH, "-x", "200"], "NO_GID", /200/);
     await assertFails(BANDWIDTH, "NO_ROUTE", /18599/);
+  });
+
+  it("means this machine where nobody says which: by itself, for its device, and for a host", async () => {
+    const { stdout, stderr, code } = await p2pmem(..."rdma write bw -n 5 --in-process".split(" "));
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^this machine's devices[^\n]*\nRDMA [^\n]* rxe0, in-process\n/);
+    await assertFails("rdma write bw -d mlx5_0".split(" "), "UNKNOWN_DEVICE", /hint: .*rxe0/);
+    await assertFails("rdma write bw 127.0.0.1 -p 18599".split(" "), "NO_ROUTE", /18599/);
   });
 
   it("says that a port is down, and how it comes up", async () => {

@@ -1,6 +1,5 @@
 /** Which RDMA device a session gives. */
 import assert from "node:assert/strict";
-import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { RdmaDevices } from "#lib/rdma/devices.js";
@@ -28,9 +27,8 @@ class RdmaPlatform extends FakePlatform {
 
   override openRdmaDevice(name: string): never {
     const found = this.#devices.get(name);
-    if (found === undefined) throw new P2pError("UNKNOWN_DEVICE", `there is no ${name}`);
     this.log.push(name);
-    const ports = [DOWN, found.isUp ? ACTIVE : DOWN];
+    const ports = [DOWN, found!.isUp ? ACTIVE : DOWN];
     this.opened = new FakeRdmaDevice({ name, ports });
     return this.opened.native as never;
   }
@@ -64,7 +62,12 @@ describe("The RDMA devices of a machine", () => {
     const functions = ["mlx5_0", "mlx5_1", "rxe0"].map((name) => devices.open(name).fn?.address);
     assert.deepEqual(functions, [NIC, undefined, undefined]);
     assert.deepEqual(platform.log, ["mlx5_0", "mlx5_1", "rxe0"]);
-    assert.throws(() => devices.open("mlx5_9"), { code: "UNKNOWN_DEVICE" });
+    assert.throws(() => devices.open("mlx5_9"), {
+      ...{ code: "UNKNOWN_DEVICE", device: "mlx5_9", hint: "there is mlx5_0, mlx5_1, rxe0" },
+    });
+    assert.throws(() => new RdmaDevices(new RdmaPlatform({}), TREE).open("mlx5_9"), {
+      ...{ code: "UNKNOWN_DEVICE", hint: /doctor|--machine rdma/ },
+    });
   });
 
   it("are chosen by an active port where none is named, and else the first", () => {

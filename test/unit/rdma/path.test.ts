@@ -45,6 +45,17 @@ describe("The path of a connection", () => {
       });
   });
 
+  it("is by no port that the device has not, and says which it has", () => {
+    for (const [list, port, hint] of [
+      [[ACTIVE], 2, "it has port 1 alone"],
+      [[ACTIVE, ACTIVE], 3, "it has ports 1 to 2"],
+      [[ACTIVE, ACTIVE], 0, "it has ports 1 to 2"],
+    ] as const)
+      assert.throws(() => choosePath(ports(list, ONE), { port }), {
+        ...{ code: "NO_PORT", device: "mlx5_0", message: `mlx5_0 has no port ${port}`, hint },
+      });
+  });
+
   it("has the GID that most others reach: RoCE v2 and IPv4 before all", () => {
     const best = [
       gid(5, "rocev2", IPV4),

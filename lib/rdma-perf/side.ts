@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { P2pError } from "../errors.js";
+import { findOdpHazard, packetsBeginAtPages } from "../rdma/odp-hazard.js";
 import { Opcode } from "../rdma/spec.js";
 import { statusError } from "../rdma/status.js";
 import type { Reactor } from "../reactor/reactor.js";
@@ -13,6 +14,7 @@ import type { LaneJob, LoopKind, RdmaPerfJob, RdmaPerfOutcome } from "./job.js";
 import { latencyOf } from "./latency.js";
 import { layoutOf, PAGE, type Layout } from "./layout.js";
 import { LoopRun } from "./loop-run.js";
+import { placesOf } from "./loops/places.js";
 import { openMemory, type MessageMemory, type OpenedMemory } from "./memory.js";
 import { assertAgree, offer, ready, result, type Measurement, type Offer } from "./messages.js";
 import type { Peer } from "./peer.js";
@@ -53,7 +55,7 @@ export interface SizeResult {
  * Goes through all sizes of a test with the side at the other end. `onResult` hears of each as it is
  * known.
  *
- * Errors: TEST_MISMATCH, SIZE_MISMATCH; those of registering memory and of queue pairs; RDMA_STATUS with
+ * Errors: TEST_MISMATCH, SIZE_MISMATCH; NO_ODP, where the device moves on-demand memory wrongly; those of registering memory and of queue pairs; RDMA_STATUS with
  * the status of a request that failed; TIMEOUT, where no message comes for too long; WRONG_DATA; PEER_GONE
  * and what else the other side says; INTERRUPTED by `signal`. The other side is told of what went wrong on
  * this one.
@@ -124,7 +126,7 @@ class Side {
   }
 
   async #meet(): Promise<void> {
-    const { plan, role } = this.#options;
+    const { plan, role, memory } = this.#options;
     const { region, host } = this.#memory;
     const { verb, measure, sizes, iterations, duration, queuePairs, rxDepth } = plan;
     const own: Offer = {
@@ -140,7 +142,8 @@ class Side {
     assertAgree(plan, theirs);
     this.#theirs = theirs;
     if (role === "server") this.#seed = theirs.seed;
-    await this.#ends.connect(this.#peer, theirs);
+    const { mtu } = await this.#ends.connect(this.#peer, theirs);
+    if (memory.kind === "odp") await assertOnDemand(this.#options, mtu);
   }
 
   async #test(index: number, size: number): Promise<SizeResult> {
@@ -315,6 +318,27 @@ class Side {
 const FOREVER = 2 ** 31 - 1;
 
 const OPCODES = { write: Opcode.WRITE, read: Opcode.READ, send: Opcode.SEND } as const;
+
+/**
+ * Figures of messages that end up elsewhere are worth nothing. Errors: NO_ODP, where the device would have
+ * some of them do so; those of findOdpHazard().
+ */
+async function assertOnDemand({ plan, device, path }: SideOptions, mtu: number): Promise<void> {
+  const { port, gidIndex } = path;
+  const hazard = await findOdpHazard(device, { port, gidIndex, mtu });
+  if (hazard === null) return;
+  // Of turns all messages lie at the begin of a page.
+  const isAtPages = (size: number): boolean =>
+    (plan.measure === "lat" || placesOf(size) === 1) && packetsBeginAtPages(0, size, mtu);
+  const bad = plan.sizes.find((size) => !isAtPages(size));
+  if (hazard.isRightAtPages && bad === undefined) return;
+  const which =
+    bad === undefined ? "" : `, and those of ${bad}-byte messages do not at an MTU of ${mtu}`;
+  throw new P2pError("NO_ODP", `${hazard.reason}${which}`, {
+    device: device.name,
+    hint: "use --mr host; of bw, messages of 4k and more at an MTU of 4096 may be right",
+  });
+}
 
 /** Bytes of a lane that messages go through. */
 function dataBytes(size: number): number {

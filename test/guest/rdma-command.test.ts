@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { renameSync } from "node:fs";
 import { p2pmem } from "../support/command.js";
+import { rdmaReport } from "../support/rdma-schema.js";
 
 /** On this machine, not on the loopback machine, which has a NIC; nobody listens at that port. */
 const PLATFORM = ["--platform", "vfio"];
@@ -64,6 +65,18 @@ describe("p2pmem rdma, where something is missing", () => {
         await assertFails(args, "NO_VERBS", /libibverbs\.so\.1.*apt-get install libibverbs1/);
     } finally {
       renameSync(`${library}.away`, library);
+    }
+  });
+
+  it("measures messages in on-demand memory only where soft-RoCE moves the right bytes", async () => {
+    const test = (...args: string[]) => ["rdma", ...args, "-n", "20", "--mr", "odp", "--in-process"];
+    for (const args of ["write bw -s 64", "write bw -s 64k -m 1024", "send lat -s 8k -m 2048"])
+      await assertFails(test(...args.split(" ")), "NO_ODP", /rxe0 moves wrong bytes.*--mr host/);
+    for (const args of ["write bw -s 64k", "read bw -s 4k", "send lat -s 64"]) {
+      const result = await p2pmem(...test(...args.split(" ")), "--output-format", "json");
+      assert.equal(result.code, 0, result.stderr);
+      const { results, server_results: server } = rdmaReport.parse(JSON.parse(result.stdout));
+      assert.ok([...results, ...server!].some(({ verified }) => verified === true));
     }
   });
 

@@ -40,27 +40,42 @@ export async function chooseEndpoints(
   return { source: from, destination: destination ?? (await next(from)) };
 }
 
+export interface ChooseOptions extends FindOptions {
+  /** Whose driver the clients have. Default: vfio. */
+  owner?: "vfio" | "kernel";
+  /** What else one that has room is good for; of one that it throws a P2pError for the next is tried. */
+  assertFit?: (provider: Provider) => Promise<void>;
+}
+
+export interface ChosenProvider {
+  provider: Provider;
+  distance: number;
+  /** Why assertFit() refused those that would have been taken before. */
+  unfit: P2pError[];
+}
+
 /**
  * What Session.findProvider() would find if all devices were open that can be: closest first they are
  * opened until one has room for a block of `bs` bytes. Not a PMR, which must be named. Errors: NO_PROVIDER, NO_ROOM, and why the
- * first that was tried could not be opened.
+ * first that was tried could not be opened, or did not fit.
  */
 export async function chooseProvider(
   session: Session,
   clients: readonly Bdf[],
   bs: number,
-  { seed }: FindOptions = {},
-): Promise<{ provider: Provider; distance: number }> {
+  { seed, owner, assertFit }: ChooseOptions = {},
+): Promise<ChosenProvider> {
   const size = slotStride(bs);
   const refusals: string[] = [];
   const candidates: { fn: PciFunction; distance: number }[] = [];
   for (const fn of session.pci.functions.filter((fn) => canDrive(fn) || isMemoryCard(fn))) {
     const paths = clients.map((client) => peerPath(session.pci, fn, session.pci.get(client)));
-    const { distance, refusal } = reach(paths);
+    const { distance, refusal } = reach(paths, owner);
     if (refusal === null) candidates.push({ fn, distance });
     else refusals.push(`${fn.address}: ${refusal}`);
   }
   const failures = new Failures();
+  const unfit: P2pError[] = [];
   const tooSmall: string[] = [];
   for (const { fn, distance } of byDistance(candidates, seed))
     for (const range of (await failures.orNull(session.providerRanges(fn.address))) ?? []) {
@@ -83,7 +98,12 @@ export async function chooseProvider(
           continue;
         }
         room = provider.pool.largestFree;
-        if (room >= size) return { provider, distance };
+        if (room >= size) {
+          const refusal = await failures.of(assertFit?.(provider));
+          if (refusal === null) return { provider, distance, unfit };
+          unfit.push(refusal);
+          continue;
+        }
       }
       tooSmall.push(`${name}: ${roomOf(room, size)}`);
     }
@@ -213,10 +233,25 @@ class Failures {
     try {
       return await attempt;
     } catch (error) {
-      if (!(error instanceof P2pError)) throw error;
-      if (error.code !== "NO_PROVIDER") this.#first ??= error;
+      this.#keep(error);
       return null;
     }
+  }
+
+  /** That of the attempt; null: it is none. */
+  async of(attempt: Promise<void> | undefined): Promise<P2pError | null> {
+    try {
+      await attempt;
+      return null;
+    } catch (error) {
+      return this.#keep(error);
+    }
+  }
+
+  #keep(error: unknown): P2pError {
+    if (!(error instanceof P2pError)) throw error;
+    if (error.code !== "NO_PROVIDER") this.#first ??= error;
+    return error;
   }
 
   throwFirst(): void {

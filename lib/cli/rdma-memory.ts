@@ -1,6 +1,7 @@
 import { chooseProvider } from "../bench/choose.js";
 import { P2pError } from "../errors.js";
 import { formatProvider, parseProvider, type ProviderSpec } from "../p2pmem/provider-name.js";
+import { assertRegisters } from "../rdma/assert-registers.js";
 import type { RdmaDevice } from "../rdma/device.js";
 import { layoutOf } from "../rdma-perf/layout.js";
 import type { MessageMemory } from "../rdma-perf/memory.js";
@@ -46,6 +47,13 @@ export async function openMemoryOf(
   if (spec.provider !== null)
     return { kind: "p2pmem", provider: await session.provider(formatProvider(spec.provider)) };
   const { bytes } = layoutOf(test);
-  const { provider } = await chooseProvider(session, [device.fn.address], bytes);
+  // The NIC is its kernel driver's; what that takes is known when it is asked.
+  const { provider } = await chooseProvider(session, [device.fn.address], bytes, {
+    owner: "kernel",
+    assertFit: (provider) => {
+      assertRegisters(device, provider);
+      return Promise.resolve();
+    },
+  });
   return { kind: "p2pmem", provider };
 }

@@ -48,12 +48,18 @@ export function findProvider<T extends Candidate>(
   throw noProvider(clients, size, refusals);
 }
 
-/** Sum of the distances, and what keeps a client from reaching the provider; null: nothing. */
-export function reach(paths: readonly PeerPath[]): { distance: number; refusal: string | null } {
-  const refused = paths.find(({ vfio }) => vfio.mapType === "NOT_SUPPORTED");
+/**
+ * Sum of the distances, and what keeps a client from reaching the provider; null: nothing. `owner`: whose
+ * the clients are, which decides what they reach.
+ */
+export function reach(
+  paths: readonly PeerPath[],
+  owner: "vfio" | "kernel" = "vfio",
+): { distance: number; refusal: string | null } {
+  const refused = paths.find((path) => path[owner].mapType === "NOT_SUPPORTED");
   return {
     distance: paths.reduce((sum, { distance }) => sum + distance, 0),
-    refusal: refused === undefined ? null : refused.vfio.reason,
+    refusal: refused === undefined ? null : refused[owner].reason,
   };
 }
 

@@ -69,7 +69,15 @@ describe("p2pmem rdma, where something is missing", () => {
   });
 
   it("measures messages in on-demand memory only where soft-RoCE moves the right bytes", async () => {
-    const test = (...args: string[]) => ["rdma", ...args, "-n", "20", "--mr", "odp", "--in-process"];
+    const test = (...args: string[]) => [
+      "rdma",
+      ...args,
+      "-n",
+      "20",
+      "--mr",
+      "odp",
+      "--in-process",
+    ];
     for (const args of ["write bw -s 64", "write bw -s 64k -m 1024", "send lat -s 8k -m 2048"])
       await assertFails(test(...args.split(" ")), "NO_ODP", /rxe0 moves wrong bytes.*--mr host/);
     for (const args of ["write bw -s 64k", "read bw -s 4k", "send lat -s 64"]) {

@@ -6,7 +6,10 @@ import type { JobParameters } from "#lib/bench/job/parameters.js";
 import type { BenchReport, BenchResult } from "#lib/bench/report.js";
 import { reportSchema } from "#lib/bench/report-schema.js";
 import type { NativeFault } from "#lib/addon.js";
+import { openMemoryOf } from "#lib/cli/rdma-memory.js";
+import { P2pError } from "#lib/errors.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
+import { defaultsOf } from "#lib/rdma-perf/plan.js";
 import { Session } from "#lib/session.js";
 import { VERIFY_MODES } from "#lib/verify/mode.js";
 
@@ -192,6 +195,47 @@ describe("a benchmark over RDMA", () => {
       bench({ session: soft, jobs: "rdma", overrides: { ...overrides, path: "rdma" } }),
       { code: "NO_DMABUF", message: /^path: rnic0 reaches no peer memory/ },
     );
+  });
+
+  /** Has the NIC refuse the memory of this device, as a driver may that imports no dma-buf of its. */
+  function refusing(session: Session, refused: string): void {
+    const nic = session.rdmaDevice();
+    const allocate = nic.allocateDomain.bind(nic);
+    nic.allocateDomain = () => {
+      const domain = allocate();
+      const register = domain.register.bind(domain);
+      domain.register = (list, access) => {
+        const name = list.peer?.name ?? "";
+        if (name.startsWith(refused)) throw new P2pError("NO_DMABUF", `rnic0 imports no ${name}`);
+        return register(list, access);
+      };
+      return domain;
+    };
+  }
+
+  it("takes the nearest memory that the NIC registers, and says why no nearer", async () => {
+    await using picky = await Session.open({ platform: "loopback", machine: "rdma" });
+    refusing(picky, NVME0);
+    const job: JobParameters = {
+      ...{ src: `${NVME0}@0+2m`, dst: `${NVME1}@1m+2m`, path: ["p2p", "rdma-p2p"] },
+      ...{ bs: "4k", iodepth: 1, runtime: "10ms", samples: 1 },
+    };
+    const { results, warnings } = await bench({ session: picky, jobs: { it: job } });
+    assert.deepEqual(
+      results.map(({ path, provider }) => [path, provider]),
+      [
+        ["p2p", `${NVME0}/cmb`],
+        ["rdma-p2p", CARD],
+      ],
+    );
+    const said = `it: the path rdma-p2p takes ${CARD}, no nearer memory, for `;
+    const [line] = warnings.filter((text) => text.startsWith(said));
+    assert.match(line ?? warnings.join(), /: rnic0 imports no 0000:03:00\.0\/cmb$/);
+    const test = { ...defaultsOf("write", "bw"), sizes: [4096] };
+    const memory = await openMemoryOf(
+      ...([picky, picky.rdmaDevice(), { kind: "p2pmem", provider: null }, test] as const),
+    );
+    assert.ok(memory.kind === "p2pmem" && !memory.provider.name.startsWith(NVME0));
   });
 
   const wrong: [parameters: JobParameters, code: string, message: RegExp][] = [

@@ -1,5 +1,5 @@
 /** Where the ends of a copy over RDMA meet the wire. */
-import { Access } from "../../rdma/spec.js";
+import { assertRegisters } from "../../rdma/assert-registers.js";
 import type { RdmaDevice } from "../../rdma/device.js";
 import { isActive } from "../../rdma/path.js";
 import type { Session } from "../../session.js";
@@ -39,27 +39,12 @@ function nextPort(device: RdmaDevice, port: number): number {
   return next;
 }
 
-/**
- * Has both devices register a page of the provider's memory, and lets it go again. Errors: those of
- * Session.provider() and ProtectionDomain.register().
- */
-export async function assertRegisters(
+/** Errors: those of Session.provider() and assertRegisters(). */
+export async function assertBothRegister(
   session: Session,
   ends: OfEnds<RdmaPort>,
   providerName: string,
 ): Promise<void> {
   const provider = await session.provider(providerName);
-  const list = provider.allocScatterlist(1);
-  try {
-    for (const { dev } of ends) {
-      const domain = session.rdmaDevice(dev).allocateDomain();
-      try {
-        domain.register(list, Access.LOCAL_WRITE | Access.REMOTE_WRITE);
-      } finally {
-        domain.close();
-      }
-    }
-  } finally {
-    provider.freeScatterlist(list);
-  }
+  for (const { dev } of ends) assertRegisters(session.rdmaDevice(dev), provider);
 }

@@ -28,7 +28,7 @@ import { assertOffered, kernelProviderNames, parseKernelProvider } from "../../k
 import { kernelClients } from "../../kernel/target.js";
 import { isRdmaPath, type OfEnds, type RdmaPort } from "../point.js";
 import type { LeftOut } from "./left-out.js";
-import { assertRegisters, rdmaPortsOf } from "./rdma-ports.js";
+import { assertBothRegister, rdmaPortsOf } from "./rdma-ports.js";
 
 /** Endpoints of one combination. */
 interface Ends {
@@ -54,11 +54,23 @@ export function resolver(session: Session, allowWrite: boolean, leftOut: LeftOut
       assertNamed(session, question, ends, allowWrite);
       const rdma = isRdmaPath(question.path) ? rdmaPortsOf(session, question.job) : null;
       try {
-        for (const { what, refusal } of await providersOf(session, question, ends, attempts))
+        for (const { what, refusal } of await providersOf(
+          session,
+          question,
+          ends,
+          rdma,
+          attempts,
+          leftOut,
+        ))
           if (what === null || (await isReached(session, question, ends, rdma, what, leftOut)))
             answers.push({ ...ends, provider: what, rdma, ...refusedBy(unopened ?? refusal) });
       } catch (error) {
-        if (!isOfAll(question) || !isOfOnePoint(error)) throw error;
+        if (!isOfOnePoint(error)) throw error;
+        if (rdma !== null && !question.job.says("path")) {
+          leftOut.add(question.job, question.path, error.message, pairOf(ends));
+          continue;
+        }
+        if (!isOfAll(question)) throw error;
         answers.push({ ...ends, provider: null, rdma, refusal: unopened ?? error });
       }
     }
@@ -178,7 +190,7 @@ async function applies(
   const isMeant = job.path.length === 1 && ![...src, dst ?? ""].some(isWildcard);
   if (path !== "nvme-copy" || ends.destination === null || isMeant) return true;
   const [{ device }] = ends.sources as [Endpoint];
-  const pair = pairOf(ends.sources, ends.destination);
+  const pair = pairOf(ends);
   // Known without opening the one or the other.
   if (device !== ends.destination.device) {
     leftOut.add(job, path, "it is inside one controller", pair);
@@ -204,26 +216,28 @@ async function applies(
 async function isReached(
   session: Session,
   { job, path }: Question,
-  { sources, destination }: Ends,
+  ends: Ends,
   rdma: OfEnds<RdmaPort> | null,
   provider: string,
   leftOut: LeftOut,
 ): Promise<boolean> {
   if (rdma === null || job.says("path")) return true;
   try {
-    await assertRegisters(session, rdma, provider);
+    await assertBothRegister(session, rdma, provider);
     return true;
   } catch (error) {
     if (!isOfOnePoint(error)) throw error;
-    leftOut.add(job, path, error.message, pairOf(sources, destination));
+    leftOut.add(job, path, error.message, pairOf(ends));
     return false;
   }
 }
 
-function pairOf(sources: readonly Endpoint[], destination: Endpoint | null): string {
-  return [...sources, ...(destination === null ? [] : [destination])]
-    .map(formatEndpoint)
-    .join(" and ");
+function pairOf(ends: Ends): string {
+  return endpointsOf(ends).map(formatEndpoint).join(" and ");
+}
+
+function endpointsOf({ sources, destination }: Ends): Endpoint[] {
+  return [...sources, ...(destination === null ? [] : [destination])];
 }
 
 /** On real devices only what was named is written (--allow-write alone is no choice of a disk). */
@@ -255,22 +269,26 @@ function assertNamed(
 
 async function providersOf(
   session: Session,
-  { job, provider, bs }: Question,
-  { sources, destination }: Ends,
+  { job, path, provider, bs }: Question,
+  ends: Ends,
+  rdma: OfEnds<RdmaPort> | null,
   attempts: Attempts,
+  leftOut: LeftOut,
 ): Promise<OneOf<string | null>[]> {
   const one = (what: string | null): OneOf<string | null>[] => [{ what, refusal: null }];
   if (provider === null) return one(null);
   // Of the path cpu too, whose source needs not reach it: what is compared has the same provider.
-  const ends = [...sources, ...(destination === null ? [] : [destination])];
-  const clients: Bdf[] = [...new Set(ends.map(({ device }) => device))];
+  const clients: Bdf[] = [...new Set(endpointsOf(ends).map(({ device }) => device))];
   if (provider === "all") return allProviders(session, clients, bs, attempts);
   if (provider !== "closest") return one((await session.provider(provider)).name);
   // For all that one compares the same one: with room for the largest block, and the job's seed chooses
-  // among those that are equally close, again so when the run is repeated.
+  // among those that are equally close, again so when the run is repeated. Over RDMA it is the first of
+  // them that the NICs can have.
   const largest = Math.max(...job.bs);
-  const { provider: closest } = await chooseProvider(session, clients, largest, {
+  const { provider: closest, unfit } = await chooseProvider(session, clients, largest, {
     seed: job.randseed,
+    ...(rdma === null ? {} : { assertFit: ({ name }) => assertBothRegister(session, rdma, name) }),
   });
+  if (unfit.length > 0) leftOut.passOver(job, path, closest.name, unfit, pairOf(ends));
   return one(closest.name);
 }

@@ -9,6 +9,7 @@ import {
 import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
+import type { RawTopology } from "#lib/platform.js";
 import type { Session } from "#lib/session.js";
 import { fakeFunction, fakeSwitch, fakeTopology } from "../../support/fake-pci.js";
 
@@ -32,6 +33,7 @@ function fakeSession(facts: {
   unbound?: string[];
   /** Devices whose memory is a PMR. */
   pmrs?: string[];
+  cpu?: RawTopology["cpu"];
 }): { session: Session; opened: string[] } {
   const { namespaces = {}, providers = {}, unbound = [], taken = {}, pmrs = [] } = facts;
   const { hidden = [], broken = [] } = facts;
@@ -50,7 +52,10 @@ function fakeSession(facts: {
     .map((fn) => (unbound.includes(fn.address) ? { ...fn, driver: "nvme" } : fn));
   const opened: string[] = [];
   const session = {
-    pci: new PciTree(fakeTopology(raw)),
+    pci: new PciTree({
+      ...fakeTopology(raw),
+      ...(facts.cpu === undefined ? {} : { cpu: facts.cpu }),
+    }),
     controller: (address: string) => {
       opened.push(address);
       if (broken.includes(address)) return Promise.reject(new P2pError("IN_USE", "another's"));
@@ -192,6 +197,41 @@ describe("an automatic choice of the provider", () => {
       code: "NO_PROVIDER",
       message: /05:00.0\/bar0: it is a PMR, .* only where it is named/,
     });
+  });
+
+  it("takes the next one where one does not fit, and says why; the first of the reasons if none does", async () => {
+    const { session } = fakeSession({ providers: { [nvme0]: [MIB], [card]: [MIB] } });
+    const refusing = (...names: string[]) => ({
+      assertFit: ({ name }: { name: string }) =>
+        names.some((device) => name.startsWith(device))
+          ? Promise.reject(new P2pError("NO_DMABUF", `not ${name}`))
+          : Promise.resolve(),
+    });
+    const one = await chooseProvider(session, clients, 4096, refusing(nvme0));
+    assert.deepEqual(
+      [one.provider.name, one.unfit.map(({ message }) => message)],
+      [`${card}/bar0`, [`not ${nvme0}/bar0`]],
+    );
+    assert.deepEqual((await chooseProvider(session, clients, 4096, refusing())).unfit, []);
+    await assert.rejects(chooseProvider(session, clients, 4096, refusing(nvme0, card)), {
+      ...{ code: "NO_DMABUF", message: `not ${nvme0}/bar0` },
+    });
+  });
+
+  it("takes none for a client of the kernel's that the kernel keeps from it", async () => {
+    const far = [parseBdf(nvme2)];
+    const providers = { [card]: [MIB], [nvme2]: [MIB] };
+    // VFIO's way across the root complex is for a proof to find out.
+    const unlisted = { vendor: "GenuineIntel", family: 6, model: "unlisted" };
+    const choice = async (owner: "vfio" | "kernel", names: string[]): Promise<string> => {
+      const own = Object.entries(providers).filter(([device]) => names.includes(device));
+      const facts = { providers: Object.fromEntries(own), cpu: unlisted };
+      const { session } = fakeSession(facts);
+      return (await chooseProvider(session, far, 4096, { owner })).provider.name;
+    };
+    assert.equal(await choice("vfio", [card]), `${card}/bar0`);
+    assert.equal(await choice("kernel", [card, nvme2]), `${nvme2}/bar0`);
+    await assert.rejects(choice("kernel", [card]), { code: "NO_PROVIDER" });
   });
 
   it("passes on a failure that is not the lack of memory", async () => {

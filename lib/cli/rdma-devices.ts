@@ -1,5 +1,7 @@
 import { isActive } from "../rdma/path.js";
-import type { RdmaDevice } from "../rdma/device.js";
+import { P2pError } from "../errors.js";
+import type { RdmaDevice, RdmaDeviceInfo } from "../rdma/device.js";
+import type { Session } from "../session.js";
 import { packageVersion } from "../version.js";
 import { EXIT } from "./failure.js";
 import { runJob } from "./job.js";
@@ -18,13 +20,31 @@ export async function rdmaDevices(options: GlobalOptions): Promise<number> {
     const report = {
       version: packageVersion(),
       platform: session.platform.kind,
-      devices: session.rdmaDevices().map(({ name }) => describe(session.rdmaDevice(name))),
+      devices: session.rdmaDevices().map((info) => reportOf(session, info)),
     };
     if (options.outputFormat === "json") output.write(rdmaDevicesJson(report));
     else if (options.outputFormat === "csv") output.write(rdmaDevicesCsv(report));
     else output.write(`${session.platform.description}\n\n${rdmaDevicesText(report)}`);
     return Promise.resolve(EXIT.ok);
   });
+}
+
+/** One that cannot be opened or asked is listed all the same, with the reason. Exported for its test. */
+export function reportOf(
+  session: Pick<Session, "rdmaDevice">,
+  { name, address }: RdmaDeviceInfo,
+): RdmaDeviceReport {
+  try {
+    return describe(session.rdmaDevice(name));
+  } catch (error) {
+    if (!(error instanceof P2pError)) throw error;
+    const { code, message, hint = null } = error;
+    return {
+      ...{ name, address, firmware: null, node_guid: null, vendor_id: null, part_id: null },
+      ...{ memory_bytes: null, on_demand_paging: null, limits: null, ports: [] },
+      error: { code, message, hint },
+    };
+  }
 }
 
 function describe(device: RdmaDevice): RdmaDeviceReport {
@@ -50,6 +70,7 @@ function describe(device: RdmaDevice): RdmaDeviceReport {
       reads_as_initiator: attributes.maxReadsAsInitiator,
     },
     ports: Array.from({ length: attributes.ports }, (_, index) => describePort(device, index + 1)),
+    error: null,
   };
 }
 

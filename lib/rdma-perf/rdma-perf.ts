@@ -123,31 +123,30 @@ class Run {
   async server(client: Extract<Other, { kind: "client" }>): Promise<RdmaPerfResult> {
     // It may be the client that brings the link up; else nobody need wait to hear that it is down.
     if (this.#options.awaitsLink !== true) await this.#choosePath();
-    let listener: Listener | undefined;
-    const served = new Promise<RdmaPerfResult>((resolve, reject) => {
-      const interrupt = (): void => {
-        reject(this.#signal.reason as Error);
-      };
-      this.#signal.addEventListener("abort", interrupt);
-      const options = {
-        host: EVERY_ADDRESS,
-        port: client.port,
-        maxConnections: 1,
-        ...this.#exchange,
-      };
-      Listener.listen(options, async (connection) => {
-        const served = this.#serve(connection);
-        served.then(resolve, reject);
-        await served;
-      }).then((listening) => {
-        listener = listening;
-        client.onListening?.(listening.port);
-      }, reject);
+    let resolve!: (result: RdmaPerfResult) => void;
+    let reject!: (error: unknown) => void;
+    const served = new Promise<RdmaPerfResult>((...settle) => {
+      [resolve, reject] = settle;
     });
+    const { port } = client;
+    const listener = await Listener.listen(
+      { host: EVERY_ADDRESS, port, maxConnections: 1, ...this.#exchange },
+      async (connection) => {
+        const serving = this.#serve(connection);
+        serving.then(resolve, reject);
+        await serving;
+      },
+    );
     try {
+      // Nobody is told of what came before.
+      this.#signal.throwIfAborted();
+      this.#signal.addEventListener("abort", () => {
+        reject(this.#signal.reason);
+      });
+      client.onListening?.(listener.port);
       return await served;
     } finally {
-      await listener?.close();
+      await listener.close();
     }
   }
 

@@ -56,7 +56,7 @@ export interface SizeResult {
  * known.
  *
  * Errors: TEST_MISMATCH, SIZE_MISMATCH; NO_ODP, where the device moves on-demand memory wrongly; those of registering memory and of queue pairs; RDMA_STATUS with
- * the status of a request that failed; TIMEOUT, where no message comes for too long; WRONG_DATA; PEER_GONE
+ * the status of a request that failed; REVOKED, where this side's memory goes; TIMEOUT, where no message comes for too long; WRONG_DATA; PEER_GONE
  * and what else the other side says; INTERRUPTED by `signal`. The other side is told of what went wrong on
  * this one.
  */
@@ -71,8 +71,10 @@ export async function runSide(
   try {
     return await side.run(onResult);
   } catch (error) {
-    if (error instanceof P2pError) peer.fail(error);
-    throw error;
+    // Of memory that has gone, what failed by it says less.
+    const cause = side.revoked ?? error;
+    if (cause instanceof P2pError) peer.fail(cause);
+    throw cause;
   } finally {
     side.close();
   }
@@ -102,6 +104,10 @@ class Side {
       const domain = this.#open(device.allocateDomain());
       this.#memory = this.#open(openMemory(domain, memory, this.#layout.bytes));
       this.#ends = this.#open(new Ends(domain, path, plan));
+      // Who waits for the other side hears of it at once.
+      this.#memory.region.onRevoke((error) => {
+        peer.fail(error);
+      });
     } catch (error) {
       this.close();
       throw error;
@@ -118,6 +124,11 @@ class Side {
       onResult(result);
     }
     return results;
+  }
+
+  /** Why its memory has gone; null: it has not. */
+  get revoked(): P2pError | null {
+    return this.#memory.region.revoked;
   }
 
   /** Queue pairs first: nothing reaches the memory any more when that goes. */

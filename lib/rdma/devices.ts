@@ -32,13 +32,25 @@ export class RdmaDevices {
   }
 
   /**
-   * By its name; without one the first that has an active port, or if none has, the first. Errors: NO_VERBS,
-   * NO_RDMA_DEVICE, UNKNOWN_DEVICE, PERMISSION, DEVICE_GONE, NO_MEMORY, IO.
+   * By its name; without one the first that has an active port, or if none has, the first; those that
+   * cannot be opened are passed over. Errors: NO_VERBS, NO_RDMA_DEVICE, UNKNOWN_DEVICE; PERMISSION,
+   * DEVICE_GONE, NO_MEMORY, IO of the one that was named, or of the first where none can be opened.
    */
   open(name?: string): RdmaDevice {
     if (name !== undefined) return this.#open(name);
-    const [first, ...others] = this.list().map((info) => this.#open(info.name));
-    if (first !== undefined) return [first, ...others].find(({ isActive }) => isActive) ?? first;
+    let first: RdmaDevice | null = null;
+    let failure: P2pError | null = null;
+    for (const info of this.list())
+      try {
+        const device = this.#open(info.name);
+        if (device.isActive) return device;
+        first ??= device;
+      } catch (error) {
+        if (!(error instanceof P2pError)) throw error;
+        failure ??= error;
+      }
+    if (first !== null) return first;
+    if (failure !== null) throw failure;
     throw new P2pError("NO_RDMA_DEVICE", "this machine has no RDMA device", {
       hint: this.#hintOfNone,
     });

@@ -37,4 +37,20 @@ describe("an RDMA test with both sides in one process", function () {
           ],
         );
       });
+
+  it("ends a server that was interrupted before it listened, or while it begins to", async () => {
+    const controller = new AbortController();
+    const serve = (signal: AbortSignal) =>
+      runRdmaPerf(session, {
+        plan: defaultsOf("write", "bw"),
+        device: session.rdmaDevice(),
+        other: { kind: "client", port: 0 },
+        memory: { kind: "host" },
+        signal,
+      });
+    await assert.rejects(serve(AbortSignal.abort()), { code: "INTERRUPTED" });
+    const serving = serve(controller.signal);
+    controller.abort();
+    await assert.rejects(serving, { code: "INTERRUPTED" });
+  });
 });

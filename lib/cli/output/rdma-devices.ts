@@ -21,12 +21,12 @@ export interface RdmaDeviceReport {
   /** Of its PCI function; null: it has none, as soft-RoCE. */
   address: string | null;
   firmware: string | null;
-  /** 16 hexadecimal digits. */
-  node_guid: string;
-  vendor_id: number;
-  part_id: number;
+  /** 16 hexadecimal digits; null, as the others, of a device that could not be asked. */
+  node_guid: string | null;
+  vendor_id: number | null;
+  part_id: number | null;
   /** Of its own, which it shares out; 0: none. */
-  memory_bytes: number;
+  memory_bytes: number | null;
   /** Of reliable connections; null: it has none. */
   on_demand_paging: NativeRdmaAttributes["onDemandPaging"];
   limits: {
@@ -39,8 +39,10 @@ export interface RdmaDeviceReport {
     completion_entries: number;
     reads_as_target: number;
     reads_as_initiator: number;
-  };
+  } | null;
   ports: RdmaPortReport[];
+  /** Why it could not be asked. */
+  error: { code: string; message: string; hint: string | null } | null;
 }
 
 export interface RdmaPortReport {
@@ -69,9 +71,10 @@ export function rdmaDevicesJson(report: RdmaDevicesReport): string {
 export function rdmaDevicesText({ devices }: RdmaDevicesReport): string {
   if (devices.length === 0) return "no RDMA devices\n";
   const ports = devices.flatMap((device) => device.ports.map((port) => ({ ...port, device })));
+  const paragraphs = devices.map(deviceLines);
   return lines([
-    ...table(PORT_COLUMNS, ports),
-    ...devices.flatMap((device) => ["", ...deviceLines(device)]),
+    ...(ports.length === 0 ? paragraphs.splice(0, 1).flat() : table(PORT_COLUMNS, ports)),
+    ...paragraphs.flatMap((paragraph) => ["", ...paragraph]),
   ]);
 }
 
@@ -102,7 +105,10 @@ function deviceLines({
   on_demand_paging: paging,
   limits,
   ports,
+  error,
 }: RdmaDeviceReport): string[] {
+  if (error !== null)
+    return [`${name}: ${error.code}: ${error.message}`, `  hint: ${error.hint ?? UNKNOWN}`];
   const pages =
     paging === null
       ? "no on-demand paging"
@@ -113,14 +119,9 @@ function deviceLines({
         }`;
   const facts = [
     `firmware ${firmware ?? UNKNOWN}`,
-    memory === 0 ? "no memory of its own" : `${formatSize(memory)} of its own memory`,
+    memory === 0 ? "no memory of its own" : `${formatSize(memory!)} of its own memory`,
     pages,
-    // Soft-RoCE says 2**64 - 1.
-    limits.region_bytes < 2 ** 63
-      ? `regions up to ${formatSize(limits.region_bytes)}`
-      : "regions of any size",
-    `${limits.queue_pairs} queue pairs of up to ${limits.queue_entries} entries and ${limits.sge} SGEs`,
-    `${limits.reads_as_initiator} reads in flight, ${limits.reads_as_target} from the other side`,
+    ...limitWords(limits!),
   ];
   return [
     ...wrap(facts, { first: `${name}: `, rest: "  ", separator: ", " }),
@@ -130,19 +131,30 @@ function deviceLines({
   ];
 }
 
-/** RFC 4180: a row for each GID, or for a port that has none. */
+function limitWords(limits: NonNullable<RdmaDeviceReport["limits"]>): string[] {
+  return [
+    // Soft-RoCE says 2**64 - 1.
+    limits.region_bytes < 2 ** 63
+      ? `regions up to ${formatSize(limits.region_bytes)}`
+      : "regions of any size",
+    `${limits.queue_pairs} queue pairs of up to ${limits.queue_entries} entries and ${limits.sge} SGEs`,
+    `${limits.reads_as_initiator} reads in flight, ${limits.reads_as_target} from the other side`,
+  ];
+}
+
+/** RFC 4180: a row for each GID, or for a port that has none, or a device that could not be asked. */
 export function rdmaDevicesCsv({ devices }: RdmaDevicesReport): string {
   return rows([
     [
       ...["device", "address", "firmware", "memory_bytes", "port", "state", "link_layer"],
-      ...["gbits", "mtu", "gid_index", "gid", "gid_type"],
+      ...["gbits", "mtu", "gid_index", "gid", "gid_type", "error"],
     ],
     ...devices.flatMap((device) =>
-      device.ports.flatMap(({ gids, ...port }) =>
-        (gids.length === 0 ? [null] : gids).map((gid) => [
+      (device.ports.length === 0 ? [null] : device.ports).flatMap((port) =>
+        (port === null || port.gids.length === 0 ? [null] : port.gids).map((gid) => [
           ...[device.name, device.address, device.firmware, device.memory_bytes],
-          ...[port.port, port.state, port.link_layer, port.gbits, port.mtu],
-          ...[gid?.index, gid?.gid, gid?.type],
+          ...[port?.port, port?.state, port?.link_layer, port?.gbits, port?.mtu],
+          ...[gid?.index, gid?.gid, gid?.type, device.error?.code],
         ]),
       ),
     ),

@@ -1,5 +1,6 @@
 /** Which RDMA device a session gives. */
 import assert from "node:assert/strict";
+import { P2pError } from "#lib/errors.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { RdmaDevices } from "#lib/rdma/devices.js";
@@ -10,13 +11,19 @@ import { ACTIVE, FakeRdmaDevice } from "../../support/fake-rdma.js";
 
 const DOWN = { ...ACTIVE, state: 1 };
 
+interface Facts {
+  address: string | null;
+  isUp: boolean;
+  isBroken?: boolean;
+}
+
 class RdmaPlatform extends FakePlatform {
   readonly log: string[] = [];
   /** The last that was opened. */
   opened: FakeRdmaDevice | null = null;
-  readonly #devices: ReadonlyMap<string, { address: string | null; isUp: boolean }>;
+  readonly #devices: ReadonlyMap<string, Facts>;
 
-  constructor(devices: Record<string, { address: string | null; isUp: boolean }>) {
+  constructor(devices: Record<string, Facts>) {
     super([]);
     this.#devices = new Map(Object.entries(devices));
   }
@@ -28,6 +35,7 @@ class RdmaPlatform extends FakePlatform {
   override openRdmaDevice(name: string): never {
     const found = this.#devices.get(name);
     this.log.push(name);
+    if (found?.isBroken === true) throw new P2pError("PERMISSION", `${name} is somebody else's`);
     const ports = [DOWN, found!.isUp ? ACTIVE : DOWN];
     this.opened = new FakeRdmaDevice({ name, ports });
     return this.opened.native as never;
@@ -126,5 +134,15 @@ describe("The RDMA devices of a machine", () => {
     devices.close();
     assert.deepEqual(fakeA.log, ["close domain", "close domain", "close a"]);
     assert.equal(fakeB.log.length, 2);
+  });
+
+  it("are chosen among those that can be opened", () => {
+    const broken = { address: null, isUp: true, isBroken: true };
+    const [down, up] = [false, true].map((isUp) => ({ address: null, isUp }));
+    const open = (devices: Record<string, Facts>): string =>
+      new RdmaDevices(new RdmaPlatform(devices), TREE).open().name;
+    assert.equal(open({ a: broken, b: up! }), "b");
+    assert.equal(open({ a: broken, b: down! }), "b");
+    assert.throws(() => open({ a: broken, b: broken }), { code: "PERMISSION", message: /^a is/ });
   });
 });

@@ -1,0 +1,44 @@
+/** RDMA tests by the library on the loopback machine, where memory can be taken from under them. */
+import assert from "node:assert/strict";
+import { P2pError } from "#lib/errors.js";
+import { defaultsOf, type Verb } from "#lib/rdma-perf/plan.js";
+import { runRdmaPerf } from "#lib/rdma-perf/rdma-perf.js";
+import { Session } from "#lib/session.js";
+
+const CARD = "0000:05:00.0";
+
+describe("an RDMA test", () => {
+  let session: Session;
+  beforeEach(async () => {
+    session = await Session.open({ machine: "rdma" });
+  });
+  afterEach(async () => {
+    await session.close();
+  });
+
+  for (const verb of ["write", "read", "send"] satisfies Verb[])
+    it(`of ${verb} says that its memory was revoked, and gives back all that it had`, async () => {
+      const provider = await session.provider(CARD);
+      const free = provider.pool.largestFree;
+      let isRevoked = false;
+      const running = runRdmaPerf(session, {
+        plan: { ...defaultsOf(verb, "bw"), sizes: [4096], iterations: 1_000_000 },
+        device: session.rdmaDevice(),
+        other: { kind: "in-process" },
+        memory: { kind: "p2pmem", provider },
+      });
+      const revoke = setTimeout(() => {
+        isRevoked = true;
+        provider.revokeInBackground(new P2pError("DEVICE_GONE", "somebody pulled it"));
+      }, 300);
+      try {
+        await assert.rejects(running, { code: "REVOKED", device: CARD });
+      } finally {
+        clearTimeout(revoke);
+      }
+      assert.ok(isRevoked);
+      await provider.close();
+      const again = await session.provider(CARD);
+      assert.equal(again.pool.largestFree, free);
+    });
+});

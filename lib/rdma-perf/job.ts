@@ -76,6 +76,8 @@ export type LoopFailure =
   | { kind: "stopped" };
 
 export interface RdmaPerfOutcome {
+  /** Messages that each lane had at least, with those that did not count; null: this side sent none. */
+  sent: number | null;
   /** Of all lanes, that counted. */
   messages: number;
   /** From the first posting (or arrival) to the last completion, of those that counted. */

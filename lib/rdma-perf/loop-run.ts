@@ -43,9 +43,4 @@ export class LoopRun {
     this.#control.stop();
     this.#gate.open();
   }
-
-  /** Bytes so far. */
-  get bytes(): number {
-    return this.#control.bytes;
-  }
 }

@@ -62,8 +62,8 @@ export const measurement = z.object({
 });
 export type Measurement = z.infer<typeof measurement>;
 
-/** Null of a side that had nothing to measure. */
-export const result = z.object({ result: measurement.nullable() });
+/** `result` is null of a side that had nothing to measure, `sent` of one that sent nothing (RdmaPerfOutcome). */
+export const result = z.object({ result: measurement.nullable(), sent: count.nullable() });
 
 /** Whether both were told alike. Errors: TEST_MISMATCH, SIZE_MISMATCH. */
 export function assertAgree(own: RdmaTest, { test: theirs, region }: Offer): void {

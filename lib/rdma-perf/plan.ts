@@ -4,6 +4,8 @@ import { P2pError } from "../errors.js";
 export type Verb = "write" | "read" | "send";
 export type Measure = "bw" | "lat";
 
+export type SideRole = "client" | "server";
+
 export const VERBS: readonly Verb[] = ["write", "read", "send"];
 export const MEASURES: readonly Measure[] = ["bw", "lat"];
 

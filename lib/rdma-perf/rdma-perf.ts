@@ -7,8 +7,8 @@ import { YIELD_POLLS } from "../reactor/idle.js";
 import type { Session } from "../session.js";
 import type { MessageMemory } from "./memory.js";
 import { inProcessPeers, type Peer } from "./peer.js";
-import { checkPlan, nameOf, type RdmaPerfPlan } from "./plan.js";
-import { runSide, type SideOptions, type SideRole, type SizeResult } from "./side.js";
+import { checkPlan, nameOf, type RdmaPerfPlan, type SideRole } from "./plan.js";
+import { runSide, type SideOptions, type SizeResult } from "./side.js";
 
 /** Who is at the other end. */
 export type Other =

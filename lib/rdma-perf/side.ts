@@ -1,6 +1,5 @@
 import { randomInt } from "node:crypto";
 import { P2pError } from "../errors.js";
-import { findOdpHazard, packetsBeginAtPages } from "../rdma/odp-hazard.js";
 import { Opcode } from "../rdma/spec.js";
 import { statusError } from "../rdma/status.js";
 import type { Reactor } from "../reactor/reactor.js";
@@ -8,26 +7,24 @@ import type { RdmaDevice } from "../rdma/device.js";
 import type { RdmaPath } from "../rdma/path.js";
 import { tryAll } from "../try-all.js";
 import { MOST_FOR_PEAK, shortestInterval } from "./bandwidth.js";
-import { fill, firstDifference, wrongData } from "./data.js";
+import { MessageData } from "./data.js";
 import { Ends } from "./ends.js";
 import type { LaneJob, LoopKind, RdmaPerfJob, RdmaPerfOutcome } from "./job.js";
 import { latencyOf } from "./latency.js";
-import { layoutOf, PAGE, type Layout } from "./layout.js";
+import { layoutOf, type Layout } from "./layout.js";
 import { LoopRun } from "./loop-run.js";
-import { placesOf } from "./loops/places.js";
 import { openMemory, type MessageMemory, type OpenedMemory } from "./memory.js";
 import { assertAgree, offer, ready, result, type Measurement, type Offer } from "./messages.js";
+import { assertOnDemand } from "./on-demand.js";
 import type { Peer } from "./peer.js";
 import {
   depthsOf,
   inlineBytesOf,
-  nameOf,
   roundTripDivisor,
   warmUpOf,
   type RdmaPerfPlan,
+  type SideRole,
 } from "./plan.js";
-
-export type SideRole = "client" | "server";
 
 /** One side of a test. */
 export interface SideOptions {
@@ -89,9 +86,9 @@ class Side {
   readonly #opened: (() => void)[] = [];
   readonly #memory: OpenedMemory;
   readonly #ends: Ends;
-  /** What the other side offers; known once both have said so. */
+  /** What the other side offers, and what messages bear; known once both have said so. */
   #theirs: Offer | null = null;
-  #seed = randomInt(2 ** 32);
+  #data: MessageData | null = null;
 
   constructor(options: SideOptions, peer: Peer, reactor: Reactor, signal: AbortSignal) {
     const { plan, device, path, memory } = options;
@@ -137,12 +134,13 @@ class Side {
   }
 
   async #meet(): Promise<void> {
-    const { plan, role, memory } = this.#options;
+    const { plan, role, memory, device, path } = this.#options;
     const { region, host } = this.#memory;
     const { verb, measure, sizes, iterations, duration, queuePairs, rxDepth } = plan;
+    const seed = randomInt(2 ** 32);
     const own: Offer = {
       test: { verb, measure, sizes: [...sizes], iterations, duration, queuePairs, rxDepth },
-      seed: this.#seed,
+      seed,
       isFilled: host !== null,
       readsAsTarget: this.#ends.readsAsTarget,
       address: this.#ends.address,
@@ -152,13 +150,17 @@ class Side {
     const theirs = await this.#peer.receive(offer);
     assertAgree(plan, theirs);
     this.#theirs = theirs;
-    if (role === "server") this.#seed = theirs.seed;
+    this.#data = new MessageData({
+      ...{ plan, role, layout: this.#layout, seed: role === "server" ? theirs.seed : seed },
+      ...{ buffer: host?.buffer ?? null, isOtherFilled: theirs.isFilled },
+    });
     const { mtu } = await this.#ends.connect(this.#peer, theirs);
-    if (memory.kind === "odp") await assertOnDemand(this.#options, mtu);
+    if (memory.kind === "odp") await assertOnDemand(plan, device, { ...path, mtu });
   }
 
   async #test(index: number, size: number): Promise<SizeResult> {
-    const expects = this.#prepareData(index, size);
+    const data = this.#data!;
+    data.prepare(index, size);
     const run = this.#startLoop(size);
     const stop = (): void => {
       run?.stop();
@@ -175,12 +177,13 @@ class Side {
       theirs.then(isEnded ? stop : () => undefined, stop);
       const outcome = (await run?.outcome) ?? null;
       const own = outcome === null ? null : await this.#measured(outcome, size, theirs);
-      this.#peer.send({ result: own });
-      const { result: other } = await theirs;
-      const measured = own ?? other;
+      const sent = outcome?.sent ?? null;
+      this.#peer.send({ result: own, sent });
+      const other = await theirs;
+      const measured = own ?? other.result;
       if (measured === null)
         throw new P2pError("BAD_MESSAGE", "the other side has measured nothing");
-      return { size, measured, verified: expects ? this.#verify(index, size) : null };
+      return { size, measured, verified: data.verify(index, size, sent ?? other.sent ?? 0) };
     } finally {
       this.#signal.removeEventListener("abort", stop);
       stop();
@@ -249,42 +252,6 @@ class Side {
     };
   }
 
-  /**
-   * Fills what messages come from, and makes what they go to other than that. Whether this side gets data
-   * that can be compared.
-   */
-  #prepareData(index: number, size: number): boolean {
-    const { plan, role } = this.#options;
-    const { host } = this.#memory;
-    if (host === null) return false;
-    const length = dataBytes(size);
-    for (let lane = 0; lane < plan.queuePairs; lane++) {
-      fill(host.buffer, this.#layout.sendOffset(lane), length, this.#seedOf(role, index, lane));
-      new Uint8Array(host.buffer, this.#layout.receiveOffset(lane), length).fill(0);
-    }
-    return this.#theirs!.isFilled && receives(plan, role);
-  }
-
-  /** Errors: WRONG_DATA. */
-  #verify(index: number, size: number): true {
-    const { plan, role } = this.#options;
-    const other = role === "client" ? "server" : "client";
-    const { buffer } = this.#memory.host!;
-    for (let lane = 0; lane < plan.queuePairs; lane++) {
-      const offset = this.#layout.receiveOffset(lane);
-      const seed = this.#seedOf(other, index, lane);
-      // Of latencies of writes the last byte counts messages.
-      const length = nameOf(plan) === "write lat" ? size - 1 : size;
-      const byte = firstDifference(buffer, offset, length, seed);
-      if (byte >= 0) throw wrongData(size, lane, byte);
-    }
-    return true;
-  }
-
-  #seedOf(role: SideRole, index: number, lane: number): number {
-    return (this.#seed + (role === "client" ? 0 : 1) + 2 * (index + 64 * lane)) | 0;
-  }
-
   /** Errors: RDMA_STATUS, TIMEOUT; why the loop was stopped, which `theirs` or the signal knows. */
   async #measured(
     outcome: RdmaPerfOutcome,
@@ -330,32 +297,6 @@ const FOREVER = 2 ** 31 - 1;
 
 const OPCODES = { write: Opcode.WRITE, read: Opcode.READ, send: Opcode.SEND } as const;
 
-/**
- * Figures of messages that end up elsewhere are worth nothing. Errors: NO_ODP, where the device would have
- * some of them do so; those of findOdpHazard().
- */
-async function assertOnDemand({ plan, device, path }: SideOptions, mtu: number): Promise<void> {
-  const { port, gidIndex } = path;
-  const hazard = await findOdpHazard(device, { port, gidIndex, mtu });
-  if (hazard === null) return;
-  // Of turns all messages lie at the begin of a page.
-  const isAtPages = (size: number): boolean =>
-    (plan.measure === "lat" || placesOf(size) === 1) && packetsBeginAtPages(0, size, mtu);
-  const bad = plan.sizes.find((size) => !isAtPages(size));
-  if (hazard.isRightAtPages && bad === undefined) return;
-  const which =
-    bad === undefined ? "" : `, and those of ${bad}-byte messages do not at an MTU of ${mtu}`;
-  throw new P2pError("NO_ODP", `${hazard.reason}${which}`, {
-    device: device.name,
-    hint: "use --mr host; of bw, messages of 4k and more at an MTU of 4096 may be right",
-  });
-}
-
-/** Bytes of a lane that messages go through. */
-function dataBytes(size: number): number {
-  return size <= PAGE / 2 ? PAGE : size;
-}
-
 function kindOf({ verb, measure }: RdmaPerfPlan, role: SideRole): LoopKind | null {
   if (measure === "bw") {
     if (role === "client") return "send";
@@ -363,12 +304,6 @@ function kindOf({ verb, measure }: RdmaPerfPlan, role: SideRole): LoopKind | nul
   }
   if (verb === "read") return role === "client" ? "read" : null;
   return verb === "write" ? "ping-pong-write" : "ping-pong-send";
-}
-
-/** Whether data comes to this side. */
-function receives({ verb, measure }: RdmaPerfPlan, role: SideRole): boolean {
-  if (verb === "read") return role === "client";
-  return measure === "lat" || role === "server";
 }
 
 function keepsTimes({ measure, iterations }: RdmaPerfPlan): boolean {

@@ -47,16 +47,16 @@ export abstract class Loop {
     this.sampler.begin(this.clock);
   }
 
-  /** How many messages have been so far; false where the owner wants no more: see `failure`. */
-  protected tell(messages: number): boolean {
-    this.#control.bytes = messages * this.job.size;
+  /** False where the owner wants no more: see `failure`. */
+  protected isWanted(): boolean {
     return !this.#control.isStopping || this.#stop();
   }
 
-  /** `messages`: that counted, where no time ended the test. */
-  protected outcome(messages: number): RdmaPerfOutcome {
+  /** `messages`: that counted, where no time ended the test. `sent`: see RdmaPerfOutcome. */
+  protected outcome(messages: number, sent: number | null): RdmaPerfOutcome {
     const isSampled = this.job.durationNs !== null;
     return {
+      sent,
       messages: isSampled ? this.sampler.messages : messages,
       runtimeNs: isSampled ? this.sampler.runtimeNs : this.sampler.sinceBegin(this.clock),
       posted: this.posted,

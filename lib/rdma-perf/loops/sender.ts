@@ -54,7 +54,7 @@ export class Sender extends Loop {
     if (keepsTimes) this.#keepTimes();
     this.begin();
     if (this.failure === null) this.#drive();
-    return this.outcome(this.#completed);
+    return this.outcome(this.#completed, this.#before + Math.min(...this.#sent));
   }
 
   #start(limit: number): void {
@@ -101,7 +101,7 @@ export class Sender extends Loop {
     if (this.#keepsTimes) this.completed![this.#completed - 1] = this.clock[0]!;
     if (!this.#isClosing && !this.sampler.goesOn(this.#completed, this.clock)) this.#close();
     else if (!this.#isClosing) for (let i = 0; i < found; i++) this.#fill(completions.tag(i));
-    return this.tell(this.#completed);
+    return this.isWanted();
   }
 
   /** Posts all that a lane has room for. */

@@ -39,10 +39,10 @@ export abstract class Turns extends Loop {
       if (!this.turn(number)) break;
       // Whoever answers goes on until the other side says that the time is over: it waits for the answer.
       const goesOn = this.sampler.goesOn(number + 1, this.clock) || !this.job.begins;
-      if (!goesOn || !this.tell(number + 1)) break;
+      if (!goesOn || !this.isWanted()) break;
     }
     tick(this.clock);
-    return this.outcome(Math.max(0, number - warmUp));
+    return this.outcome(Math.max(0, number - warmUp), number);
   }
 
   /** Posts message `number`. */

@@ -72,8 +72,8 @@ describe("the loops of RDMA tests", () => {
 
   describe("one that keeps requests in flight", () => {
     it("posts as many as the depth has room for in one call, and each so many-th tells", () => {
-      const { messages, failure, posted, completed } = sender().run();
-      assert.deepEqual([messages, failure], [20, null]);
+      const { messages, failure, posted, completed, sent } = sender().run();
+      assert.deepEqual([messages, failure, sent], [20, null, 20]);
       assert.equal(pair.posted.length, 20);
       assert.equal(pair.mostInFlight, 8);
       // 8 at once, whose completions come together.
@@ -104,8 +104,8 @@ describe("the loops of RDMA tests", () => {
     });
 
     it("warms up before, and counts none of that", () => {
-      const { messages, posted } = sender({ warmUp: 6 }).run();
-      assert.deepEqual([messages, posted!.length, pair.posted.length], [20, 20, 26]);
+      const { messages, posted, sent } = sender({ warmUp: 6 }).run();
+      assert.deepEqual([messages, posted!.length, pair.posted.length, sent], [20, 20, 26, 26]);
       // All of the warm-up have ended before the first that counts.
       assert.ok((pair.posted[5]!.flags & SendFlag.SIGNALED) !== 0);
       assert.equal(pair.posted[6]!.address, 6 * SIZE, "it goes on through the page");
@@ -188,6 +188,19 @@ describe("the loops of RDMA tests", () => {
       assert.deepEqual([messages, failure], [20, null]);
       assert.equal(pair.receivesPosted.length, 25);
       assert.ok(pair.receivesPosted.every(({ address }) => address >= 0x8_0000));
+    });
+
+    it("begins with the end of the warm-up, not with the first that counts", () => {
+      const batches = [5, 20];
+      const loop = receiver({ warmUp: 5, receives: 25 }, () => {
+        const until = performance.now() + 20;
+        while (performance.now() < until);
+        const batch = batches.shift() ?? 0;
+        for (let i = 0; i < batch; i++) pair.arrive();
+      });
+      const { messages, runtimeNs } = loop.run();
+      // What came in the second batch took the time that it had to be waited for.
+      assert.ok(messages === 20 && runtimeNs >= 15e6, `${messages} in ${runtimeNs} ns`);
     });
 
     it("posts no more than all of them, of a short test", () => {

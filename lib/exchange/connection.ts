@@ -7,6 +7,7 @@ import { Lines } from "./lines.js";
 import { formatRefusal, parseMessage, parseRefusal } from "./message.js";
 import type { ExchangeOptions } from "./options.js";
 import { reach } from "./reach.js";
+import { toLine } from "./text.js";
 
 interface Waiter {
   resolve(message: object): void;
@@ -35,7 +36,7 @@ export class Connection {
 
   /**
    * `host`: a name or an address. Errors: NO_ROUTE, where nothing answers there; PEER_VERSION,
-   * PEER_ROLE, BAD_KEY, TOO_MANY_CLIENTS; BAD_MESSAGE, PEER_GONE; TIMEOUT; INTERRUPTED.
+   * PEER_ROLE, BAD_KEY, TOO_MANY_CLIENTS; BAD_MESSAGE, PEER_GONE; INTERRUPTED.
    */
   static async connect(host: string, port: number, options: ExchangeOptions): Promise<Connection> {
     const { timeoutMs, signal } = options;
@@ -88,14 +89,17 @@ export class Connection {
   /**
    * The next message, in the order in which they were sent; one call at a time.
    * Errors: BAD_MESSAGE, where it is not what the schema says: the peer is told, and the connection
-   * closed; TIMEOUT; PEER_GONE; CLOSED; INTERRUPTED; what the peer told of by fail().
+   * closed; PEER_GONE, also of one that takes too long; CLOSED; INTERRUPTED; what the peer told of by fail().
    */
   async receive<T>(schema: z.ZodType<T>, timeoutMs = this.#timeoutMs): Promise<T> {
     const { success, data, error } = schema.safeParse(await this.#next(timeoutMs));
     if (success) return data;
     const [issue] = error.issues;
+    // Of keys that the peer chose, too.
     const where =
-      issue === undefined || issue.path.length === 0 ? "" : ` (${issue.path.join(".")})`;
+      issue === undefined || issue.path.length === 0
+        ? ""
+        : ` (${toLine(issue.path.join("."), 80)})`;
     const bad = this.#bad(`a message that is not what is due${where}`);
     this.fail(bad);
     throw bad;
@@ -227,7 +231,7 @@ export class Connection {
 
   #late(timeoutMs: number): P2pError {
     const seconds = `${timeoutMs / 1000} s`;
-    return new P2pError("TIMEOUT", `${this.remoteAddress} did not answer within ${seconds}`);
+    return new P2pError("PEER_GONE", `${this.remoteAddress} did not answer within ${seconds}`);
   }
 
   #bad(what: string): P2pError {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { P2pError } from "../errors.js";
 import { MAX_DEPTH } from "./limits.js";
+import { textLine, toLine } from "./text.js";
 
 const MAX_TEXT = 400;
 
@@ -8,8 +9,8 @@ const MAX_TEXT = 400;
 const refusal = z.object({
   error: z.object({
     code: z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/),
-    message: z.string(),
-    hint: z.string().optional(),
+    message: textLine(MAX_TEXT),
+    hint: textLine(MAX_TEXT).optional(),
   }),
 });
 
@@ -52,8 +53,8 @@ export function formatRefusal({ code, message, hint }: P2pError): object {
   return {
     error: {
       code,
-      message: clean(message),
-      ...(hint === undefined ? {} : { hint: clean(hint) }),
+      message: toLine(message, MAX_TEXT),
+      ...(hint === undefined ? {} : { hint: toLine(hint, MAX_TEXT) }),
     },
   };
 }
@@ -63,15 +64,5 @@ export function parseRefusal(message: object, peer: string): P2pError | null {
   const { success, data } = refusal.safeParse(message);
   if (!success) return null;
   const { code, message: text, hint } = data.error;
-  return new P2pError(
-    code,
-    `${peer}: ${clean(text)}`,
-    hint === undefined ? {} : { hint: clean(hint) },
-  );
-}
-
-/** On one line of some length: no control characters, none that turn the direction of text. */
-function clean(text: string): string {
-  const line = text.slice(0, MAX_TEXT + 1).replaceAll(/[\p{C}\p{Z}]+/gu, " ");
-  return line.length > MAX_TEXT ? `${line.slice(0, MAX_TEXT)}…` : line;
+  return new P2pError(code, `${peer}: ${text}`, hint === undefined ? {} : { hint });
 }

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { P2pError } from "../errors.js";
 
-/** Waits until the socket is connected. Errors: NO_ROUTE, TIMEOUT, INTERRUPTED. */
+/** Waits until the socket is connected. Errors: NO_ROUTE, INTERRUPTED. */
 export function reach(
   socket: Socket,
   peer: string,
@@ -26,7 +26,7 @@ export function reach(
       done(new P2pError("INTERRUPTED", "interrupted"));
     };
     const timer = setTimeout(() => {
-      done(new P2pError("TIMEOUT", `${peer} did not answer within ${timeoutMs / 1000} s`));
+      done(new P2pError("NO_ROUTE", `${peer} did not answer within ${timeoutMs / 1000} s`));
     }, timeoutMs);
     socket.on("connect", () => {
       done();

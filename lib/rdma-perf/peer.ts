@@ -5,7 +5,7 @@ import { P2pError } from "../errors.js";
 export interface Peer {
   readonly remoteAddress: string;
   send(message: object): void;
-  /** Errors: PEER_GONE, BAD_MESSAGE, TIMEOUT; what the peer told of by fail(). */
+  /** Errors: PEER_GONE, BAD_MESSAGE; what the peer told of by fail(). */
   receive<T>(schema: z.ZodType<T>, timeoutMs?: number): Promise<T>;
   /** Tells the peer what is wrong, and ends. */
   fail(error: P2pError): void;

@@ -13,15 +13,19 @@
  *     each, when all is confirmed: done
  */
 import { z } from "zod";
+import { textLine } from "../exchange/text.js";
 import { streamOffer } from "../stream/offer.js";
 import { MAX_WINDOW_BLOCKS } from "./windows.js";
+
+/** How long either side may take to open its devices and to prove a path: milliseconds. */
+export const OPEN_MS = 120_000;
 
 const bytes = z.int().min(0);
 const block = z.int().min(0);
 
 /** Where a range is, for messages about its blocks. */
 export const place = z.object({
-  name: z.string().max(200),
+  name: textLine(200),
   /** Bytes from the start of the namespace. */
   offset: bytes,
   /** Bytes of a logical block. */
@@ -33,7 +37,8 @@ export const open = z.object({
   type: z.literal("open"),
   /** The same in all connections of one copy. */
   copy: z.string().regex(/^[0-9a-f]{32}$/),
-  namespace: z.string().max(200),
+  /** Names, and BDF/NSID, have no other characters. */
+  namespace: z.string().regex(/^[\w.:/-]{1,100}$/),
   offset: bytes,
   length: bytes.nullable(),
   access: z.enum(["read", "write"]),
@@ -46,7 +51,7 @@ export const opened = z.object({
   /** From the place's offset on, as far as the client may go. */
   bytes,
   /** What a journal knows the namespace by. */
-  identity: z.string().max(200),
+  identity: textLine(200),
   maxBs: z.int().min(1),
   maxIodepth: z.int().min(1),
 });
@@ -65,7 +70,7 @@ export const plan = z.object({
 });
 export type Plan = z.infer<typeof plan>;
 
-export const staging = z.object({ memory: z.string().max(200), reason: z.string().max(1000) });
+export const staging = z.object({ memory: textLine(200), reason: textLine(1000) });
 export type StagingChoice = z.infer<typeof staging>;
 
 export const offer = z.object({ type: z.literal("offer"), offer: streamOffer, staging });
@@ -87,13 +92,13 @@ const endReport = z.object({
     min: z.number().nullable(),
     mean: z.number().nullable(),
     max: z.number().nullable(),
-    percentile: z.record(z.string(), z.number().nullable()),
+    percentile: z.record(z.string().regex(/^\d{1,2}(\.\d{1,3})?$/), z.number().nullable()),
   }),
   cpu: z.object({ usr_ns: z.number(), sys_ns: z.number(), busy_ns: z.number() }),
   traffic,
   /** Blocks in flight. */
   iodepth: z.int().min(1),
-  notes: z.array(z.string().max(400)).max(20),
+  notes: z.array(textLine(400)).transform((notes) => notes.slice(0, 20)),
   /** Bytes that verification read into host memory: not part of the traffic. */
   verify_bytes: bytes,
 });

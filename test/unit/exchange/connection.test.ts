@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { createServer, Socket } from "node:net";
 import { once } from "node:events";
 import { Connection } from "#lib/exchange/connection.js";
 import type { Listener } from "#lib/exchange/listener.js";
+import { reach } from "#lib/exchange/reach.js";
 import { P2pError } from "#lib/errors.js";
 import { HOST, PATIENT, Stranger, listen, text } from "../../support/exchange.js";
 
@@ -92,7 +93,7 @@ describe("Connections that carry messages", () => {
   it("give up waiting, and can be waited for again", async () => {
     listener = await listen();
     const client = await open();
-    await assert.rejects(client.receive(text, 5), { code: "TIMEOUT" });
+    await assert.rejects(client.receive(text, 5), { code: "PEER_GONE" });
     client.send({ text: "late" });
     assert.equal((await client.receive(text)).text, "late");
   });
@@ -164,7 +165,7 @@ describe("Connections that carry messages", () => {
     listener = await listen({ timeoutMs: 200 });
     const client = await Connection.connect(HOST, listener.port, { ...PATIENT, timeoutMs: 200 });
     clients.push(client);
-    await assert.rejects(client.receive(text, 700), { code: "TIMEOUT" });
+    await assert.rejects(client.receive(text, 700), { code: "PEER_GONE" });
     client.send({ text: "still here" });
     assert.equal((await client.receive(text)).text, "still here");
   });
@@ -206,9 +207,14 @@ describe("Connections that carry messages", () => {
     await once(mute, "listening");
     const { port: mutePort } = mute.address() as { port: number };
     await assert.rejects(Connection.connect(HOST, mutePort, { ...PATIENT, timeoutMs: 50 }), {
-      code: "TIMEOUT",
+      code: "PEER_GONE",
+      message: /did not answer within 0.05 s/,
     });
     mute.close();
+    await assert.rejects(reach(new Socket(), "192.0.2.1:1", 20), {
+      code: "NO_ROUTE",
+      message: "192.0.2.1:1 did not answer within 0.02 s",
+    });
   });
 
   async function isGreetedNext({ port }: Listener): Promise<boolean> {

@@ -96,7 +96,7 @@ describe("Greetings", () => {
     listener = await listen({ timeoutMs: 300 });
     const stranger = new Stranger(listener.port);
     const drip = setInterval(() => stranger.socket.write('"'), 20);
-    assert.match(await stranger.say("{"), /TIMEOUT/);
+    assert.match(await stranger.say("{"), /PEER_GONE/);
     clearInterval(drip);
   });
 

@@ -388,6 +388,11 @@ export interface NativeAddon {
    */
   crc32c(bytes: Uint8Array, portable?: boolean): number;
   /**
+   * Takes the lock of an open file, and does not wait for it: flock(2). Closing the file, or the end of
+   * the process, gives it back. False: another open file has it. Errors: IO.
+   */
+  lockFile(fd: number): boolean;
+  /**
    * One 32-bit load: pushes posted writes ahead of it to the device (PCIe base §2.4.1). Errors:
    * DEVICE_GONE.
    */

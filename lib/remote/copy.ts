@@ -4,8 +4,8 @@ import { P2pError } from "../errors.js";
 import { Connection } from "../exchange/connection.js";
 import { formatAnyEndpoint, type Endpoint, type RemoteEndpoint } from "../io/endpoint.js";
 import { tryAllInTurn } from "../try-all.js";
-import { hear } from "./hear.js";
 import { Journal } from "./journal.js";
+import { changeOf, knownEndOf, type KnownEnd } from "./known-end.js";
 import type { Machine, OpenRange } from "./machine.js";
 import * as protocol from "./protocol.js";
 import { sizeOf } from "./range.js";
@@ -55,9 +55,9 @@ export interface RemoteCopyMeasurement {
 /**
  * Copies as the plan says, and goes on at the last confirmed block when the connection breaks. Errors:
  * those of Connection.connect() and of the server's Machine and this one's; BAD_RANGE, UNALIGNED, BAD_SIZE;
- * NO_EXPORT, IN_USE; PEER_CHANGED; BAD_JOURNAL, JOURNAL; DATA_MISMATCH; INTERRUPTED.
+ * NO_EXPORT, IN_USE; DEVICE_CHANGED, PEER_CHANGED; BAD_JOURNAL, JOURNAL; DATA_MISMATCH; INTERRUPTED.
  */
-export function runRemoteCopy(
+export async function runRemoteCopy(
   machine: Machine,
   plan: RemoteCopyPlan,
 ): Promise<RemoteCopyMeasurement> {
@@ -67,18 +67,18 @@ export function runRemoteCopy(
 /** What is known after the first connection, and must not change. */
 interface Known {
   size: number;
-  iodepth: number;
-  identity: string;
+  local: KnownEnd;
+  remote: KnownEnd;
 }
 
 class RemoteCopy {
   readonly #machine: Machine;
   readonly #plan: RemoteCopyPlan;
   readonly #reconnect: Reconnect;
+  readonly #journal: Journal | null;
   readonly #copy: string;
-  readonly #notes: string[] = [];
+  readonly #notes = new Set<string>();
   #known: Known | undefined;
-  #journal: Journal | undefined;
   #confirmed = 0;
   #resumedBytes = 0;
   #beganAt: number | undefined;
@@ -88,11 +88,19 @@ class RemoteCopy {
     this.#machine = machine;
     this.#plan = plan;
     this.#reconnect = new Reconnect(plan.reconnectMs);
-    const known = plan.resume === undefined ? null : Journal.copyOf(plan.resume);
-    this.#copy = known ?? randomBytes(16).toString("hex");
+    this.#journal = plan.resume === undefined ? null : Journal.open(plan.resume);
+    this.#copy = this.#journal?.copy ?? randomBytes(16).toString("hex");
   }
 
   async run(): Promise<RemoteCopyMeasurement> {
+    try {
+      return await this.#connectUntilDone();
+    } finally {
+      this.#journal?.close();
+    }
+  }
+
+  async #connectUntilDone(): Promise<RemoteCopyMeasurement> {
     for (;;)
       try {
         const result = await this.#connectOnce();
@@ -146,11 +154,12 @@ class RemoteCopy {
       ...{ type: "open", copy: this.#copy, namespace: remote.namespace, offset: remote.offset },
       ...{ length: remote.length ?? null, access: from === "remote" ? "read" : "write" },
     });
-    const there = await hear(connection, protocol.opened);
-    const { size, iodepth } = this.#agree(here, there);
+    const there = await connection.receive(protocol.opened, protocol.OPEN_MS);
+    const iodepth = this.#depthFor(there);
+    const { size } = this.#agree(here, there);
     const first = this.#confirmed;
     connection.send({ type: "plan", size, bs, iodepth, verify, first, place: here.place });
-    const theirs = await hear(connection, protocol.offer);
+    const theirs = await connection.receive(protocol.offer, protocol.OPEN_MS);
     const role = from === "local" ? "source" : "destination";
     const { stream, volume } = await this.#machine.openEnd({
       ...{ role, endpoint: local, size, bs, iodepth },
@@ -158,14 +167,12 @@ class RemoteCopy {
     try {
       stream.connect(theirs.offer);
       connection.send({ type: "offer", offer: stream.offer, staging: stream.staging });
-      await hear(connection, protocol.ready);
+      await connection.receive(protocol.ready, protocol.OPEN_MS);
       this.#beganAt ??= performance.now();
-      const places =
-        from === "local"
-          ? { source: here.place, destination: there.place }
-          : { source: there.place, destination: here.place };
+      const [source, destination] = this.#inOrder(here.place, there.place);
       const reports = await transfer(connection, stream, volume, {
-        ...{ role, size, bs, first, verify, places },
+        ...{ role, size, bs, first, verify },
+        places: { source, destination },
         onConfirmed: (blocks) => {
           this.#confirm(blocks);
         },
@@ -177,34 +184,27 @@ class RemoteCopy {
         ...{ size, iodepth: reports.own.iodepth, resumedBytes: this.#resumedBytes },
         reconnects: this.#reconnect.count,
         elapsedNs: (performance.now() - this.#beganAt) * 1e6,
-        ...{ local: stream.staging, remote: theirs.staging, reports, notes: this.#notes },
+        ...{ local: stream.staging, remote: theirs.staging, reports, notes: [...this.#notes] },
       };
     } finally {
       await tryAllInTurn([() => stream.close(), () => volume.close()]);
     }
   }
 
-  /** Errors: those of sizeOf(); BAD_SIZE; PEER_CHANGED; BAD_JOURNAL, JOURNAL. */
+  /** Errors: those of sizeOf(); DEVICE_CHANGED, PEER_CHANGED; BAD_JOURNAL, JOURNAL. */
   #agree(here: OpenRange, there: protocol.Opened): Known {
-    const { from, bs, iodepth, local, remote, size } = this.#plan;
-    const known = this.#known;
-    if (known !== undefined) {
-      if (known.identity === there.identity) return known;
-      throw new P2pError("PEER_CHANGED", `${remote.namespace} is another namespace than before`, {
-        hint: `it was ${known.identity}, and is ${there.identity}: begin anew`,
-      });
+    const [local, remote] = [knownEndOf(here), knownEndOf(there)];
+    if (this.#known !== undefined) {
+      const { namespace } = this.#plan.remote;
+      this.#assertSame("DEVICE_CHANGED", here.place.name, this.#known.local, local);
+      this.#assertSame("PEER_CHANGED", namespace, this.#known.remote, remote);
+      return this.#known;
     }
-    if (bs > there.maxBs)
-      throw new P2pError("BAD_SIZE", `the server takes blocks of at most ${there.maxBs} bytes`, {
-        hint: `--bs ${there.maxBs}, or serve with a larger --max-bs`,
-      });
-    const depth = Math.min(iodepth, there.maxIodepth);
-    if (depth < iodepth)
-      this.#notes.push(`${depth} blocks in flight, not ${iodepth}: the server takes no more`);
+    const { from, size, bs } = this.#plan;
     const lengthOf = (name: "sourceLength" | "destinationLength", length?: number) =>
       length === undefined ? {} : { [name]: length };
-    const [source, destination] = from === "local" ? [local, remote] : [remote, local];
-    const [sourceRange, destinationRange] = from === "local" ? [here, there] : [there, here];
+    const isPush = from === "local";
+    const [source, destination] = this.#inOrder(this.#plan.local, this.#plan.remote);
     const agreed: Known = {
       size: sizeOf(
         {
@@ -212,31 +212,50 @@ class RemoteCopy {
           ...{ bs, ...lengthOf("sourceLength", source.length) },
           ...lengthOf("destinationLength", destination.length),
         },
-        sourceRange,
-        destinationRange,
+        isPush ? here : there,
+        isPush ? there : here,
       ),
-      iodepth: depth,
-      identity: there.identity,
+      ...{ local, remote },
     };
-    this.#openJournal(agreed, source, destination, sourceRange, destinationRange);
+    this.#beginJournal(agreed);
     this.#known = agreed;
     return agreed;
   }
 
-  #openJournal(
-    { size }: Known,
-    source: Endpoint | RemoteEndpoint,
-    destination: Endpoint | RemoteEndpoint,
-    from: { identity: string },
-    to: { identity: string },
-  ): void {
-    const { resume, bs } = this.#plan;
-    if (resume === undefined) return;
-    const [src, dst] = [formatAnyEndpoint(source), formatAnyEndpoint(destination)];
-    const identities = { src: from.identity, dst: to.identity };
-    this.#journal = Journal.open(resume, { src, dst, identities, size, bs }, this.#copy);
+  #assertSame(code: string, name: string, before: KnownEnd, now: KnownEnd): void {
+    const change = changeOf(before, now);
+    if (change === null) return;
+    throw new P2pError(code, `${name} is not what it was when the copy began: ${change}`, {
+      hint: "begin anew, if that is what you mean to copy now",
+    });
+  }
+
+  /** Blocks in flight. Errors: BAD_SIZE. */
+  #depthFor({ maxBs, maxIodepth }: protocol.Opened): number {
+    const { bs, iodepth } = this.#plan;
+    if (bs > maxBs)
+      throw new P2pError("BAD_SIZE", `the server takes blocks of at most ${maxBs} bytes`, {
+        hint: `--bs ${maxBs}, or serve with a larger --max-bs`,
+      });
+    if (iodepth <= maxIodepth) return iodepth;
+    this.#notes.add(`${maxIodepth} blocks in flight, not ${iodepth}: the server takes no more`);
+    return maxIodepth;
+  }
+
+  #beginJournal({ size, local, remote }: Known): void {
+    if (this.#journal === null) return;
+    const { bs } = this.#plan;
+    const [from, to] = this.#inOrder(this.#plan.local, this.#plan.remote);
+    const [src, dst] = this.#inOrder(local, remote);
+    const names = { src: formatAnyEndpoint(from), dst: formatAnyEndpoint(to) };
+    this.#journal.begin({ ...names, ends: { src, dst }, size, bs });
     this.#confirmed = this.#journal.confirmed;
     this.#resumedBytes = Math.min(size, this.#confirmed * bs);
+  }
+
+  /** Source and destination of both. */
+  #inOrder<L, R>(local: L, remote: R): [L | R, L | R] {
+    return this.#plan.from === "local" ? [local, remote] : [remote, local];
   }
 
   #confirm(blocks: number): void {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
@@ -5,11 +6,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
 import { P2pError } from "../errors.js";
+import { FileLock } from "./file-lock.js";
+import { changeOf, knownEnd } from "./known-end.js";
 
 const contents = z.object({
   journal: z.literal("p2pmem copy"),
@@ -18,8 +21,8 @@ const contents = z.object({
   copy: z.string().regex(/^[0-9a-f]{32}$/),
   src: z.string(),
   dst: z.string(),
-  /** Of the two namespaces. */
-  identities: z.object({ src: z.string(), dst: z.string() }),
+  /** What was found at these two. */
+  ends: z.object({ src: knownEnd, dst: knownEnd }),
   size: z.int().min(1),
   bs: z.int().min(1),
   /** Blocks from the begin on that are flushed at the destination, and compared where that is wanted. */
@@ -32,70 +35,110 @@ type JournalSubject = Omit<Contents, "journal" | "version" | "copy" | "confirmed
 
 /** How far a copy has come, in a file: one that was killed goes on there. */
 export class Journal {
+  /** The copy's name for itself, the same when it goes on. */
+  readonly copy: string;
   readonly #file: string;
-  #contents: Contents;
+  readonly #lock: FileLock;
+  #contents: Contents | null;
 
   /**
-   * Goes on with the file's, or begins one. Errors: BAD_JOURNAL: the file is none, or another copy's;
-   * JOURNAL: it cannot be read or written.
+   * For this copy alone until close(). Errors: BAD_JOURNAL, where the file is none; JOURNAL: it cannot be
+   * read or written, or another copy has it.
    */
-  static open(file: string, subject: JournalSubject, copy: string): Journal {
-    const known = read(file);
+  static open(file: string): Journal {
+    let lock: FileLock | null;
+    try {
+      lock = FileLock.take(`${file}.lock`);
+    } catch (cause) {
+      throw unusable(file, cause);
+    }
+    if (lock === null)
+      throw new P2pError("JOURNAL", `another copy that runs has the journal ${file}`, {
+        hint: "wait until that has finished, or name another file",
+      });
+    try {
+      return new Journal(file, lock, read(file));
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(file: string, lock: FileLock, known: Contents | null) {
+    this.#file = file;
+    this.#lock = lock;
+    this.#contents = known;
+    this.copy = known?.copy ?? randomBytes(16).toString("hex");
+  }
+
+  /** Blocks that are confirmed. */
+  get confirmed(): number {
+    return this.#contents?.confirmed ?? 0;
+  }
+
+  /** Goes on with what the file has, or begins it. Errors: BAD_JOURNAL: it is another copy's; JOURNAL. */
+  begin(subject: JournalSubject): void {
+    const known = this.#contents;
     if (known === null) {
-      const begun = { journal: "p2pmem copy", version: 1, copy, ...subject, confirmed: 0 } as const;
-      const journal = new Journal(file, begun);
-      journal.#write();
-      return journal;
+      const { copy } = this;
+      this.#write({ journal: "p2pmem copy", version: 1, copy, ...subject, confirmed: 0 });
+      return;
     }
     for (const [what, here, there] of [
       ["the source", subject.src, known.src],
       ["the destination", subject.dst, known.dst],
-      ["the source's device", subject.identities.src, known.identities.src],
-      ["the destination's device", subject.identities.dst, known.identities.dst],
       ["the size", subject.size, known.size],
       ["the block size", subject.bs, known.bs],
     ])
-      if (here !== there)
-        throw new P2pError(
-          "BAD_JOURNAL",
-          `${file} is of another copy: ${what} is ${there} there, ${here} here`,
-          { hint: "go on with the same command, or name another file (or remove it)" },
-        );
-    return new Journal(file, known);
+      if (here !== there) throw this.#another(`${what} is ${there} there, ${here} here`);
+    for (const [what, end] of [
+      ["source", "src"],
+      ["destination", "dst"],
+    ] as const) {
+      const change = changeOf(known.ends[end], subject.ends[end]);
+      if (change !== null) throw this.#another(`at the ${what} ${change}`);
+    }
   }
 
-  /** The name of the copy that a journal is of; null where there is no file. Errors: as open(). */
-  static copyOf(file: string): string | null {
-    return read(file)?.copy ?? null;
-  }
-
-  private constructor(file: string, known: Contents) {
-    this.#file = file;
-    this.#contents = known;
-  }
-
-  get confirmed(): number {
-    return this.#contents.confirmed;
-  }
-
-  /** Durable when it returns. Errors: JOURNAL. */
+  /** After begin(). Durable when it returns. Errors: JOURNAL. */
   confirm(blocks: number): void {
-    this.#contents = { ...this.#contents, confirmed: blocks };
-    this.#write();
+    this.#write({ ...this.#contents!, confirmed: blocks });
   }
 
-  /** The copy is complete: the next one begins anew. */
+  /** The copy is complete: the next one begins anew. Errors: JOURNAL. */
   remove(): void {
-    rmSync(this.#file, { force: true });
+    try {
+      rmSync(this.#file, { force: true });
+    } catch (cause) {
+      const { code = String(cause) } = cause as NodeJS.ErrnoException;
+      const message = `the copy is complete, but its journal ${this.#file} cannot be removed: ${code}`;
+      throw new P2pError("JOURNAL", message, { hint: "remove it before the next copy", cause });
+    }
+  }
+
+  /** Others may have the file. Once. Errors: JOURNAL. */
+  close(): void {
+    try {
+      this.#lock.release();
+    } catch (cause) {
+      throw unusable(this.#file, cause);
+    }
+  }
+
+  #another(how: string): P2pError {
+    return new P2pError("BAD_JOURNAL", `${this.#file} is of another copy: ${how}`, {
+      hint: "go on with the same command, or name another file (or remove it)",
+    });
   }
 
   /** The old contents are there until the new ones are, all of them. */
-  #write(): void {
-    const temporary = `${this.#file}.${process.pid}.tmp`;
+  #write(next: Contents): void {
+    // Whoever was killed may have left one.
+    const temporary = `${this.#file}.tmp`;
     try {
       const fd = openSync(temporary, "w", 0o600);
       try {
-        writeSync(fd, `${JSON.stringify(this.#contents, null, 2)}\n`);
+        writeFileSync(fd, `${JSON.stringify(next, null, 2)}\n`);
         fsyncSync(fd);
       } finally {
         closeSync(fd);
@@ -111,6 +154,7 @@ export class Journal {
       rmSync(temporary, { force: true });
       throw unusable(this.#file, cause);
     }
+    this.#contents = next;
   }
 }
 

@@ -6,6 +6,7 @@ import type { Session } from "../session.js";
 import { StreamEnd } from "../stream/end.js";
 import type { Staging } from "../stream/plan.js";
 import { formatSize } from "../units.js";
+import { identityOf, volumeOf } from "./identity.js";
 import type { Place } from "./protocol.js";
 import { NamespaceVolume, type Volume } from "./volume.js";
 
@@ -14,8 +15,10 @@ export interface OpenRange {
   place: Place;
   /** From its offset on, as far as the endpoint goes. */
   bytes: number;
-  /** Whose namespace it is, whatever address it has. */
+  /** Whose namespace it is, whatever address it has; for people, too. */
   identity: string;
+  /** The same for all paths that this machine has to the namespace. */
+  volume: string;
 }
 
 /** How one end of a copy streams. */
@@ -73,11 +76,11 @@ export class SessionMachine implements Machine {
         `${formatEndpoint(endpoint)} reaches past the end of ${endpoint.device}/${endpoint.nsid}, which has ${namespace.size} bytes (${formatSize(namespace.size)})`,
         { device: endpoint.device, hint: "give a smaller offset or length" },
       );
-    const { serialNumber } = namespace.controller.identity;
     return {
       place: { name: name.replace(/@.*/, ""), offset, blockSize: namespace.blockSize },
       bytes: length,
-      identity: `${serialNumber.trim()}/${endpoint.nsid}, ${namespace.size} bytes`,
+      identity: identityOf(namespace),
+      volume: volumeOf(namespace),
     };
   }
 

@@ -1,16 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { P2pError } from "../errors.js";
 
-/** What a broken connection looks like, and what may be so for a moment after one. */
-const PASSING = new Set([
-  "PEER_GONE",
-  "NO_ROUTE",
-  "RDMA_STATUS",
-  "PORT_DOWN",
-  "NO_RDMA_DEVICE",
-  "NO_GID",
-  "TOO_MANY_CLIENTS",
-]);
+/** What a broken connection looks like. */
+const BREAKS = new Set(["PEER_GONE", "NO_ROUTE", "RDMA_STATUS"]);
+/** What may be so for a while after one broke, and at another time would not pass by itself. */
+const AFTERMATH = new Set(["PORT_DOWN", "NO_RDMA_DEVICE", "NO_GID", "TOO_MANY_CLIENTS"]);
 
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 2000;
@@ -36,7 +30,10 @@ export class Reconnect {
 
   /** Waits before the next try. Errors: the given one, where it is of no use or too late; INTERRUPTED. */
   async wait(error: unknown, now: number, signal?: AbortSignal): Promise<void> {
-    if (!(error instanceof P2pError) || !PASSING.has(error.code)) throw error;
+    if (!(error instanceof P2pError)) throw error;
+    const isPassing =
+      BREAKS.has(error.code) || (this.#brokenAt !== null && AFTERMATH.has(error.code));
+    if (!isPassing) throw error;
     this.#brokenAt ??= now;
     if (now + this.#waitMs - this.#brokenAt > this.#patienceMs) throw error;
     this.count++;

@@ -10,6 +10,7 @@
 #include "bindings/completion_queue_object.h"
 #include "bindings/device_object.h"
 #include "bindings/errors.h"
+#include "bindings/file_lock.h"
 #include "bindings/io_ring_object.h"
 #include "bindings/loopback_machine.h"
 #include "bindings/memory_object.h"
@@ -157,6 +158,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports["copy"] = Napi::Function::New<copy>(env);
   exports["compare"] = Napi::Function::New<compare>(env);
   exports["crc32c"] = Napi::Function::New<crc32c>(env);
+  exports["lockFile"] = Napi::Function::New<lockFile>(env);
   exports["read32"] = Napi::Function::New<read32>(env);
   exports["yieldProcessor"] = Napi::Function::New<yieldProcessor>(env);
   exports["threadAffinity"] = Napi::Function::New<threadAffinity>(env);

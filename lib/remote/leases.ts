@@ -1,66 +1,58 @@
 import { P2pError } from "../errors.js";
 
-/** A range that one transfer of one client uses. Bytes from the start of the namespace. */
-export interface LeaseRequest {
-  /** The copy that it belongs to, also when it connects again. */
-  client: string;
-  /** `BDF/NSID` */
-  namespace: string;
+/** A range that one transfer uses. Bytes from the start of the namespace. */
+export interface Range {
+  /** Whose blocks it is of, whatever path leads there: see OpenRange. */
+  volume: string;
+  /** What people call that. */
+  name: string;
   start: number;
   end: number;
   isWriter: boolean;
-  /** Asked to let go, since the same copy has come back: ends what is in flight, then releases. */
-  onRecall(): void;
-}
-
-export class Lease {
-  readonly request: LeaseRequest;
-  readonly released: Promise<void>;
-  /** Nothing of it is in flight any more. Idempotent. */
-  readonly release: () => void;
-
-  constructor(request: LeaseRequest, onRelease: (lease: Lease) => void) {
-    this.request = request;
-    let resolve: () => void;
-    this.released = new Promise((settle) => {
-      resolve = settle;
-    });
-    this.release = () => {
-      onRelease(this);
-      resolve();
-    };
-  }
 }
 
 /** Which ranges are in use. Who writes one is alone there; those who read may be many. */
 export class Leases {
-  readonly #held = new Set<Lease>();
+  readonly #held = new Set<{ range: Range; isStuck: boolean }>();
 
-  /**
-   * What the same copy held before, by a connection that broke, is recalled and waited for, so that
-   * nothing of it arrives later. Errors: IN_USE.
-   */
-  async acquire(request: LeaseRequest): Promise<Lease> {
-    for (;;) {
-      const own = [...this.#held].filter((lease) => lease.request.client === request.client);
-      if (own.length === 0) break;
-      for (const lease of own) lease.request.onRecall();
-      await Promise.all(own.map((lease) => lease.released));
-    }
-    const other = [...this.#held].find((lease) => conflicts(lease.request, request));
-    if (other !== undefined)
-      throw new P2pError(
-        "IN_USE",
-        `another copy ${other.request.isWriter ? "writes" : "reads"} a part of that range of ${request.namespace}`,
-        { hint: "wait until it has finished" },
-      );
-    const lease = new Lease(request, (released) => this.#held.delete(released));
-    this.#held.add(lease);
-    return lease;
+  /** Errors: IN_USE. */
+  acquire(range: Range): Lease {
+    const other = [...this.#held].find((held) => conflicts(held.range, range));
+    if (other !== undefined) throw inUse(range, other);
+    const held = { range, isStuck: false };
+    this.#held.add(held);
+    return {
+      release: () => this.#held.delete(held),
+      abandon: () => {
+        held.isStuck = true;
+      },
+    };
   }
 }
 
-function conflicts(a: LeaseRequest, b: LeaseRequest): boolean {
-  if (a.namespace !== b.namespace || !(a.isWriter || b.isWriter)) return false;
+export interface Lease {
+  /** Nothing of it is in flight any more. */
+  release(): void;
+  /** Something of it may be in flight for ever: nobody else gets the range. */
+  abandon(): void;
+}
+
+function conflicts(a: Range, b: Range): boolean {
+  if (a.volume !== b.volume || !(a.isWriter || b.isWriter)) return false;
   return a.start < b.end && b.start < a.end;
+}
+
+function inUse({ name }: Range, other: { range: Range; isStuck: boolean }): P2pError {
+  const { isWriter } = other.range;
+  if (other.isStuck)
+    return new P2pError(
+      "IN_USE",
+      `an earlier copy could not be ended, and may still ${isWriter ? "write" : "read"} a part of that range of ${name}`,
+      { hint: "start p2pmem serve anew" },
+    );
+  return new P2pError(
+    "IN_USE",
+    `another copy ${isWriter ? "writes" : "reads"} a part of that range of ${name}`,
+    { hint: "wait until it has finished" },
+  );
 }

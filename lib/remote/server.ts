@@ -5,10 +5,10 @@ import type { Endpoint } from "../io/endpoint.js";
 import { formatSize } from "../units.js";
 import { tryAllInTurn } from "../try-all.js";
 import { exportsByName, type Export } from "./exports.js";
-import { hear } from "./hear.js";
-import { Leases } from "./leases.js";
+import { Leases, type Lease } from "./leases.js";
 import type { CopyEnd, Machine, OpenRange } from "./machine.js";
 import * as protocol from "./protocol.js";
+import { Seats } from "./seats.js";
 import { transfer, type TransferPlan, type TransferReports } from "./transfer.js";
 
 /** What clients may ask for. Sizes in bytes. */
@@ -44,11 +44,15 @@ export interface ServerEvent {
   error: { code: string; message: string } | null;
 }
 
+/** Beside those of copies, and the new ones of the same copies: of clients that are about to be refused. */
+const SPARE_CONNECTIONS = 8;
+
 /** Serves namespaces of this machine to `p2pmem copy` on others. */
 export class Server {
   readonly #options: ServerOptions;
   readonly #exports: ReadonlyMap<string, Export>;
   readonly #leases = new Leases();
+  readonly #seats: Seats;
   #listener!: Listener;
 
   /** Errors: BAD_ARGUMENT, LISTEN. */
@@ -57,7 +61,8 @@ export class Server {
     const { host, port, maxConnections, timeoutMs, key, signal } = options;
     server.#listener = await Listener.listen(
       {
-        ...{ role: "copy", host, port, maxConnections, timeoutMs },
+        ...{ role: "copy", host, port, timeoutMs },
+        maxConnections: 2 * maxConnections + SPARE_CONNECTIONS,
         ...(key === undefined ? {} : { key }),
         ...(signal === undefined ? {} : { signal }),
       },
@@ -69,6 +74,7 @@ export class Server {
   private constructor(options: ServerOptions) {
     this.#options = options;
     this.#exports = exportsByName(options.exports);
+    this.#seats = new Seats(options.maxConnections);
   }
 
   get port(): number {
@@ -97,36 +103,54 @@ export class Server {
   }
 
   async #copy(connection: Connection, event: ServerEvent): Promise<TransferReports> {
-    const { machine, maxBs, maxIodepth, timeoutMs } = this.#options;
-    const wanted = await hear(connection, protocol.open, timeoutMs);
+    const wanted = await connection.receive(protocol.open);
     event.access = wanted.access;
-    const endpoint = this.#find(wanted);
-    const range = await machine.range(endpoint);
-    event.namespace = range.place.name;
-    const { place, bytes, identity } = range;
-    connection.send({ type: "opened", place, bytes, identity, maxBs, maxIodepth });
-    const plan = await hear(connection, protocol.plan);
-    this.#check(plan, range);
-    event.bytes = plan.size;
-    const isWriter = wanted.access === "write";
-    const lease = await this.#leases.acquire({
-      ...{ client: wanted.copy, namespace: place.name, isWriter },
-      ...{ start: place.offset, end: place.offset + plan.size },
-      onRecall: () => {
-        connection.fail(new P2pError("PEER_GONE", "the same copy has connected again"));
-      },
+    const leave = await this.#seats.take(wanted.copy, () => {
+      connection.fail(new P2pError("PEER_GONE", "the same copy has connected again"));
     });
     try {
-      const role = isWriter ? "destination" : "source";
-      const { size, bs, iodepth } = plan;
-      const end = await machine.openEnd({ role, endpoint, size, bs, iodepth });
-      const places = isWriter
-        ? { source: plan.place, destination: place }
-        : { source: place, destination: plan.place };
-      event.staging = end.stream.staging.memory;
+      return await this.#serveCopy(connection, wanted, event);
+    } finally {
+      leave();
+    }
+  }
+
+  async #serveCopy(
+    connection: Connection,
+    wanted: protocol.Open,
+    event: ServerEvent,
+  ): Promise<TransferReports> {
+    const { machine, maxBs, maxIodepth } = this.#options;
+    const endpoint = this.#find(wanted);
+    const range = await machine.range(endpoint);
+    const { place, bytes, identity, volume } = range;
+    event.namespace = place.name;
+    connection.send({ type: "opened", place, bytes, identity, maxBs, maxIodepth });
+    const plan = await connection.receive(protocol.plan, protocol.OPEN_MS);
+    this.#check(plan, range);
+    event.bytes = plan.size;
+    const { offset: start, name } = place;
+    const isWriter = wanted.access === "write";
+    const lease = this.#leases.acquire({
+      ...{ volume, name, start, end: start + plan.size, isWriter },
+    });
+    const role = isWriter ? "destination" : "source";
+    const { size, bs, iodepth } = plan;
+    let end: CopyEnd;
+    try {
+      end = await machine.openEnd({ role, endpoint, size, bs, iodepth });
+    } catch (error) {
+      lease.release();
+      throw error;
+    }
+    event.staging = end.stream.staging.memory;
+    const places = isWriter
+      ? { source: plan.place, destination: place }
+      : { source: place, destination: plan.place };
+    try {
       return await this.#stream(connection, end, { ...plan, role, places }, event);
     } finally {
-      lease.release();
+      await close(end, lease);
     }
   }
 
@@ -136,17 +160,12 @@ export class Server {
     plan: TransferPlan,
     event: ServerEvent,
   ): Promise<TransferReports> {
-    try {
-      connection.send({ type: "offer", offer: stream.offer, staging: stream.staging });
-      const { offer } = await hear(connection, protocol.offer);
-      stream.connect(offer);
-      connection.send({ type: "ready" });
-      this.#tell({ ...event, event: "begun" });
-      return await transfer(connection, stream, volume, plan);
-    } finally {
-      // The volume's memory and the stream's go when no device reaches them any more.
-      await tryAllInTurn([() => stream.close(), () => volume.close()]);
-    }
+    connection.send({ type: "offer", offer: stream.offer, staging: stream.staging });
+    const { offer } = await connection.receive(protocol.offer, protocol.OPEN_MS);
+    stream.connect(offer);
+    connection.send({ type: "ready" });
+    this.#tell({ ...event, event: "begun" });
+    return transfer(connection, stream, volume, plan);
   }
 
   /** The part of an export that the client names. Errors: NO_EXPORT, WRITE_NOT_ALLOWED, BAD_RANGE. */
@@ -194,4 +213,22 @@ export class Server {
   #tell(event: ServerEvent): void {
     this.#options.onEvent?.(event);
   }
+}
+
+/** The volume's memory and the stream's go when no device reaches them any more, and then the range. */
+async function close({ stream, volume }: CopyEnd, lease: Lease): Promise<void> {
+  await tryAllInTurn([
+    async () => {
+      try {
+        await stream.close();
+      } catch (error) {
+        lease.abandon();
+        throw error;
+      }
+      lease.release();
+    },
+    () => {
+      volume.close();
+    },
+  ]);
 }

@@ -7,6 +7,7 @@ import type { Endpoint } from "#lib/io/endpoint.js";
 import { Histogram } from "#lib/reactor/histogram.js";
 import type { CopyEnd, EndRequest, Machine, OpenRange } from "#lib/remote/machine.js";
 import type { BlockWindow } from "#lib/remote/windows.js";
+import type { StreamEnd } from "#lib/stream/end.js";
 import type { StreamOffer } from "#lib/stream/offer.js";
 import type { StreamOutcome } from "#lib/stream/outcome.js";
 import type { RunOptions } from "#lib/stream/run.js";
@@ -45,7 +46,13 @@ export class FakeMachine implements Machine {
   spoil: ((block: number, bytes: Buffer) => void) | undefined;
   /** Streams that are open. */
   open = 0;
-  identity = "S1";
+  /** What is found at an address may become another thing. */
+  alter: (range: OpenRange) => OpenRange = (range) => range;
+  /** Called before an end is opened, and before it is closed: either may fail. */
+  onOpen: (() => void) | undefined;
+  onClose: (() => void) | undefined;
+  /** Why blocks rest where they do. */
+  reason = "it is a fake";
 
   constructor(wire: Wire, stores: Record<string, Store>) {
     this.#wire = wire;
@@ -54,14 +61,17 @@ export class FakeMachine implements Machine {
 
   range({ device, nsid, offset, length }: Endpoint): Promise<OpenRange> {
     const store = this.#store({ device, nsid });
-    return Promise.resolve({
+    const range = {
       place: { name: `${device}/${nsid}`, offset, blockSize: store.blockSize },
       bytes: length ?? store.bytes.length - offset,
-      identity: `${this.identity}/${nsid}`,
-    });
+      ...{ identity: `S1, namespace ${nsid}`, volume: `${device}/${nsid}` },
+    };
+    return Promise.resolve(this.alter(range));
   }
 
-  openEnd(request: EndRequest): Promise<CopyEnd> {
+  async openEnd(request: EndRequest): Promise<CopyEnd> {
+    await Promise.resolve();
+    this.onOpen?.();
     this.open++;
     const store = this.#store(request.endpoint);
     const stream = new FakeStream(this.#wire, this, store, request);
@@ -84,7 +94,7 @@ export class FakeMachine implements Machine {
       },
       close: () => undefined,
     };
-    return Promise.resolve({ stream, volume });
+    return { stream, volume };
   }
 
   #store({ device, nsid }: Pick<Endpoint, "device" | "nsid">): Store {
@@ -97,7 +107,7 @@ export class FakeMachine implements Machine {
 let lastNumber = 0;
 
 class FakeStream {
-  readonly staging = { memory: "host", reason: "it is a fake" };
+  readonly staging: StreamEnd["staging"];
   readonly offer: StreamOffer;
   written = 0;
   readonly #wire: Wire;
@@ -113,6 +123,7 @@ class FakeStream {
     this.#machine = machine;
     this.#store = store;
     this.#request = request;
+    this.staging = { memory: "host", reason: machine.reason };
     const { role, size, bs, iodepth } = request;
     const region = (bytes: number) => ({ address: "4096", rkey: 1, bytes });
     this.offer = {
@@ -160,10 +171,11 @@ class FakeStream {
     return outcomeOf(first, blocks, size, bs);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    await Promise.resolve();
     if (!this.#isClosed) this.#machine.open--;
     this.#isClosed = true;
-    return Promise.resolve();
+    this.#machine.onClose?.();
   }
 
   async #take(block: number, bytes: Buffer, signal?: AbortSignal): Promise<void> {

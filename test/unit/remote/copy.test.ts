@@ -170,7 +170,7 @@ describe("Copies between machines", () => {
     client.onBlock = (block) => {
       if (block !== 40 || isCut) return;
       isCut = true;
-      remote.identity = "S2";
+      remote.alter = (range) => ({ ...range, identity: "S2" });
       network.cut();
     };
     await assert.rejects(copy(), { code: "PEER_CHANGED" });

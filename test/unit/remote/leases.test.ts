@@ -1,59 +1,44 @@
 import assert from "node:assert/strict";
-import { Leases, type LeaseRequest } from "#lib/remote/leases.js";
+import { Leases, type Range } from "#lib/remote/leases.js";
 
-const request = (rest: Partial<LeaseRequest>): LeaseRequest => ({
-  client: "a",
-  namespace: "0000:03:00.0/1",
-  start: 0,
-  end: 100,
-  isWriter: false,
-  onRecall: () => undefined,
+const range = (rest: Partial<Range> = {}): Range => ({
+  ...{ volume: "NGUID 1", name: "0000:03:00.0/1", start: 0, end: 100, isWriter: false },
   ...rest,
 });
 
 describe("Ranges that copies use", () => {
-  it("have one writer or many readers", async () => {
+  it("have one writer or many readers", () => {
     const leases = new Leases();
-    const first = await leases.acquire(request({}));
-    const second = await leases.acquire(request({ client: "b", start: 50, end: 150 }));
-    await assert.rejects(leases.acquire(request({ client: "c", isWriter: true })), {
+    const first = leases.acquire(range());
+    const second = leases.acquire(range({ start: 50, end: 150 }));
+    assert.throws(() => leases.acquire(range({ isWriter: true })), {
       code: "IN_USE",
       message: /reads/,
     });
-    await leases.acquire(request({ client: "d", isWriter: true, start: 150, end: 160 }));
-    await leases.acquire(request({ client: "e", isWriter: true, namespace: "0000:04:00.0/1" }));
+    leases.acquire(range({ isWriter: true, start: 150, end: 160 }));
+    leases.acquire(range({ isWriter: true, volume: "NGUID 2" }));
     first.release();
     second.release();
-    await leases.acquire(request({ client: "c", isWriter: true }));
-    await assert.rejects(leases.acquire(request({ client: "f", start: 99 })), {
+    leases.acquire(range({ isWriter: true }));
+    assert.throws(() => leases.acquire(range({ start: 99 })), {
       code: "IN_USE",
       message: /writes/,
     });
   });
 
-  it("are taken back from the same copy's older connection, and waited for", async () => {
+  it("are the same by whatever path a namespace is reached", () => {
     const leases = new Leases();
-    const steps: string[] = [];
-    const old = await leases.acquire(
-      request({
-        isWriter: true,
-        onRecall: () => {
-          steps.push("recalled");
-          setImmediate(() => {
-            steps.push("drained");
-            old.release();
-          });
-        },
-      }),
-    );
-    const lease = await leases.acquire(request({ isWriter: true }));
-    assert.deepEqual(steps, ["recalled", "drained"]);
-    // The older one's is not this one's.
-    old.release();
-    await assert.rejects(leases.acquire(request({ client: "b", isWriter: true })), {
+    leases.acquire(range({ isWriter: true }));
+    assert.throws(() => leases.acquire(range({ name: "0000:04:00.0/1" })), { code: "IN_USE" });
+  });
+
+  it("stay with a copy that could not be ended", () => {
+    const leases = new Leases();
+    leases.acquire(range({ isWriter: true })).abandon();
+    assert.throws(() => leases.acquire(range({ isWriter: true })), {
       code: "IN_USE",
+      message: /may still write/,
+      hint: /anew/,
     });
-    lease.release();
-    await leases.acquire(request({ client: "b", isWriter: true }));
   });
 });

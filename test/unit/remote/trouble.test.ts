@@ -1,0 +1,213 @@
+/** Copies between machines whose other side, or whose place there, is not what it was. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { P2pError } from "#lib/errors.js";
+import { Connection } from "#lib/exchange/connection.js";
+import { parseEndpoint } from "#lib/io/endpoint.js";
+import { runRemoteCopy, type RemoteCopyPlan } from "#lib/remote/copy.js";
+import { parseExport } from "#lib/remote/exports.js";
+import type { OpenRange } from "#lib/remote/machine.js";
+import * as protocol from "#lib/remote/protocol.js";
+import { Server, type ServerOptions } from "#lib/remote/server.js";
+import { HOST, PATIENT } from "../../support/exchange.js";
+import { FakeMachine, Network, Store, type Wire } from "../../support/fake-copy.js";
+
+const BS = 4096;
+const SIZE = 64 * BS;
+const OURS = "0000:01:00.0/1";
+const THEIRS = "0000:02:00.0/1";
+
+describe("A copy between machines that finds its other side changed", () => {
+  let ours: Store;
+  let theirs: Store;
+  let client: FakeMachine;
+  let remote: FakeMachine;
+  let server: Server;
+  let network: Network;
+  let directory: string;
+  let resume: string;
+
+  const serve = async (rest: Partial<ServerOptions> = {}): Promise<void> => {
+    server = await Server.listen({
+      ...{ exports: [parseExport("scratch=02:00.0")], machine: remote, allowWrite: true },
+      ...{ host: HOST, port: 0, timeoutMs: 20_000 },
+      ...{ maxConnections: 4, maxIodepth: 16, maxBs: 1 << 20, ...rest },
+    });
+    network.target = server.port;
+  };
+
+  const copy = (rest: Partial<RemoteCopyPlan> = {}) =>
+    runRemoteCopy(client, {
+      local: parseEndpoint(OURS),
+      remote: { host: HOST, port: network.port, namespace: "scratch", offset: 0 },
+      ...{ from: "local", size: SIZE, bs: BS, iodepth: 8, verify: true },
+      ...{ timeoutMs: 20_000, reconnectMs: 20_000 },
+      ...rest,
+    });
+
+  beforeEach(async () => {
+    ours = new Store(randomBytes(2 * SIZE));
+    theirs = new Store(randomBytes(2 * SIZE));
+    const wire: Wire = new Map();
+    client = new FakeMachine(wire, { [OURS]: ours });
+    remote = new FakeMachine(wire, { [THEIRS]: theirs });
+    network = await new Network(0).open();
+    await serve();
+    directory = mkdtempSync(path.join(tmpdir(), "p2pmem-trouble-"));
+    resume = path.join(directory, "journal");
+  });
+  afterEach(async () => {
+    network.close();
+    await server.close();
+    assert.deepEqual([client.open, remote.open], [0, 0], "all streams are closed");
+    rmSync(directory, { recursive: true });
+  });
+
+  /** Once, in the middle of a copy. */
+  function atBlock40(run: () => void | Promise<void>): void {
+    client.onBlock = async (block) => {
+      if (block !== 40) return;
+      client.onBlock = undefined;
+      await run();
+      network.cut();
+    };
+  }
+
+  const CHANGES: [string, RegExp, (range: OpenRange) => OpenRange][] = [
+    [
+      "another namespace",
+      /the namespace was S1, namespace 1, and is S2/,
+      (range) => ({ ...range, identity: "S2" }),
+    ],
+    [
+      "another offset",
+      /the offset was 0, and is 512/,
+      (range) => ({ ...range, place: { ...range.place, offset: 512 } }),
+    ],
+    [
+      "other logical blocks",
+      /the size of a logical block was 512, and is 4096/,
+      (range) => ({ ...range, place: { ...range.place, blockSize: 4096 } }),
+    ],
+    ["another length", /the length was/, (range) => ({ ...range, bytes: range.bytes - 512 })],
+  ];
+
+  for (const [what, message, alter] of CHANGES)
+    it(`ends where it finds ${what}, here or there, and writes nothing there`, async () => {
+      for (const [machine, code] of [
+        [remote, "PEER_CHANGED"],
+        [client, "DEVICE_CHANGED"],
+      ] as const) {
+        let written = Buffer.alloc(0);
+        atBlock40(() => {
+          machine.alter = alter;
+          written = Buffer.from(theirs.bytes);
+        });
+        await assert.rejects(copy({ resume }), { code, message });
+        assert.ok(theirs.bytes.subarray(48 * BS).equals(written.subarray(48 * BS)));
+        // Nor does another process go on.
+        const before = Buffer.from(theirs.bytes);
+        await assert.rejects(copy({ resume }), { code: "BAD_JOURNAL", message });
+        assert.ok(theirs.bytes.equals(before));
+        machine.alter = (range) => range;
+        await copy({ resume });
+        assert.ok(theirs.durable.subarray(0, SIZE).equals(ours.bytes.subarray(0, SIZE)));
+        theirs.bytes.fill(0);
+      }
+    });
+
+  it("does not write to what a server, started anew, serves by the same name elsewhere", async () => {
+    const before = Buffer.from(theirs.bytes);
+    atBlock40(async () => {
+      network.target = null;
+      void server.close();
+      await serve({ exports: [parseExport(`scratch=02:00.0@${SIZE}`)] });
+    });
+    await assert.rejects(copy(), { code: "PEER_CHANGED", message: /the offset was 0, and is/ });
+    assert.ok(theirs.bytes.subarray(SIZE).equals(before.subarray(SIZE)));
+  });
+
+  it("ends at once where a link is down from the start, and after a while where it stays so", async () => {
+    const tries: number[] = [];
+    const fail = (): void => {
+      tries.push(performance.now());
+      throw new P2pError("PORT_DOWN", "port 1 of rnic0 has no link");
+    };
+    client.onOpen = fail;
+    await assert.rejects(copy(), { code: "PORT_DOWN" });
+    assert.equal(tries.length, 1);
+    client.onOpen = undefined;
+    atBlock40(() => {
+      client.onOpen = fail;
+    });
+    await assert.rejects(copy({ reconnectMs: 800 }), { code: "PORT_DOWN", message: /has no link/ });
+    assert.ok(tries.length > 2, `${tries.length} tries`);
+  });
+
+  it("takes its own place at a server that has no other one left", async () => {
+    const stop = new AbortController();
+    atBlock40(() => {
+      stop.abort();
+    });
+    await assert.rejects(copy({ resume, signal: stop.signal }), { code: "INTERRUPTED" });
+    await server.close();
+    await serve({ maxConnections: 1 });
+    // As the killed one's connection that nobody has missed yet.
+    const { copy: name } = JSON.parse(readFileSync(resume, "utf8")) as { copy: string };
+    const old = await Connection.connect(HOST, server.port, PATIENT);
+    old.send({
+      ...{ type: "open", copy: name, namespace: "scratch", offset: 0 },
+      ...{ length: null, access: "write" },
+    });
+    await old.receive(protocol.opened);
+    await assert.rejects(copy({ reconnectMs: 0 }), {
+      code: "TOO_MANY_CLIENTS",
+      hint: /--max-connections/,
+    });
+    await copy({ resume, reconnectMs: 0 });
+    await assert.rejects(old.receive(protocol.opened), { message: /has connected again/ });
+    assert.ok(theirs.durable.subarray(0, SIZE).equals(ours.bytes.subarray(0, SIZE)));
+  });
+
+  it("gets no range of which a copy may still be in flight", async () => {
+    remote.onClose = () => {
+      throw new P2pError("TIMEOUT", "the queue could not be deleted");
+    };
+    await copy();
+    await assert.rejects(copy({ reconnectMs: 0 }), {
+      code: "IN_USE",
+      message: /may still write/,
+      hint: /serve anew/,
+    });
+    const beside = { host: HOST, port: network.port, namespace: "scratch", offset: SIZE };
+    await copy({ remote: beside });
+  });
+
+  it("prints nothing that the other side chose to do more than be read, and cuts it", async () => {
+    const hostile = "\u001b[2J\u202e\u0007\n";
+    remote.reason = hostile + "x".repeat(5000);
+    remote.alter = (range) => ({
+      ...range,
+      place: { ...range.place, name: hostile + "y".repeat(500) },
+      identity: hostile + "z".repeat(500),
+    });
+    const isSafe = (text: string): void => assert.doesNotMatch(text, /[\p{C}\p{Zl}\p{Zp}]/u);
+    const { remote: staging } = await copy({ from: "remote" });
+    isSafe(staging.reason);
+    assert.ok(staging.reason.length < 1010);
+    client.spoil = (_block, bytes) => bytes.fill(1);
+    await assert.rejects(copy({ from: "remote", resume }), (error: P2pError) => {
+      assert.equal(error.code, "DATA_MISMATCH");
+      isSafe(error.message);
+      return true;
+    });
+    isSafe((JSON.parse(readFileSync(resume, "utf8")) as protocol.Opened & Ends).ends.src.identity);
+  });
+});
+
+interface Ends {
+  ends: { src: { identity: string } };
+}

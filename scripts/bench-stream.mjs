@@ -39,7 +39,7 @@ async function stream(staging, shape) {
   });
   from.connect(to.offer);
   to.connect(from.offer);
-  const ends = await Promise.all([from.run({ first: 0 }), to.run({ first: 0 })]);
+  const ends = await Promise.all([from.run(), to.run()]);
   await from.close();
   await to.close();
   const [{ bytes, blocks, runtimeNs, traffic }] = ends;

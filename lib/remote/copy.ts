@@ -162,7 +162,7 @@ class RemoteCopy {
     const theirs = await connection.receive(protocol.offer, protocol.OPEN_MS);
     const role = from === "local" ? "source" : "destination";
     const { stream, volume } = await this.#machine.openEnd({
-      ...{ role, endpoint: local, size, bs, iodepth },
+      ...{ role, endpoint: local, size, bs, iodepth, first },
     });
     try {
       stream.connect(theirs.offer);

@@ -28,6 +28,8 @@ export interface EndRequest {
   size: number;
   bs: number;
   iodepth: number;
+  /** Blocks before it are confirmed. */
+  first: number;
 }
 
 export interface CopyEnd {
@@ -84,12 +86,12 @@ export class SessionMachine implements Machine {
     };
   }
 
-  async openEnd({ role, endpoint, size, bs, iodepth }: EndRequest): Promise<CopyEnd> {
+  async openEnd({ endpoint, size, bs, ...rest }: EndRequest): Promise<CopyEnd> {
     const session = this.#session;
     const { nic, staging, provider, allowWrite } = this.#options;
     const namespace = await findNamespace(session, endpoint);
     const stream = await StreamEnd.open(session, {
-      ...{ role, endpoint, staging, provider, size, bs, iodepth, allowWrite },
+      ...{ ...rest, endpoint, staging, provider, size, bs, allowWrite },
       ...{ rdma: session.rdmaDevice(nic.device), port: nic.port, gidIndex: nic.gidIndex },
     });
     const volume = new NamespaceVolume(session, namespace, { offset: endpoint.offset, size, bs });

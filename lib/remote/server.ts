@@ -135,10 +135,10 @@ export class Server {
       ...{ volume, name, start, end: start + plan.size, isWriter },
     });
     const role = isWriter ? "destination" : "source";
-    const { size, bs, iodepth } = plan;
+    const { size, bs, iodepth, first } = plan;
     let end: CopyEnd;
     try {
-      end = await machine.openEnd({ role, endpoint, size, bs, iodepth });
+      end = await machine.openEnd({ role, endpoint, size, bs, iodepth, first });
     } catch (error) {
       lease.release();
       throw error;

@@ -105,7 +105,6 @@ class Transfer {
   async #runStream(): Promise<void> {
     try {
       this.#outcome = await this.#stream.run({
-        first: this.#plan.first,
         signal: this.#abort.signal,
         onProgress: (bytes) => this.#plan.onProgress?.(bytes),
       });

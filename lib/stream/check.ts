@@ -16,6 +16,8 @@ export interface CheckedEnd {
   namespace: NvmeNamespace;
   /** Of the range: so many, of which the last may be shorter. */
   blocks: number;
+  /** The one to begin with. */
+  first: number;
   lastBlockBytes: number;
   /** Of a command, at most. */
   commandBytes: number;
@@ -44,14 +46,15 @@ export async function checkEnd(session: Session, plan: StreamEndPlan): Promise<C
   const most = commandBytes(namespace, bs);
   const notes: string[] = [];
   return {
-    ...{ namespace, blocks, lastBlockBytes: size - (blocks - 1) * bs, commandBytes: most },
+    ...{ namespace, blocks, first: plan.first ?? 0, commandBytes: most },
+    lastBlockBytes: size - (blocks - 1) * bs,
     ...{ slots: fitSlots(plan, namespace, Math.ceil(bs / most), notes) },
     ...{ stride: slotStride(bs), notes },
   };
 }
 
 function checkNumbers(plan: StreamEndPlan): void {
-  const { role, staging, iodepth, bs, size, runtime } = plan;
+  const { role, staging, iodepth, bs, size, first = 0, runtime } = plan;
   // From JavaScript anything may come.
   if (!["source", "destination"].includes(role))
     throw new P2pError("BAD_ARGUMENT", `an end is source or destination, not "${role as string}"`);
@@ -68,6 +71,9 @@ function checkNumbers(plan: StreamEndPlan): void {
     throw new P2pError("BAD_SIZE", `the block size must be 1 byte to 2 GiB, not ${bs}`);
   if (!Number.isSafeInteger(size) || size < 1)
     throw new P2pError("BAD_SIZE", `the size must be 1 byte or more, not ${size}`);
+  const blocks = Math.ceil(size / bs);
+  if (!Number.isSafeInteger(first) || first < 0 || first > blocks)
+    throw new P2pError("BAD_ARGUMENT", `the first block is 0 to ${blocks}, not ${first}`);
 }
 
 function checkPlace({ endpoint, bs, size }: StreamEndPlan, namespace: NvmeNamespace): void {

@@ -109,7 +109,7 @@ export class StreamEnd implements AsyncDisposable {
   }
 
   /**
-   * Streams all blocks of the range from `first` on, in a thread of its own; once. `signal` ends it at
+   * Streams all blocks of the range from the plan's `first` on, in a thread of its own; once. `signal` ends it at
    * once: what the devices have in flight is waited for, blocks on their way are lost.
    *
    * Errors: NVME_STATUS, BAD_COMPLETION, TIMEOUT, DEVICE_GONE, CONTROLLER_RESET and CONTROLLER_FATAL of
@@ -117,7 +117,7 @@ export class StreamEnd implements AsyncDisposable {
    * PEER_PROTOCOL, where it says what it cannot mean; REVOKED, where the peer memory has gone;
    * PMR_FAILED; IO; INTERRUPTED by the signal.
    */
-  async run(options: RunOptions): Promise<StreamOutcome> {
+  async run(options: RunOptions = {}): Promise<StreamOutcome> {
     const remote = this.#remote;
     if (remote === null || this.#run !== null || this.#closed !== null)
       throw new P2pError("BAD_ARGUMENT", "a stream runs once, when it is connected", {

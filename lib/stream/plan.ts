@@ -35,6 +35,8 @@ export interface StreamEndPlan extends StreamRun, Pick<RunPlan, "cpus" | "record
   iodepth: number;
   /** Of the range, whole blocks of the namespace: the same at both ends. */
   size: number;
+  /** Number of the block to begin with: those before are written already. 0 by default. */
+  first?: number | undefined;
   /** Needed to write to a real device; the loopback machine's may be written freely. */
   allowWrite: boolean;
   /** Of a source: seconds to go over the range again and again; without it each block goes `loops` times. */

@@ -24,8 +24,6 @@ const RUNNER: RunnerUrl<SourceJob | DestinationJob, StreamJobOutcome> = new URL(
 );
 
 export interface RunOptions {
-  /** Number of the block to begin with: those before are written already. */
-  first: number;
   signal?: AbortSignal | undefined;
   /** About ten times a second: bytes so far that have arrived, or are written. */
   onProgress?(bytes: number): void;
@@ -42,17 +40,12 @@ export class EndRun {
   readonly #written = new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT);
   #revocation: P2pError | null = null;
 
-  /** Errors: BAD_ARGUMENT. */
   constructor(open: OpenEnd, own: StreamOffer, remote: StreamOffer, options: RunOptions) {
-    const { first } = options;
-    const { blocks } = open.end;
-    if (!Number.isSafeInteger(first) || first < 0 || first > blocks)
-      throw new P2pError("BAD_ARGUMENT", `the first block is 0 to ${blocks}, not ${first}`);
     this.#open = open;
     this.#own = own;
     this.#remote = remote;
     this.#options = options;
-    new Float64Array(this.#written)[0] = first;
+    new Float64Array(this.#written)[0] = open.end.first;
   }
 
   get written(): number {
@@ -126,7 +119,7 @@ export class EndRun {
 
   #job(jobs: EngineJobs): SourceJob | DestinationJob {
     const { plan, end, connection, staging, nvme } = this.#open;
-    const { first } = this.#options;
+    const { first } = end;
     const remote = this.#remote;
     const { data, headers } = this.#own;
     const common: Omit<StreamJob, "side" | "rangeBlocks"> = {
@@ -188,9 +181,9 @@ export class EndRun {
 
   /** What ends a run early says why; that something has and did not must not pass for a stream. */
   #assertComplete({ bytes }: StreamJobOutcome): void {
-    const { plan } = this.#open;
+    const { plan, end } = this.#open;
     if (plan.role === "destination" || plan.runtime !== undefined) return;
-    const expected = (plan.loops ?? 1) * Math.max(0, plan.size - this.#options.first * plan.bs);
+    const expected = (plan.loops ?? 1) * Math.max(0, plan.size - end.first * plan.bs);
     if (bytes !== expected)
       throw new P2pError("INTERNAL", `the stream ended after ${bytes} of ${expected} bytes`);
   }

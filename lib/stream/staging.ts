@@ -1,5 +1,4 @@
 import { P2pError } from "../errors.js";
-import { proveUse } from "../proof/first-use.js";
 import { byDistance } from "../p2pmem/find.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { PciFunction } from "../pci/function.js";
@@ -7,6 +6,7 @@ import { peerPath } from "../pci/peer-path.js";
 import type { ProtectionDomain } from "../rdma/protection-domain.js";
 import type { Session } from "../session.js";
 import type { CheckedEnd } from "./check.js";
+import { proveStaging } from "./first-use.js";
 import type { StreamEndPlan } from "./plan.js";
 import { openHostSlots, openPeerSlots, type SlotMemory } from "./slot-memory.js";
 
@@ -33,8 +33,8 @@ export interface StagingRequest {
  * the kernel lets the NIC reach it, and the NIC registers it in fact; where none is, host memory.
  *
  * On real devices the path between NVMe device and peer memory is proved, the first time that the
- * session uses it. Errors: NO_PROVIDER, NO_ROOM, NOT_SUPPORTED, NO_DMABUF, MEMLOCK, NO_MEMORY and others
- * of mapping and registering memory; those of proveUse().
+ * session uses it: see proveStaging(). Errors: NO_PROVIDER, NO_ROOM, NOT_SUPPORTED, NO_DMABUF, MEMLOCK, NO_MEMORY and others
+ * of mapping and registering memory; those of proveStaging().
  */
 export async function openStaging(request: StagingRequest): Promise<OpenStaging> {
   const { plan } = request;
@@ -112,15 +112,5 @@ async function prove(
   { held }: SlotMemory,
 ): Promise<void> {
   if (session.platform.kind !== "vfio" || held === null) return;
-  const range = { namespace, offset: plan.endpoint.offset, length: plan.size };
-  const isSource = plan.role === "source";
-  const leg = {
-    ...range,
-    client: plan.role,
-    direction: isSource ? ("write" as const) : ("read" as const),
-    // A destination is about to be overwritten; what a proof writes there it restores.
-    scratch: isSource ? null : range,
-  };
-  const hint = "--staging host does without this path";
-  await proveUse(session, { provider, held, legs: [leg], hint }, signal);
+  await proveStaging(session, plan, namespace, { provider, held }, signal);
 }

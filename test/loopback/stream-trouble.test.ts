@@ -240,6 +240,8 @@ describe("a stream with trouble", () => {
       ["BAD_ARGUMENT", { role: "both" as "source" }],
       ["BAD_ARGUMENT", { iodepth: 0 }],
       ["BAD_ARGUMENT", { runtime: -1 }],
+      ["BAD_ARGUMENT", { first: -1 }],
+      ["BAD_ARGUMENT", { first: 257 }],
       ["BAD_SIZE", { bs: 0 }],
       ["BAD_SIZE", { size: 0 }],
       ["UNALIGNED", { bs: 1000 }],

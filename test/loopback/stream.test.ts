@@ -81,12 +81,12 @@ describe("a stream on the loopback machine", () => {
     });
 
   it("goes on at a block in the middle of the range", async () => {
-    const plans = plansOf(rdma, between);
+    const plans = plansOf(rdma, { ...between, both: { first: 100 } });
     await fill(session, between.source, SIZE, 7);
     await fill(session, between.destination, SIZE, 8);
     const before = await hashOf(session, between.destination, 100 * 16 * KIB);
     const pair = await StreamPair.open(session, plans);
-    const { source, destination } = await pair.goWell({ first: 100 });
+    const { source, destination } = await pair.goWell();
     await pair.close();
     assert.equal(source.bytes, SIZE - 100 * 16 * KIB);
     assert.equal(destination.bytes, source.bytes);
@@ -100,8 +100,9 @@ describe("a stream on the loopback machine", () => {
   });
 
   it("has nothing to do where all is written, and says so", async () => {
-    const pair = await StreamPair.open(session, plansOf(rdma, between));
-    const { source, destination } = await pair.goWell({ first: SIZE / (16 * KIB) });
+    const both = { first: SIZE / (16 * KIB) };
+    const pair = await StreamPair.open(session, plansOf(rdma, { ...between, both }));
+    const { source, destination } = await pair.goWell();
     await pair.close();
     assert.deepEqual([source.bytes, destination.bytes], [0, 0]);
     assert.equal(pair.destination.written, SIZE / (16 * KIB));

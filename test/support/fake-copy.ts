@@ -140,9 +140,9 @@ class FakeStream {
   }
 
   async run(options: RunOptions): Promise<StreamOutcome> {
-    const { first, signal } = options;
+    const { signal } = options;
+    const { size, bs, role, first } = this.#request;
     this.written = first;
-    const { size, bs, role } = this.#request;
     const blocks = Math.ceil(size / bs);
     if (role === "destination") {
       await new Promise<void>((resolve, reject) => {

@@ -68,14 +68,14 @@ export class StreamPair {
 
   /** Both; where one fails the other one is ended. What either one gave, or why it failed. */
   async run(
-    options: Partial<RunOptions> = {},
+    options: RunOptions = {},
   ): Promise<{ source: StreamOutcome | Error; destination: StreamOutcome | Error }> {
     const other = new AbortController();
     const { signal: given } = options;
     const signal = given ? AbortSignal.any([given, other.signal]) : other.signal;
     const [source, destination] = await Promise.all(
       [this.source, this.destination].map((end) =>
-        end.run({ first: 0, ...options, signal }).catch((error: unknown) => {
+        end.run({ ...options, signal }).catch((error: unknown) => {
           other.abort();
           return error as Error;
         }),
@@ -86,7 +86,7 @@ export class StreamPair {
 
   /** The same, of a stream that is to go well. Errors: those of either end. */
   async goWell(
-    options: Partial<RunOptions> = {},
+    options: RunOptions = {},
   ): Promise<{ source: StreamOutcome; destination: StreamOutcome }> {
     const { source, destination } = await this.run(options);
     for (const outcome of [source, destination]) if (outcome instanceof Error) throw outcome;

@@ -130,8 +130,8 @@ async function runBoth(
   };
   const progress = onProgress === undefined ? {} : { onProgress };
   const outcomes = await Promise.all([
-    orStop(source.run({ first: 0, signal: either, ...progress })),
-    orStop(destination.run({ first: 0, signal: either })),
+    orStop(source.run({ signal: either, ...progress })),
+    orStop(destination.run({ signal: either })),
   ]);
   const [from, to] = outcomes;
   if (from === null || to === null) throw first;

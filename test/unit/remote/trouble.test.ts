@@ -138,7 +138,7 @@ describe("A copy between machines that finds its other side changed", () => {
     };
     client.onOpen = fail;
     await assert.rejects(copy(), { code: "PORT_DOWN" });
-    assert.equal(tries.length, 1);
+    assert.equal(tries.splice(0).length, 1);
     client.onOpen = undefined;
     atBlock40(() => {
       client.onOpen = fail;

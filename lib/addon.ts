@@ -267,7 +267,7 @@ export interface NativeRdmaCounters {
   invalidatedPages: number;
 }
 
-/** A PCI machine in a box (see lib/platform/machine-file.ts for the configuration). */
+/** A PCI machine in a box (see lib/platform/machine-schema.ts for the configuration). */
 export interface NativeLoopbackMachine {
   functions(): NativePciFunction[];
   openAddressSpace(): NativeAddressSpace;

@@ -89,11 +89,12 @@ function chosen(platform: Platform, reason: string): ChosenPlatform {
 
 async function openLoopback(machine = "default"): Promise<LoopbackPlatform> {
   addon(); // its absence is the first thing to say
-  // Only here: the schema of machine files is half of what the command would load, and a real machine
-  // needs none of it.
-  const { builtinMachines, MachineFile } = await import("./platform/machine-file.js");
+  // Only here: the schema of machines is half of what the command would load, and a real machine needs
+  // none of it, nor a built-in one what reads files.
+  const { builtinMachines } = await import("./platform/machine-schema.js");
   if (Object.hasOwn(builtinMachines, machine))
     return new LoopbackPlatform(builtinMachines[machine as keyof typeof builtinMachines]);
+  const { MachineFile } = await import("./platform/machine-file.js");
   const file = new MachineFile(machine);
   try {
     return new LoopbackPlatform(file.configuration);

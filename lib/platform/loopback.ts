@@ -8,7 +8,7 @@ import {
 } from "../addon.js";
 import type { NativeRdmaDevice } from "../rdma-addon.js";
 import type { Platform, RawPciFunction, RawTopology } from "../platform.js";
-import type { MachineConfiguration, PortConfiguration } from "./machine-file.js";
+import type { MachineConfiguration, PortConfiguration } from "./machine-schema.js";
 
 /** The machine in a box: a PCI fabric, an IOMMU and devices, simulated by the addon. */
 export class LoopbackPlatform implements Platform {

@@ -18,7 +18,7 @@ import { Provider } from "#lib/p2pmem/provider.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PCI_COMMAND, PCI_COMMAND_MEMORY } from "#lib/pci/spec.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import { VfioPlatform } from "#lib/platform/vfio.js";
 import type { Platform } from "#lib/platform.js";
 import type { Session } from "#lib/session.js";

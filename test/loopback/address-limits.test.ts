@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import { Bench, blocks, NVME1, NVME2, PAGE, READ, WRITE } from "../support/raw-nvme.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { addon, type NativePciFunction } from "#lib/addon.js";
-import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-schema.js";
 import { CARD, NVME0, NVME1, NVME2 } from "../support/raw-nvme.js";
 
 const ROOT_PORT = "0000:00:01.0";

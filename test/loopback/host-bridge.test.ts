@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { builtinMachines } from "#lib/platform/machine-file.js";
-import type { MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
+import type { MachineConfiguration } from "#lib/platform/machine-schema.js";
 import { addon } from "#lib/addon.js";
 import {
   Bench,

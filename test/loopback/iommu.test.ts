@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { addon } from "#lib/addon.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import { Bench, blocks, CARD, NVME0, NVME1, PAGE, READ, WRITE } from "../support/raw-nvme.js";
 import type { HostMemory, RawQueue } from "../support/raw-nvme.js";
 

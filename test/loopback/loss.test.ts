@@ -9,7 +9,7 @@ import { openQueuePair } from "#lib/nvme/queues/queue-pair.js";
 import { CC, IoOpcode } from "#lib/nvme/spec.js";
 import { PCI_COMMAND } from "#lib/pci/spec.js";
 import { PciTree } from "#lib/pci/tree.js";
-import type { MachineConfiguration } from "#lib/platform/machine-file.js";
+import type { MachineConfiguration } from "#lib/platform/machine-schema.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
 import { FaultyMachine } from "../support/faulty-machine.js";

@@ -5,7 +5,8 @@ import path from "node:path";
 import { addon } from "#lib/addon.js";
 import type { P2pError } from "#lib/errors.js";
 import { choosePlatform } from "#lib/choose-platform.js";
-import { builtinMachines, MachineFile } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
+import { MachineFile } from "#lib/platform/machine-file.js";
 
 describe("machine files", () => {
   let directory: string;

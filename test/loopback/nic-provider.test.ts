@@ -6,7 +6,7 @@ import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 import type { Provider } from "#lib/p2pmem/provider.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
-import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-schema.js";
 import { Access, Opcode, SendFlag } from "#lib/rdma/spec.js";
 import type { RdmaDevice } from "#lib/rdma/device.js";
 import { Session } from "#lib/session.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { MachineConfiguration, NvmeConfiguration } from "#lib/platform/machine-file.js";
+import type { MachineConfiguration, NvmeConfiguration } from "#lib/platform/machine-schema.js";
 import { Bench, blocks, machineWith, NVME0, PAGE, READ, WRITE } from "../support/raw-nvme.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { NvmeConfiguration } from "#lib/platform/machine-file.js";
+import type { NvmeConfiguration } from "#lib/platform/machine-schema.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 import { Bench, blocks, machineWith, NVME0, READ, SGL, WRITE } from "../support/raw-nvme.js";
 

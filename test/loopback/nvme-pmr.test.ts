@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { NvmeConfiguration } from "#lib/platform/machine-file.js";
+import type { NvmeConfiguration } from "#lib/platform/machine-schema.js";
 import type { HostMemory, RawNvme } from "../support/raw-nvme.js";
 import {
   Bench,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { NvmeConfiguration } from "#lib/platform/machine-file.js";
+import type { NvmeConfiguration } from "#lib/platform/machine-schema.js";
 import type { HostMemory, RawNvme, RawQueue } from "../support/raw-nvme.js";
 import {
   Bench,

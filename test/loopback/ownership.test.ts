@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { addon } from "#lib/addon.js";
 import { configureCmb } from "#lib/platform/cmb-schema.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
-import type { MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
+import type { MachineConfiguration } from "#lib/platform/machine-schema.js";
 import { Bench, blocks, CARD, NVME0, NVME1, NVME2, READ } from "../support/raw-nvme.js";
 
 /** The default machine, where the device at this port of the switch has another driver. */

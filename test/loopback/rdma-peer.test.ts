@@ -9,7 +9,7 @@ import { Provider } from "#lib/p2pmem/provider.js";
 import { parseBdf } from "#lib/pci/bdf.js";
 import { PciTree } from "#lib/pci/tree.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import { RdmaDevices } from "#lib/rdma/devices.js";
 import type { MemoryRegion } from "#lib/rdma/memory-region.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { addon } from "#lib/addon.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import { Connection, FLAG, OPCODE, part, remoteOf } from "../rdma/connection.js";
 import { EVENT, RnicMachine } from "./rnic.js";
 

@@ -7,7 +7,7 @@ import {
   type NativeDevice,
   type NativeMemory,
 } from "#lib/addon.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import type { NativeMemoryRegion } from "#lib/rdma-addon.js";
 import { Connection, OPCODE, part, remoteOf } from "../rdma/connection.js";
 import { ACCESS, ALL_ACCESS } from "../rdma/machine.js";

@@ -1,7 +1,7 @@
 /** The loopback machine with a NIC, for what only it can show. */
 import assert from "node:assert/strict";
 import { addon, type NativeFault, type NativeLoopbackMachine } from "#lib/addon.js";
-import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-schema.js";
 import type { NativeRdmaDevice } from "#lib/rdma-addon.js";
 import type { RdmaMachine } from "../rdma/machine.js";
 

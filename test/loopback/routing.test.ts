@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { configureCmb } from "#lib/platform/cmb-schema.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
-import type { AcsControl, MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
+import type { AcsControl, MachineConfiguration } from "#lib/platform/machine-schema.js";
 import { addon } from "#lib/addon.js";
 import {
   Bench,

@@ -1,7 +1,7 @@
 /** The loopback machine with more that a test can see and bring about. */
 import type { NativeAddressSpace, NativeDevice, NativeRegion } from "#lib/addon.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
-import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-file.js";
+import { builtinMachines, type MachineConfiguration } from "#lib/platform/machine-schema.js";
 
 const CAP = 0x00;
 const CC = 0x14;

@@ -16,7 +16,7 @@ import {
   builtinMachines,
   type MachineConfiguration,
   type NvmeConfiguration,
-} from "#lib/platform/machine-file.js";
+} from "#lib/platform/machine-schema.js";
 
 /** Where the default machine has its devices. */
 export const NVME0 = "0000:03:00.0"; // with a CMB

@@ -8,7 +8,7 @@ import type { PciFunction } from "#lib/pci/function.js";
 import { PciTree } from "#lib/pci/tree.js";
 import type { Platform } from "#lib/platform.js";
 import { LoopbackPlatform } from "#lib/platform/loopback.js";
-import { builtinMachines } from "#lib/platform/machine-file.js";
+import { builtinMachines } from "#lib/platform/machine-schema.js";
 import type { DmaVector } from "#lib/sgl/dma-vector.js";
 import { ScatterList } from "#lib/sgl/scatterlist.js";
 

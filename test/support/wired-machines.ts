@@ -4,38 +4,57 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-/** Of either machine. */
-export const WIRED_NVME = "0000:01:00.0";
+export interface WiredOptions {
+  /** Which machine has the data; the other one's namespace is empty. The client, unless it says else. */
+  from?: "client" | "server";
+  /** How long each write at the destination takes: milliseconds. */
+  writeMs?: number;
+  /** Whether each has a p2pmem card beside the NVMe controller and the NIC, below one switch. */
+  hasCards?: boolean;
+  /** Of the server's controller, or of the NIC there, each in the form of machine files. */
+  faults?: { nvme?: string; rnic?: string };
+}
 
 export class WiredMachines {
   readonly directory = mkdtempSync(path.join(tmpdir(), "p2pmem-wired-"));
-  readonly bytes: number;
+  /** The controller of either machine, which has one namespace. */
+  readonly nvme: string;
 
-  /** `writeMs`: how long each write at the destination takes. */
-  constructor(bytes: number, writeMs = 0) {
-    this.bytes = bytes;
+  constructor(bytes: number, options: WiredOptions = {}) {
+    const { from = "client", writeMs = 0, hasCards = false, faults = {} } = options;
+    this.nvme = hasCards ? "0000:03:00.0" : "0000:01:00.0";
     writeFileSync(this.path("source.img"), randomBytes(bytes));
     writeFileSync(this.path("destination.img"), "");
     truncateSync(this.path("destination.img"), bytes);
-    const slow =
-      writeMs === 0 ? "" : `, faults: [{ on: write, count: 1000000, delay: ${writeMs} }]`;
-    for (const [name, image, role, faults] of [
-      ["client", "source", "connect", ""],
-      ["server", "destination", "listen", slow],
-    ])
+    for (const [name, role] of [
+      ["client", "connect"],
+      ["server", "listen"],
+    ]) {
+      const image = name === from ? "source" : "destination";
+      const own = name === "server" ? faults : {};
+      const slow = writeMs > 0 && image === "destination";
+      const wrong = slow ? [`{ on: write, count: 1000000, delay: ${writeMs} }`] : [];
+      if (own.nvme !== undefined) wrong.push(own.nvme);
+      const devices = [
+        `device: nvme, namespaces: [{ file: ${image}.img }], faults: [${wrong.join(", ")}]`,
+        ...(hasCards ? ["device: card, memory: 16m"] : []),
+        `device: rnic, wire: { ${role}: wire.socket }, faults: [${own.rnic ?? ""}]`,
+      ];
+      // The NIC stays with the kernel: below the switch each has an IOMMU group of its own.
+      const acs = hasCards ? "acs: [sv, rr, cr, uf], " : "";
+      const ports = `[${devices.map((device) => `{ ${acs}${device} }`).join(", ")}]`;
       writeFileSync(
         this.path(`${name}.yaml`),
-        `root_ports:\n` +
-          `  - { device: nvme, namespaces: [{ file: ${image}.img }]${faults} }\n` +
-          `  - { device: rnic, wire: { ${role}: wire.socket } }\n`,
+        `root_ports: ${hasCards ? `[{ device: switch, ports: ${ports} }]` : ports}\n`,
       );
+    }
   }
 
   path(name: string): string {
     return path.join(this.directory, name);
   }
 
-  /** Of the command on either machine; see WIRED_NVME. */
+  /** Of the command on either machine. */
   args(name: "client" | "server"): string[] {
     return ["--platform", "loopback", "--machine", this.path(`${name}.yaml`)];
   }

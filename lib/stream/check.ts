@@ -32,7 +32,7 @@ export interface CheckedEnd {
  * Everything that can be wrong with one end of a stream, looked at before any command is submitted.
  *
  * Errors: BAD_ARGUMENT, BAD_SIZE, WRITE_NOT_ALLOWED, UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE,
- * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED; and those of opening the device.
+ * METADATA_FORMAT, UNALIGNED, BAD_RANGE, UNSUPPORTED, REGION_TOO_LARGE; and those of opening the device.
  */
 export async function checkEnd(session: Session, plan: StreamEndPlan): Promise<CheckedEnd> {
   checkNumbers(plan);
@@ -98,7 +98,10 @@ function checkPlace({ endpoint, bs, size }: StreamEndPlan, namespace: NvmeNamesp
     );
 }
 
-/** As many as the plan asks for, or as the queues of both devices have room for. Errors: BAD_SIZE. */
+/**
+ * As many as the plan asks for, or as the queues of both devices have room for and the NIC registers at
+ * once. Errors: BAD_SIZE, REGION_TOO_LARGE.
+ */
 function fitSlots(
   { iodepth, bs, rdma }: StreamEndPlan,
   { controller }: NvmeNamespace,
@@ -114,6 +117,13 @@ function fitSlots(
       `a block of ${bs} bytes takes ${commands} commands, more than a queue of ${address} holds`,
       { device: address, hint: "use a smaller block size" },
     );
+  const most = Math.floor(Number(rdma.attributes.maxRegionBytes) / slotStride(bs));
+  if (most === 0)
+    throw new P2pError(
+      "REGION_TOO_LARGE",
+      `${rdma.name} registers up to ${rdma.attributes.maxRegionBytes} bytes at once, too little for a block of ${bs}`,
+      { device: rdma.name, hint: "use a smaller block size" },
+    );
   let slots = iodepth;
   const limit = (most: number, why: string): void => {
     if (most >= slots) return;
@@ -121,6 +131,7 @@ function fitSlots(
     slots = most;
   };
   limit(fit, `a queue of ${address} holds no more`);
+  limit(most, `${rdma.name} registers no more at once`);
   const { maxQueueEntries, maxCompletionEntries } = rdma.attributes;
   const each = requestsOf(1);
   limit(

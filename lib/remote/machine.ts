@@ -33,7 +33,10 @@ export interface EndRequest {
 }
 
 export interface CopyEnd {
-  stream: Pick<StreamEnd, "staging" | "offer" | "connect" | "run" | "written" | "close">;
+  stream: Pick<
+    StreamEnd,
+    "staging" | "offer" | "connect" | "run" | "written" | "assertIntact" | "close"
+  >;
   volume: Volume;
 }
 

@@ -110,9 +110,9 @@ const base64 = z.string().max(4 * Math.ceil((4 * MAX_WINDOW_BLOCKS) / 3 + 2));
 export const report = z.discriminatedUnion("type", [
   /** A window's blocks are flushed; CRC-32C of each as read back: 4 bytes, little-endian, base64. */
   z.object({ type: z.literal("sums"), first: block, sums: base64 }),
-  /** All blocks before this one are flushed, and nobody looks at them. */
+  /** All blocks before this one are flushed, and nobody compares them. */
   z.object({ type: z.literal("flushed"), blocks: block }),
-  /** All blocks before this one are as they left. */
+  /** All blocks before this one are as they left; where nobody compares, as far as the source knows. */
   z.object({ type: z.literal("confirmed"), blocks: block }),
   z.object({ type: z.literal("done"), report: endReport }),
 ]);

@@ -2,17 +2,17 @@ import { formatAnyEndpoint } from "../io/endpoint.js";
 import type { RemoteCopyMeasurement, RemoteCopyPlan } from "./copy.js";
 import type { EndReport, StagingChoice } from "./protocol.js";
 
-/** One end of a copy between machines. Unknown is null: the other one was gone before it could tell. */
+/** One end of a copy between machines. */
 export interface RemoteEndResult {
   /** `host`, or the name of a provider; and why. */
   staging: string;
   reason: string;
   /** Of the last connection: bytes that the data made cross there. */
-  traffic: EndReport["traffic"] | null;
+  traffic: EndReport["traffic"];
   /** Of the last connection: bytes that comparing read into host memory, which `traffic` has not. */
-  verify_bytes: number | null;
+  verify_bytes: number;
   /** Of the last connection: of the thread that streamed. */
-  cpu: { usr_ns: number; sys_ns: number; busy_ns: number } | null;
+  cpu: EndReport["cpu"];
 }
 
 /** What a copy between machines gave: the object of `results` in the command's JSON. */
@@ -31,7 +31,7 @@ export interface RemoteCopyResult {
   runtime_ns: number;
   bw_bytes: number;
   /** Of the last connection: begin of a block's read until it is written at the destination. */
-  lat_ns: EndReport["lat_ns"] | null;
+  lat_ns: EndReport["lat_ns"];
   /** Null: nothing was compared. */
   verify: { mode: "crc32c"; blocks: number; mismatches: 0 } | null;
   ends: { src: RemoteEndResult; dst: RemoteEndResult };
@@ -53,7 +53,7 @@ export function remoteCopyResult(
     ...{ bs: plan.bs, iodepth: run.iodepth, bytes, resumed_bytes: run.resumedBytes },
     ...{ reconnects: run.reconnects, runtime_ns: run.elapsedNs },
     bw_bytes: bytes / (run.elapsedNs / 1e9),
-    lat_ns: (isPush ? own : remote)?.lat_ns ?? null,
+    lat_ns: (isPush ? own : remote).lat_ns,
     verify: plan.verify
       ? { mode: "crc32c", blocks: Math.ceil(bytes / plan.bs), mismatches: 0 }
       : null,
@@ -62,9 +62,9 @@ export function remoteCopyResult(
   };
 }
 
-function endResult({ memory, reason }: StagingChoice, report: EndReport | null): RemoteEndResult {
-  return {
-    ...{ staging: memory, reason, traffic: report?.traffic ?? null },
-    ...{ verify_bytes: report?.verify_bytes ?? null, cpu: report?.cpu ?? null },
-  };
+function endResult(
+  { memory, reason }: StagingChoice,
+  { traffic, verify_bytes, cpu }: EndReport,
+): RemoteEndResult {
+  return { staging: memory, reason, traffic, verify_bytes, cpu };
 }

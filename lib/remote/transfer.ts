@@ -5,15 +5,25 @@ import type { StreamEnd } from "../stream/end.js";
 import type { StreamOutcome } from "../stream/outcome.js";
 import { mismatchAt, type Places } from "./mismatch.js";
 import { decodeSums, encodeSums, report, type EndReport } from "./protocol.js";
+import { Stall } from "./stall.js";
 import type { Volume } from "./volume.js";
 import { Windows, windowBlocks } from "./windows.js";
 
 /** How often is looked whether more has been written: milliseconds. */
 const LOOK_MS = 10;
-/** How long the other side may take to say what its trouble was, which broke the stream here, too. */
-const BETTER_CAUSE_MS = 2000;
 /** While data flows nobody need say anything: that the peer is there the connection sees. */
 const WHENEVER = 2 ** 31 - 1;
+
+/** How long a transfer waits where both sides are there: milliseconds. */
+export interface TransferPatience {
+  /** With nothing moving at all. Beyond what a command may take, and a controller to come back. */
+  stallMs: number;
+  /** For the own end of the stream, once the other side is done with all of its own. */
+  endMs: number;
+  /** For the other side to say what its trouble was, which broke the stream here, too. */
+  causeMs: number;
+}
+const PATIENCE: TransferPatience = { stallMs: 120_000, endMs: 10_000, causeMs: 2000 };
 
 export interface TransferPlan {
   role: "source" | "destination";
@@ -28,57 +38,77 @@ export interface TransferPlan {
   onProgress?(bytes: number): void;
 }
 
-/** What both ends did; the other one's is null where it was gone before it could tell. */
+/** What both ends did. */
 export interface TransferReports {
   own: EndReport;
-  remote: EndReport | null;
+  remote: EndReport;
 }
 
+type Stream = Pick<StreamEnd, "run" | "written" | "assertIntact">;
+
 /**
- * Runs one end of a stream until all blocks are confirmed: flushed at the destination, and where that is
- * wanted read back at both ends and compared by their CRC-32C, window by window, while the next ones
- * stream. Whatever goes wrong at one end ends both; nothing is in flight here any more when it throws.
+ * Runs one end of a stream until all blocks are confirmed by both sides: flushed at the destination, and
+ * where that is wanted read back at both ends and compared by their CRC-32C, window by window, while the
+ * next ones stream. Whatever goes wrong at one end ends both; nothing is in flight here any more when it
+ * throws.
  *
- * Errors: DATA_MISMATCH; those of the stream and of reading; what the other side tells of, PEER_GONE.
+ * Errors: DATA_MISMATCH; those of the stream and of reading; what the other side tells of; PEER_GONE,
+ * where it is, or does not move; PEER_PROTOCOL, where its end of the stream is not what it says;
+ * BAD_MESSAGE.
  */
 export async function transfer(
   connection: Connection,
-  stream: Pick<StreamEnd, "run" | "written">,
+  stream: Stream,
   volume: Volume,
   plan: TransferPlan,
+  patience = PATIENCE,
 ): Promise<TransferReports> {
-  return new Transfer(connection, stream, volume, plan).run();
+  return new Transfer(connection, stream, volume, plan, patience).run();
 }
 
 class Transfer {
   readonly #connection: Connection;
-  readonly #stream: Pick<StreamEnd, "run" | "written">;
+  readonly #stream: Stream;
   readonly #volume: Volume;
   readonly #plan: TransferPlan;
-  readonly #blocks: number;
+  readonly #patience: TransferPatience;
   readonly #windows: Windows;
   readonly #abort = new AbortController();
-  /** When the connection has ended, and why. */
-  readonly #ended: Promise<P2pError | null>;
+  readonly #stall: Stall;
+  /** When the connection has ended. */
+  readonly #ended: Promise<void>;
   #failure: Error | undefined;
   #own: EndReport | undefined;
   #outcome: StreamOutcome | undefined;
   #remote: EndReport | undefined;
+  #bytes = 0;
 
   constructor(
     connection: Connection,
-    stream: Pick<StreamEnd, "run" | "written">,
+    stream: Stream,
     volume: Volume,
     plan: TransferPlan,
+    patience: TransferPatience,
   ) {
     this.#connection = connection;
     this.#stream = stream;
     this.#volume = volume;
     this.#plan = plan;
-    this.#blocks = Math.ceil(plan.size / plan.bs);
-    this.#windows = new Windows(plan.first, this.#blocks, windowBlocks(plan.bs), performance.now());
+    this.#patience = patience;
+    const { first, size, bs } = plan;
+    this.#windows = new Windows(first, Math.ceil(size / bs), windowBlocks(bs), performance.now());
+    this.#stall = new Stall(patience.stallMs, (seconds) => {
+      this.#fail(
+        new P2pError("PEER_GONE", `nothing has moved between both sides for ${seconds} s`),
+      );
+    });
     this.#ended = new Promise((resolve) => {
-      connection.onClose(resolve);
+      connection.onClose((error) => {
+        // Whatever is still under way then ends: nobody else would end the stream.
+        if (this.#own === undefined || this.#remote === undefined)
+          this.#fail(error ?? new P2pError("CLOSED", "the connection is closed"));
+        resolve();
+      });
     });
   }
 
@@ -89,8 +119,9 @@ class Transfer {
       this.#fail(error);
     };
     await Promise.all(tasks.map((task) => task.catch(fail)));
+    this.#stall.stop();
     if (this.#failure !== undefined) throw this.#failure;
-    return { own: this.#own!, remote: this.#remote ?? null };
+    return { own: this.#own!, remote: this.#remote! };
   }
 
   /** The first failure counts: it ends the stream, and the other side hears of it. */
@@ -106,19 +137,26 @@ class Transfer {
     try {
       this.#outcome = await this.#stream.run({
         signal: this.#abort.signal,
-        onProgress: (bytes) => this.#plan.onProgress?.(bytes),
+        onProgress: (bytes) => {
+          if (bytes !== this.#bytes) this.#stall.moved();
+          this.#bytes = bytes;
+          this.#plan.onProgress?.(bytes);
+        },
       });
     } catch (error) {
-      // An end that fails takes the wire along: what it says is the cause.
-      const cause = await Promise.race([this.#ended, delay(BETTER_CAUSE_MS, null)]);
-      throw this.#failure ?? cause ?? error;
+      // What arrived last may be anything: it is not told of.
+      this.#abort.abort();
+      // An end that fails takes the wire along: what the other side says then is the cause.
+      const isOfWire = error instanceof P2pError && error.code === "RDMA_STATUS";
+      const { causeMs } = this.#patience;
+      if (isOfWire) await Promise.race([this.#ended, delay(causeMs, undefined, { ref: false })]);
+      throw error;
     }
     this.#finish();
   }
 
   /** The destination's: flushes what has been written, reads it back, tells of it. */
   async #announce(): Promise<void> {
-    const { verify } = this.#plan;
     const windows = this.#windows;
     while (!windows.isDone && !this.#abort.signal.aborted) {
       const window = windows.next(this.#stream.written, performance.now());
@@ -127,29 +165,23 @@ class Transfer {
         continue;
       }
       await this.#volume.flush();
-      const end = window.first + window.count;
-      if (verify) {
-        const sums = encodeSums(await this.#volume.sums(window));
-        windows.announce(window, performance.now());
-        this.#connection.send({ type: "sums", first: window.first, sums });
-      } else {
-        windows.announce(window, performance.now());
-        this.#connection.send({ type: "flushed", blocks: end });
-        this.#confirm(end);
-      }
+      const { first, count } = window;
+      const message = this.#plan.verify
+        ? { type: "sums", first, sums: encodeSums(await this.#volume.sums(window)) }
+        : { type: "flushed", blocks: first + count };
+      this.#stream.assertIntact();
+      if (this.#isAborted) return;
+      windows.announce(window, performance.now());
+      this.#connection.send(message);
+      this.#stall.moved();
     }
   }
 
-  /** Until the other side has said that it is done, or has left when nothing was left to say. */
+  /** Until the other side has said that it is done. */
   async #listen(): Promise<void> {
     while (this.#remote === undefined) {
-      let message;
-      try {
-        message = await this.#connection.receive(report, WHENEVER);
-      } catch (error) {
-        if (this.#own !== undefined && this.#failure === undefined) return;
-        throw error;
-      }
+      const message = await this.#connection.receive(report, WHENEVER);
+      this.#stall.moved();
       switch (message.type) {
         case "sums":
           this.#assertRole("source", this.#plan.verify);
@@ -157,11 +189,11 @@ class Transfer {
           break;
         case "flushed":
           this.#assertRole("source", !this.#plan.verify);
-          this.#hear(message.blocks);
-          this.#confirm(message.blocks);
+          this.#hear({ first: this.#windows.confirmed, end: message.blocks });
+          this.#answer(message.blocks);
           break;
         case "confirmed":
-          this.#assertRole("destination", this.#plan.verify);
+          this.#assertRole("destination", true);
           this.#confirm(message.blocks);
           break;
         case "done":
@@ -170,25 +202,41 @@ class Transfer {
     }
     if (!this.#windows.isDone)
       throw new P2pError("BAD_MESSAGE", "the other side is done before all blocks are confirmed");
+    this.#stall.limit(this.#patience.endMs, () => {
+      this.#fail(
+        new P2pError("PEER_PROTOCOL", "the other side is done, but did not end its stream", {
+          hint: "use p2pmem of one version at both ends",
+        }),
+      );
+    });
   }
 
   async #compare(first: number, sums: Uint32Array): Promise<void> {
-    this.#hear(first + sums.length, first);
-    const own = await this.#volume.sums({ first, count: sums.length });
+    const count = sums.length;
+    this.#hear({ first, end: first + count });
+    const own = await this.#volume.sums({ first, count });
+    this.#stall.moved();
     const wrong = own.findIndex((sum, index) => sum !== sums[index]);
     if (wrong !== -1) {
       const { places, bs } = this.#plan;
       throw mismatchAt(places, bs, first + wrong, { sent: own[wrong]!, found: sums[wrong]! });
     }
-    this.#connection.send({ type: "confirmed", blocks: first + sums.length });
-    this.#confirm(first + sums.length);
+    this.#answer(first + count);
   }
 
   /** At the source: the other side has flushed so far. */
-  #hear(end: number, first = this.#windows.confirmed): void {
+  #hear({ first, end }: { first: number; end: number }): void {
     const window = { first, count: end - first };
     this.#windows.assertNext(window);
     this.#windows.announce(window, performance.now());
+  }
+
+  /** The source's word on what the other side has told of: what it sent of that was right, too. */
+  #answer(blocks: number): void {
+    this.#stream.assertIntact();
+    if (this.#isAborted) return;
+    this.#connection.send({ type: "confirmed", blocks });
+    this.#confirm(blocks);
   }
 
   #confirm(blocks: number): void {
@@ -203,6 +251,11 @@ class Transfer {
     if (outcome === undefined || !this.#windows.isDone || this.#own !== undefined) return;
     this.#own = makeReport(outcome, this.#volume);
     this.#connection.send({ type: "done", report: this.#own });
+  }
+
+  /** A look that may say something else each time. */
+  get #isAborted(): boolean {
+    return this.#abort.signal.aborted;
   }
 
   #assertRole(role: TransferPlan["role"], isDue: boolean): void {

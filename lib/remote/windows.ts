@@ -24,7 +24,8 @@ export class Windows {
   readonly #size: number;
   #announced: number;
   #confirmed: number;
-  #openCount = 0;
+  /** Where those end that have been told of and not confirmed, in their order. */
+  readonly #open: number[] = [];
   #announcedAt: number;
 
   /** `first` to `end`: the blocks of the stream; `size`: of a window. `now`: milliseconds. */
@@ -48,7 +49,7 @@ export class Windows {
   /** What to flush and tell of next, if it is time: `written` of the blocks are, with no gap. */
   next(written: number, now: number): BlockWindow | null {
     const count = Math.min(written - this.#announced, this.#size);
-    if (count <= 0 || this.#openCount === MAX_UNANSWERED) return null;
+    if (count <= 0 || this.#open.length === MAX_UNANSWERED) return null;
     const isDue =
       count === this.#size || written === this.#end || now - this.#announcedAt >= DUE_MS;
     return isDue ? { first: this.#announced, count } : null;
@@ -57,20 +58,24 @@ export class Windows {
   announce({ count }: BlockWindow, now: number): void {
     this.#announced += count;
     this.#announcedAt = now;
-    this.#openCount++;
+    this.#open.push(this.#announced);
   }
 
-  /** The other side says that all before `confirmed` arrived. Errors: BAD_MESSAGE. */
-  confirm(confirmed: number): void {
-    if (confirmed <= this.#confirmed || confirmed > this.#announced)
-      throw new P2pError("BAD_MESSAGE", `block ${confirmed} cannot be confirmed`);
-    this.#confirmed = confirmed;
-    this.#openCount--;
+  /** The other side says that all before `end` arrived: the next window. Errors: BAD_MESSAGE. */
+  confirm(end: number): void {
+    if (end !== this.#open[0])
+      throw new P2pError("BAD_MESSAGE", `blocks up to ${end} are not those to be confirmed`);
+    this.#confirmed = end;
+    this.#open.shift();
   }
 
-  /** At the source: what the other side tells of must be what comes next. Errors: BAD_MESSAGE. */
+  /**
+   * At the source: what the other side tells of must be what comes next, and no more than a window.
+   * Errors: BAD_MESSAGE.
+   */
   assertNext({ first, count }: BlockWindow): void {
-    if (first !== this.#announced || count < 1 || first + count > this.#end)
+    const isWindow = count >= 1 && count <= this.#size && first + count <= this.#end;
+    if (first !== this.#announced || !isWindow)
       throw new P2pError("BAD_MESSAGE", `blocks from ${first} on are not those that are due`);
   }
 }

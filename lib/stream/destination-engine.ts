@@ -217,7 +217,8 @@ export class DestinationEngine extends StreamEngine {
     do {
       if (queue.status !== 0) this.fail(NVME_QUEUE, queue.status, cookie);
       const slot = cookie >>> side.commandShift;
-      if (flight.end(slot) && !this.hasFailed) this.#finish(slot);
+      // Halted for memory that is gone, say: what was written of it may be anything.
+      if (flight.end(slot) && !this.isOnItsOwn) this.#finish(slot);
       cookie = queue.next();
     } while (cookie >= 0);
     queue.acknowledge();

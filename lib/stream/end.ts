@@ -10,6 +10,7 @@ import { checkOffers, type StreamOffer } from "./offer.js";
 import type { StreamOutcome } from "./outcome.js";
 import type { StreamEndPlan } from "./plan.js";
 import { EndRun, type RunOptions } from "./run.js";
+import { assertIntact } from "./slot-memory.js";
 import { openStaging, type OpenStaging } from "./staging.js";
 
 /** All that one end has open. */
@@ -133,6 +134,15 @@ export class StreamEnd implements AsyncDisposable {
   /** Of a destination: blocks from the begin of the range on that are written, with no gap. */
   get written(): number {
     return this.#run?.written ?? 0;
+  }
+
+  /**
+   * That what `written` counted before, or what has been sent, went through memory that did not fail: to
+   * be asked before anybody relies on it. Errors: REVOKED; PMR_FAILED; DEVICE_GONE, CONTROLLER_RESET,
+   * CONTROLLER_FATAL.
+   */
+  assertIntact(): void {
+    assertIntact(this.#open.staging.slots);
   }
 
   /**

@@ -16,6 +16,7 @@ import type { DestinationJob, SourceJob, StreamJob, StreamJobOutcome } from "./j
 import { isLocalEnd } from "./local-ends.js";
 import type { StreamOffer } from "./offer.js";
 import type { StreamOutcome } from "./outcome.js";
+import { assertIntact } from "./slot-memory.js";
 import { streamTraffic } from "./traffic.js";
 
 const RUNNER: RunnerUrl<SourceJob | DestinationJob, StreamJobOutcome> = new URL(
@@ -77,8 +78,7 @@ export class EndRun {
       try {
         const { run, meter } = await this.#run(signal);
         this.#throwFailure(run);
-        // A PMR says only now whether it has lost some of what went through it.
-        staging.slots.provider?.barrier();
+        assertIntact(staging.slots);
         signal.throwIfAborted();
         meter?.end();
         const [outcome] = run.outcomes as [StreamJobOutcome];

@@ -73,6 +73,17 @@ export function openPeerSlots(request: StagingRequest, provider: Provider): Slot
   });
 }
 
+/**
+ * Where devices' writes to that memory are complete, they have landed there, and it is the memory that
+ * it was. Errors: REVOKED; PMR_FAILED; DEVICE_GONE, CONTROLLER_RESET, CONTROLLER_FATAL.
+ */
+export function assertIntact({ provider }: SlotMemory): void {
+  if (provider === null) return;
+  provider.assertAlive();
+  // A PMR says only then whether it has lost some of what went through it.
+  provider.barrier();
+}
+
 function mapped(
   { plan, end, domain }: StagingRequest,
   list: ScatterList,

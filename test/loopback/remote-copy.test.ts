@@ -1,12 +1,16 @@
 /** Copies between two ends that are both on the loopback machine's NIC: server and client in one process. */
 import assert from "node:assert/strict";
+import { z } from "zod";
+import { Connection } from "#lib/exchange/connection.js";
 import { parseEndpoint } from "#lib/io/endpoint.js";
 import { runRemoteCopy, type RemoteCopyPlan } from "#lib/remote/copy.js";
 import { parseExport } from "#lib/remote/exports.js";
+import { offer } from "#lib/remote/protocol.js";
 import { SessionMachine, type CopyEnd, type EndRequest } from "#lib/remote/machine.js";
 import { remoteCopyResult } from "#lib/remote/result.js";
 import { Server } from "#lib/remote/server.js";
 import { Session } from "#lib/session.js";
+import { StreamEnd } from "#lib/stream/end.js";
 import type { Staging } from "#lib/stream/plan.js";
 import { HOST } from "../support/exchange.js";
 import { fill, hashOf, KIB, MIB } from "../support/streams.js";
@@ -89,10 +93,10 @@ describe("a copy between machines, on the loopback machine", function () {
         const run = await copy({ from });
         assert.equal(await hashOf(session, destination, SIZE), expected);
         assert.equal(run.reports.own.verify_bytes, SIZE);
-        assert.equal(run.reports.remote!.bytes, SIZE);
+        assert.equal(run.reports.remote.bytes, SIZE);
         const hostBytes = (staging: string): number => (staging === "host" ? 2 * SIZE : 0);
         assert.equal(run.reports.own.traffic.host_memory_bytes, hostBytes(run.local.memory));
-        assert.equal(run.reports.remote!.traffic.host_memory_bytes, hostBytes(run.remote.memory));
+        assert.equal(run.reports.remote.traffic.host_memory_bytes, hostBytes(run.remote.memory));
         assert.equal(run.local.memory === "host", here === "host");
         assert.equal(run.remote.memory === "host", there === "host");
       });
@@ -113,6 +117,42 @@ describe("a copy between machines, on the loopback machine", function () {
     });
   });
 
+  it("ends a stream whose client says that it is done, and goes without ending it", async () => {
+    await prepare();
+    const client = await Connection.connect(HOST, server.port, { role: "copy", timeoutMs: 20_000 });
+    const any = z.looseObject({});
+    const place = { name: "mine", offset: 0, blockSize: 512 };
+    const [copy, bs, iodepth, blocks] = ["0".repeat(32), 16 * KIB, 8, 16];
+    const size = blocks * bs;
+    const range = { namespace: "scratch", offset: 0, length: null };
+    client.send({ type: "open", copy, ...range, access: "write" });
+    await client.receive(any);
+    // All is confirmed already, it says.
+    client.send({ type: "plan", size, bs, iodepth, verify: false, first: blocks, place });
+    const { offer: theirs } = await client.receive(offer);
+    const end = await StreamEnd.open(session, {
+      ...{ role: "source", endpoint: parseEndpoint(WITH_CMB), staging: "host", port: 1 },
+      ...{ rdma: session.rdmaDevice(), bs, iodepth, size, first: blocks, allowWrite: false },
+    });
+    end.connect(theirs);
+    client.send({ type: "offer", offer: end.offer, staging: end.staging });
+    await client.receive(any);
+    const measured = {
+      ...{ bytes: 0, runtime_ns: 0, iodepth, notes: [], verify_bytes: 0 },
+      lat_ns: { min: null, mean: null, max: null, percentile: {} },
+      cpu: { usr_ns: 0, sys_ns: 0, busy_ns: 0 },
+      traffic: {
+        ...{ source: "derived", host_memory_bytes: null },
+        ...{ host_control_bytes: null, root_complex_bytes: null },
+      },
+    };
+    client.send({ type: "done", report: measured });
+    client.close();
+    // Which waits for what is in flight.
+    await server.close();
+    await end.close();
+  });
+
   it("says in its result what both ends did", async () => {
     const copy = await prepare();
     const plan = {
@@ -125,7 +165,7 @@ describe("a copy between machines, on the loopback machine", function () {
     assert.equal(result.src, `rdma://127.0.0.1:${server.port}/scratch`);
     assert.equal(result.bytes, SIZE);
     assert.deepEqual(result.verify, { mode: "crc32c", blocks: 257, mismatches: 0 });
-    assert.ok(result.lat_ns!.min! > 0 && result.lat_ns!.min! <= result.lat_ns!.max!);
+    assert.ok(result.lat_ns.min! > 0 && result.lat_ns.min! <= result.lat_ns.max!);
     assert.equal(result.ends.src.staging, "host");
     assert.equal(result.ends.dst.cpu!.busy_ns > 0, true);
   });

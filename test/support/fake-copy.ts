@@ -147,9 +147,11 @@ class FakeStream {
     if (role === "destination") {
       await new Promise<void>((resolve, reject) => {
         this.#onEnd = resolve;
-        signal?.addEventListener("abort", () => {
+        const interrupt = (): void => {
           reject(new P2pError("INTERRUPTED", "interrupted"));
-        });
+        };
+        signal?.addEventListener("abort", interrupt);
+        if (signal?.aborted === true) interrupt();
       });
       return outcomeOf(first, blocks, size, bs);
     }
@@ -166,9 +168,16 @@ class FakeStream {
       );
       options.onProgress?.((block + 1 - first) * bs);
     }
-    while (this.#peer!.#onEnd === undefined) await new Promise(setImmediate);
+    while (this.#peer!.#onEnd === undefined) {
+      await new Promise(setImmediate);
+      if (signal?.aborted === true) throw new P2pError("INTERRUPTED", "interrupted");
+    }
     this.#peer!.#onEnd();
     return outcomeOf(first, blocks, size, bs);
+  }
+
+  assertIntact(): void {
+    // Its memory never fails.
   }
 
   async close(): Promise<void> {

@@ -79,7 +79,7 @@ describe("Copies between machines", () => {
       assertCopied();
       assert.equal(pushed.reports.own.bytes, SIZE);
       assert.equal(pushed.reports.own.verify_bytes, verify ? SIZE : 0);
-      assert.equal(pushed.reports.remote!.verify_bytes, verify ? SIZE : 0);
+      assert.equal(pushed.reports.remote.verify_bytes, verify ? SIZE : 0);
       assert.equal(pushed.reconnects, 0);
       theirs.bytes.fill(7);
       await copy({ verify, from: "remote" });

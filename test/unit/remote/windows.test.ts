@@ -39,7 +39,7 @@ describe("Windows of blocks that are confirmed together", () => {
   it("are confirmed once, in order, and none that nobody told of", () => {
     const windows = new Windows(0, 10, 4, 0);
     windows.announce({ first: 0, count: 4 }, 0);
-    for (const wrong of [0, 5])
+    for (const wrong of [0, 3, 5])
       assert.throws(() => windows.confirm(wrong), { code: "BAD_MESSAGE" });
     windows.confirm(4);
     assert.throws(() => windows.confirm(4), { code: "BAD_MESSAGE" });
@@ -48,9 +48,20 @@ describe("Windows of blocks that are confirmed together", () => {
       { first: 5, count: 1 },
       { first: 4, count: 0 },
       { first: 4, count: 7 },
+      { first: 4, count: 5 },
     ])
       assert.throws(() => windows.assertNext(wrong), { code: "BAD_MESSAGE" });
-    windows.assertNext({ first: 4, count: 6 });
+    windows.assertNext({ first: 4, count: 4 });
+  });
+
+  it("are confirmed one by one, not two at once", () => {
+    const windows = new Windows(0, 10, 4, 0);
+    windows.announce({ first: 0, count: 4 }, 0);
+    windows.announce({ first: 4, count: 4 }, 0);
+    assert.throws(() => windows.confirm(8), { code: "BAD_MESSAGE" });
+    windows.confirm(4);
+    windows.confirm(8);
+    assert.equal(windows.confirmed, 8);
   });
 
   it("cover all blocks once, however writing and looking take turns", () => {

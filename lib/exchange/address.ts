@@ -21,7 +21,8 @@ export type QueuePairAddress = z.infer<typeof queuePairAddress>;
 export const regionAddress = z.object({
   address: z
     .string()
-    .regex(/^(0|[1-9]\d{0,19})$/)
+    // What is no number is not looked at any further.
+    .regex(/^(0|[1-9]\d{0,19})$/, { abort: true })
     .refine((text) => BigInt(text) <= U64),
   rkey: z.int().min(0).max(U32),
   bytes: z.int().min(1),

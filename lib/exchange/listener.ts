@@ -5,8 +5,10 @@ import { greetClient } from "./greeting.js";
 import { MAX_STRANGERS } from "./limits.js";
 import type { ExchangeOptions } from "./options.js";
 
+export const EVERY_ADDRESS = "::";
+
 export interface ListenOptions extends ExchangeOptions {
-  /** The address to bind to. */
+  /** The address to bind to; {@link EVERY_ADDRESS}: all of this machine, those of IPv4, too. */
   host: string;
   /** 0: any that is free. */
   port: number;
@@ -39,7 +41,9 @@ export class Listener {
         const message = `cannot listen at ${host}:${port}: ${code}`;
         reject(new P2pError("LISTEN", message, { cause: error }));
       });
-      server.listen({ host, port, exclusive: true }, resolve);
+      // Without a host Node.js takes 0.0.0.0 where this machine has no IPv6.
+      const place = host === EVERY_ADDRESS ? {} : { host };
+      server.listen({ ...place, port, exclusive: true }, resolve);
     });
     // One that cannot be accepted, for want of file descriptors say, is its client's trouble.
     server.removeAllListeners("error").on("error", () => undefined);

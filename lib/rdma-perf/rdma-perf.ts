@@ -1,6 +1,6 @@
 import { P2pError } from "../errors.js";
 import { Connection } from "../exchange/connection.js";
-import { Listener } from "../exchange/listener.js";
+import { EVERY_ADDRESS, Listener } from "../exchange/listener.js";
 import { isActive, type RdmaPath } from "../rdma/path.js";
 import type { RdmaDevice } from "../rdma/device.js";
 import { YIELD_POLLS } from "../reactor/idle.js";
@@ -199,6 +199,3 @@ class Run {
     return { role: "rdma" as const, timeoutMs: this.#timeoutMs, signal: this.#signal };
   }
 }
-
-/** As perftest's server: IPv6, and IPv4 with it. */
-const EVERY_ADDRESS = "::";

@@ -29,6 +29,7 @@ describe("Addresses of queue pairs and memory, as peers tell them", () => {
       { address: "-1" },
       { address: "0x10" },
       { address: "" },
+      { address: "x" },
       { address: 4096 },
       { rkey: 2 ** 32 },
       { bytes: 0 },

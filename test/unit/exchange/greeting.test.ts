@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Connection } from "#lib/exchange/connection.js";
-import type { Listener } from "#lib/exchange/listener.js";
+import { EVERY_ADDRESS, type Listener } from "#lib/exchange/listener.js";
 import { HOST, PATIENT, Stranger, isServed, listen } from "../../support/exchange.js";
 
 const key = Buffer.from("0123456789abcdef");
@@ -108,4 +108,27 @@ describe("Greetings", () => {
     for (const said of await Promise.all(oldest)) assert.match(said, /TOO_MANY_CLIENTS/);
     for (const stranger of strangers) stranger.vanish();
   });
+
+  it("are taken at every address, by IPv4 alone on a machine that has no other", async () => {
+    const { TCP } = (process as unknown as WithBinding).binding("tcp_wrap");
+    const { bind6 } = TCP.prototype;
+    for (const bind of [bind6, () => NO_FAMILY]) {
+      TCP.prototype.bind6 = bind;
+      try {
+        listener = await listen({ host: EVERY_ADDRESS });
+      } finally {
+        TCP.prototype.bind6 = bind6;
+      }
+      assert.ok(await isServed(listener.port));
+      await listener.close();
+    }
+  });
 });
+
+/** What a kernel without IPv6 says of its sockets (EAFNOSUPPORT). */
+const NO_FAMILY = -97;
+
+/** Where Node.js keeps what it binds sockets with. */
+interface WithBinding {
+  binding(name: "tcp_wrap"): { TCP: { prototype: { bind6: () => number } } };
+}

@@ -94,7 +94,7 @@ export class SessionMachine implements Machine {
     const { nic, staging, provider, allowWrite } = this.#options;
     const namespace = await findNamespace(session, endpoint);
     const stream = await StreamEnd.open(session, {
-      ...{ ...rest, endpoint, staging, provider, size, bs, allowWrite },
+      ...{ ...rest, endpoint, staging, provider, size, bs, allowWrite, exactlyOnce: true },
       ...{ rdma: session.rdmaDevice(nic.device), port: nic.port, gidIndex: nic.gidIndex },
     });
     const volume = new NamespaceVolume(session, namespace, { offset: endpoint.offset, size, bs });

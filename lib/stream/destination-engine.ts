@@ -62,7 +62,7 @@ export class DestinationEngine extends StreamEngine {
     this.#lastBlock = job.rangeBlocks - 1;
     this.#latency = new Histogram(job.latency);
     this.#recordsLatency = job.recordsLatency;
-    this.#written = new WrittenBlocks(job.written, job.firstBlock, job.rangeBlocks);
+    this.#written = new WrittenBlocks(job);
     this.#state = new Uint8Array(job.slots).fill(GRANTED);
     this.#block = new Float64Array(job.slots);
     this.#length = new Float64Array(job.slots);
@@ -164,6 +164,10 @@ export class DestinationEngine extends StreamEngine {
       this.distrust(`sends block ${number} of ${length} bytes, which the range does not have`);
       return false;
     }
+    if (!this.#written.accept(number)) {
+      this.distrust(`sends block ${number}, which is not due`);
+      return false;
+    }
     this.#state[slot] = TAKEN;
     this.#block[slot] = number;
     this.#length[slot] = length;
@@ -176,12 +180,16 @@ export class DestinationEngine extends StreamEngine {
     if (kind === HeaderKind.BEGIN && isIdle && this.isRamping && this.#beginSlot < 0) {
       this.#state[slot] = TAKEN;
       this.#beginSlot = slot;
-    } else if (kind === HeaderKind.END && isIdle && !this.isRamping && number === this.#blocks[0]) {
+    } else if (kind === HeaderKind.END && isIdle && this.#isEnd(number)) {
       this.#state[slot] = TAKEN;
       this.#hasEnded = true;
       this.closing = true;
       this.#owed[this.#owedCount++] = slot;
     } else this.distrust(`sends a word of kind ${kind}, which has no place here`);
+  }
+
+  #isEnd(blocks: number): boolean {
+    return !this.isRamping && blocks === this.#blocks[0] && this.#written.isComplete;
   }
 
   /** The first `count` slots of #ready hold blocks: submits their writes, where that may be. */
@@ -238,7 +246,7 @@ export class DestinationEngine extends StreamEngine {
   #pay(): void {
     const { sends } = this.wire.queuePair;
     const { room } = sends;
-    if (room === 0 || this.isOnItsOwn) return;
+    if (room === 0 || this.isOnItsOwn || this.#written.isFarAhead) return;
     const left = this.#owedCount > room ? this.#owedCount - room : 0;
     while (this.#owedCount > left) {
       const slot = this.#owed[--this.#owedCount]!;

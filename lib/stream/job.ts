@@ -47,6 +47,10 @@ export interface DestinationJob extends StreamJob {
   role: "destination";
   /** A double: blocks from the begin of the range on that are written, with no gap. */
   written: SharedArrayBuffer;
+  /** Blocks that may be ahead of one that is missing, more than twice the slots; a multiple of 32. */
+  ahead: number;
+  /** See StreamEndPlan. */
+  exactlyOnce: boolean;
 }
 
 /** A request to the other end that has failed. */

@@ -37,6 +37,11 @@ export interface StreamEndPlan extends StreamRun, Pick<RunPlan, "cpus" | "record
   size: number;
   /** Number of the block to begin with: those before are written already. 0 by default. */
   first?: number | undefined;
+  /**
+   * Of a destination: no source is trusted but one that sends each block from `first` on once. Without it
+   * it may repeat blocks, or leave some out, as measurements do.
+   */
+  exactlyOnce?: boolean | undefined;
   /** Needed to write to a real device; the loopback machine's may be written freely. */
   allowWrite: boolean;
   /** Of a source: seconds to go over the range again and again; without it each block goes `loops` times. */

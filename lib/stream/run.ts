@@ -18,6 +18,7 @@ import type { StreamOffer } from "./offer.js";
 import type { StreamOutcome } from "./outcome.js";
 import { assertIntact } from "./slot-memory.js";
 import { streamTraffic } from "./traffic.js";
+import { BLOCKS_AHEAD } from "./written-blocks.js";
 
 const RUNNER: RunnerUrl<SourceJob | DestinationJob, StreamJobOutcome> = new URL(
   "./run-job.js",
@@ -134,6 +135,7 @@ export class EndRun {
         ...common,
         role: "destination",
         ...{ side: nvme.job(0), rangeBlocks: end.blocks, written: this.#written },
+        ...{ ahead: BLOCKS_AHEAD, exactlyOnce: plan.exactlyOnce ?? false },
         // All is to warm up until the source says that it counts.
         rampNs: Infinity,
         rampGate: StartGate.create(1).buffer,

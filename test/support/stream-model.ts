@@ -243,7 +243,7 @@ export class StreamModel {
       ...jobOf(1),
       role: "destination",
       side: sideOf(shape, WRITE, DESTINATION_UNIT),
-      written: this.written,
+      ...{ written: this.written, ahead: 1024, exactlyOnce: false },
       rampNs: Infinity,
     };
   }

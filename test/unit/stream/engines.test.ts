@@ -47,8 +47,9 @@ describe("the engines of a stream", () => {
       .filter(({ first, blocks }) => first <= blocks);
     fc.assert(
       fc.property(shapes, fc.integer(), (shape, seed) => {
-        const model = open(shape, seed);
-        const { source, destination, isOver } = model.run();
+        const model = new StreamModel({ ...plainStream, ...shape }, randomFrom(seed));
+        model.destinationJob.exactlyOnce = seed % 2 === 0;
+        const { source, destination, isOver } = model.open().run();
         assert.deepEqual([source.failure, destination.failure], [null, null]);
         assert.deepEqual(isOver, { source: true, destination: true });
         const { first, blocks, blockUnits } = shape;
@@ -141,6 +142,68 @@ describe("the engines of a stream", () => {
     const { isOver } = model.run();
     assert.deepEqual(isOver, { source: true, destination: true });
     assert.equal(model.writtenBlocks, 70);
+  });
+
+  it("run no further ahead of a missing block than can be remembered, and go on when it comes", () => {
+    const model = new StreamModel({ ...plainStream, blocks: 300 }, randomFrom(5));
+    model.destinationJob.ahead = 64;
+    model.open();
+    // The other slots could go on for ever.
+    model.read.stuck.add(SOURCE_UNIT + 40 * plainStream.blockUnits);
+    const held = model.run();
+    assert.deepEqual(held.isOver, { source: false, destination: false });
+    assert.equal(model.writtenBlocks, 40);
+    const blocks = held.destination.blocks;
+    assert.ok(blocks >= 100 && blocks < 40 + 64, `${blocks} blocks`);
+    model.read.release(model.read.idOf(model.read.hanging[0]!));
+    const { isOver, destination } = model.run();
+    assert.deepEqual(isOver, { source: true, destination: true });
+    assert.equal(destination.failure, null);
+    assert.equal(model.writtenBlocks, 300);
+    model.assertCopied(unitsOf({ ...plainStream, blocks: 300 }));
+  });
+
+  it("trust no source that sends a block again, or ends without one, where each comes once", () => {
+    for (const [numbers, message] of [
+      [[0, 1, 0], /sends block 0, which is not due/],
+      // The last ones are not known to be written yet when they come again.
+      [[0, 1, 2, 3, 3, 3], /sends block 3, which is not due|sends a word of kind/],
+      [[0, 1, 2, 3], /sends a word of kind/],
+    ] as const) {
+      const model = new StreamModel({ ...plainStream, blocks: 5, lastUnits: 32 }, randomFrom(4));
+      model.destinationJob.exactlyOnce = true;
+      model.open();
+      const [, to] = model.ends;
+      model.read.next = () => -1;
+      model.run();
+      const say = (slot: number, kind: number, number: number, length: number): void => {
+        to.headers.set([kind, slot, number, 0, length], 8 * slot);
+        assert.ok(to.receive(slot));
+        model.run();
+      };
+      for (const [index, number] of numbers.entries()) {
+        if (model.run().isOver.destination) break;
+        say(index % 4, HeaderKind.BLOCK, number, 32 * UNIT);
+      }
+      if (!model.run().isOver.destination) say(0, HeaderKind.END, numbers.length, 0);
+      const { failure } = model.run().destination;
+      assert.ok(failure?.kind === "error", numbers.join(" "));
+      assert.equal(failure.code, "PEER_PROTOCOL");
+      assert.match(failure.message, message);
+    }
+  });
+
+  it("trust no source that runs too far ahead", () => {
+    const model = new StreamModel({ ...plainStream, blocks: 5000 }, randomFrom(4));
+    model.open();
+    const [, to] = model.ends;
+    model.read.next = () => -1;
+    model.run();
+    to.headers.set([HeaderKind.BLOCK, 1, 1024, 0, 32 * UNIT], 8);
+    assert.ok(to.receive(1));
+    const { failure } = model.run().destination;
+    assert.ok(failure?.kind === "error");
+    assert.match(failure.message, /sends block 1024, which is not due/);
   });
 
   it("end with the failure of a read, and send nothing of it", () => {

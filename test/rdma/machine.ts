@@ -18,6 +18,7 @@ export const ALL_ACCESS = ACCESS.localWrite | ACCESS.remoteWrite | ACCESS.remote
 export const STATUS = {
   success: 0,
   localLength: 1,
+  localOperation: 2,
   localProtection: 4,
   flushed: 5,
   remoteInvalidRequest: 9,

@@ -1,12 +1,15 @@
 import { chooseProvider } from "../bench/choose.js";
 import { P2pError } from "../errors.js";
+import type { Provider } from "../p2pmem/provider.js";
 import { formatProvider, parseProvider, type ProviderSpec } from "../p2pmem/provider-name.js";
+import type { Bdf } from "../pci/bdf.js";
 import { assertRegisters } from "../rdma/assert-registers.js";
 import type { RdmaDevice } from "../rdma/device.js";
 import { layoutOf } from "../rdma-perf/layout.js";
 import type { MessageMemory } from "../rdma-perf/memory.js";
 import type { RdmaTest } from "../rdma-perf/plan.js";
 import type { Session } from "../session.js";
+import { formatSize } from "../units.js";
 
 /** What `--mr` says. */
 export type MemorySpec =
@@ -30,12 +33,16 @@ export function parseMemory(text: string): MemorySpec {
   });
 }
 
-/** Errors: NO_DMABUF, and those of Session.provider() and chooseProvider(). */
+/**
+ * `sides`: of the test that are in this process, and have memory of their own each. Errors: NO_DMABUF,
+ * NO_ROOM, and those of Session.provider() and chooseProvider().
+ */
 export async function openMemoryOf(
   session: Session,
   device: RdmaDevice,
   spec: MemorySpec,
   test: RdmaTest,
+  sides: 1 | 2,
 ): Promise<MessageMemory> {
   if (spec.kind !== "p2pmem") return spec;
   if (device.fn === null)
@@ -44,16 +51,41 @@ export async function openMemoryOf(
       `${device.name} reaches no peer memory: there is no PCI function behind it`,
       { device: device.name, hint: "use --mr host, or a NIC on PCIe" },
     );
-  if (spec.provider !== null)
-    return { kind: "p2pmem", provider: await session.provider(formatProvider(spec.provider)) };
-  const { bytes } = layoutOf(test);
-  // The NIC is its kernel driver's; what that takes is known when it is asked.
-  const { provider } = await chooseProvider(session, [device.fn.address], bytes, {
-    owner: "kernel",
-    assertFit: (provider) => {
-      assertRegisters(device, provider);
-      return Promise.resolve();
-    },
-  });
+  const bytes = sides * layoutOf(test).bytes;
+  const lacking = (why: string): P2pError => {
+    const whose = sides === 1 ? "this side" : "both sides in this process";
+    return new P2pError("NO_ROOM", `the messages of ${whose} take ${formatSize(bytes)}: ${why}`, {
+      hint: "use a smaller --size, or fewer queue pairs: --qp",
+    });
+  };
+  const provider =
+    spec.provider === null
+      ? await nearest(session, device, device.fn.address, bytes, lacking)
+      : await session.provider(formatProvider(spec.provider));
+  const { available } = provider.pool;
+  if (available < bytes) throw lacking(`${provider.name} has ${formatSize(available)} free`);
   return { kind: "p2pmem", provider };
+}
+
+/** The NIC is its kernel driver's; what that takes is known when it is asked. */
+async function nearest(
+  session: Session,
+  device: RdmaDevice,
+  address: Bdf,
+  bytes: number,
+  lacking: (why: string) => P2pError,
+): Promise<Provider> {
+  try {
+    const { provider } = await chooseProvider(session, [address], bytes, {
+      owner: "kernel",
+      assertFit: (provider) => {
+        assertRegisters(device, provider);
+        return Promise.resolve();
+      },
+    });
+    return provider;
+  } catch (error) {
+    if (!(error instanceof P2pError) || error.code !== "NO_ROOM") throw error;
+    throw lacking(error.message);
+  }
 }

@@ -1,7 +1,6 @@
 import { Argument, Option, type Command } from "commander";
 import { P2pError } from "../errors.js";
 import { PROVIDER_FORM } from "../p2pmem/provider-name.js";
-import { LoopbackPlatform } from "../platform/loopback.js";
 import {
   ALL_SIZES,
   checkPlan,
@@ -13,12 +12,6 @@ import {
   type RdmaPerfPlan,
   type Verb,
 } from "../rdma-perf/plan.js";
-import { runRdmaPerf, type Other } from "../rdma-perf/rdma-perf.js";
-import { rowOf } from "../rdma-perf/result.js";
-import type { Session } from "../session.js";
-import { packageVersion } from "../version.js";
-import { describeFailure, EXIT } from "./failure.js";
-import { runJob } from "./job.js";
 import {
   parseCount,
   parsePositiveSize,
@@ -26,32 +19,10 @@ import {
   valueOption,
   type GlobalOptions,
 } from "./options.js";
-import { rdmaCsv, rdmaJson, RdmaTable, testLine, type RdmaPerfReport } from "./output/rdma.js";
 import { rdmaDevices } from "./rdma-devices.js";
 import { withRdmaMachine } from "./rdma-machine.js";
-import { MEMORY_FORM, openMemoryOf, parseMemory, type MemorySpec } from "./rdma-memory.js";
-
-interface RdmaOptions extends GlobalOptions {
-  ibDev?: string;
-  ibPort?: number;
-  gidIndex?: number;
-  size?: number;
-  all?: boolean;
-  iters?: number;
-  duration?: number;
-  qp?: number;
-  txDepth?: number;
-  rxDepth?: number;
-  cqMod?: number;
-  mtu?: number;
-  inline_size?: number;
-  inlineSize?: number;
-  port: number;
-  mr: MemorySpec;
-  report_gbits?: boolean;
-  reportGbits?: boolean;
-  inProcess?: boolean;
-}
+import { MEMORY_FORM, parseMemory } from "./rdma-memory.js";
+import { runRdmaTest, type RdmaOptions } from "./rdma-run.js";
 
 const DESCRIPTIONS: Readonly<Record<Verb, string>> = {
   write: "write into the other side's memory",
@@ -181,7 +152,7 @@ function addTest(rdma: Command, verb: Verb): void {
     .action(
       async (measure: Measure, host: string | undefined, _options: unknown, command: Command) => {
         const options = withRdmaMachine(command.optsWithGlobals<RdmaOptions>(), host);
-        process.exitCode = await test(planOf(verb, measure, options), host, options);
+        process.exitCode = await runRdmaTest(planOf(verb, measure, options), host, options);
       },
     );
 }
@@ -234,92 +205,6 @@ function planOf(verb: Verb, measure: Measure, options: RdmaOptions): RdmaPerfPla
   };
   checkPlan(plan);
   return plan;
-}
-
-async function test(
-  plan: RdmaPerfPlan,
-  host: string | undefined,
-  options: RdmaOptions,
-): Promise<number> {
-  try {
-    return await runJob(options, [], async ({ session, output, signal }) => {
-      const { ibPort, gidIndex, timeout, mr, outputFormat } = options;
-      const device = session.rdmaDevice(options.ibDev);
-      const memory = await openMemoryOf(session, device, mr, plan);
-      const other = otherOf(host, options, session);
-      const about = {
-        role: other.kind === "server" ? "client" : other.kind === "client" ? "server" : other.kind,
-        device: device.name,
-        memory: memory.kind === "p2pmem" ? memory.provider.name : memory.kind,
-      } as const;
-      const isNormal = outputFormat === "normal";
-      const table = new RdmaTable(plan, options.report_gbits ?? options.reportGbits ?? false);
-      if (isNormal)
-        output.write(
-          `${session.platform.description}\n${testLine(plan, about)}\n\n${table.header}`,
-        );
-      const { path, results, serverResults } = await runRdmaPerf(session, {
-        ...{ plan, other, device, memory, signal, port: ibPort, gidIndex },
-        awaitsLink: isWired(session),
-        ...(timeout === undefined ? {} : { timeout }),
-        onResult: (result) => {
-          if (isNormal) output.write(table.row(rowOf(plan, result)));
-        },
-      });
-      const report: RdmaPerfReport = {
-        version: packageVersion(),
-        platform: session.platform.kind,
-        test: {
-          ...{ verb: plan.verb, measure: plan.measure, queue_pairs: plan.queuePairs },
-          ...{ tx_depth: plan.txDepth, duration: plan.duration },
-          rx_depth: plan.verb === "send" ? plan.rxDepth : null,
-        },
-        ...about,
-        port: path.port,
-        gid_index: path.gidIndex,
-        results: results.map((result) => rowOf(plan, result)),
-        server_results: serverResults?.map((result) => rowOf(plan, result)) ?? null,
-      };
-      if (outputFormat === "json") output.write(rdmaJson(report));
-      else if (outputFormat === "csv") output.write(rdmaCsv(report));
-      return EXIT.ok;
-    });
-  } catch (error) {
-    if (!(error instanceof P2pError && error.code === "WRONG_DATA")) throw error;
-    process.stderr.write(`${describeFailure(error).line!}\n`);
-    return EXIT.mismatch;
-  }
-}
-
-/** Errors: BAD_ARGUMENT. */
-function otherOf(host: string | undefined, options: RdmaOptions, session: Session): Other {
-  const { port, inProcess } = options;
-  // The ports of its NIC are wired to each other.
-  const isAlone = session.platform.kind === "loopback" && !isWired(session);
-  if (host !== undefined) {
-    if (inProcess === true)
-      throw new P2pError("BAD_ARGUMENT", "--in-process has both sides here: it takes no host");
-    if (isAlone)
-      throw new P2pError(
-        "BAD_ARGUMENT",
-        `no wire of ${session.platform.description} leads to ${host}`,
-        { hint: 'leave the host out, or wire two machines: docs/machine-file.md, "wire"' },
-      );
-    return { kind: "server", host, port };
-  }
-  if (inProcess ?? isAlone) return { kind: "in-process" };
-  return {
-    kind: "client",
-    port,
-    onListening: (listening) => {
-      process.stderr.write(`p2pmem: waiting for a client at port ${listening}\n`);
-    },
-  };
-}
-
-/** Whether its NIC's wire goes to another process. */
-function isWired({ platform }: Session): boolean {
-  return platform instanceof LoopbackPlatform && platform.isWired;
 }
 
 function parseName(text: string): string {

@@ -75,8 +75,11 @@ export class Ends {
     return Math.min(MOST_READS, this.#device.attributes.maxReadsAsTarget);
   }
 
-  /** Each to that of the other side with the same index. Errors: PORT_DOWN, NO_GID, IO, those of `peer`. */
-  async connect(peer: Peer, theirs: Offer): Promise<{ mtu: number }> {
+  /**
+   * Each to that of the other side with the same index, by the MTU that both can have, which it gives.
+   * Errors: PORT_DOWN, NO_GID, IO, those of `peer`.
+   */
+  async connect(peer: Peer, theirs: Offer): Promise<number> {
     const { psn, lid, gid } = theirs.address;
     const mtu = Math.min(this.address.mtu, theirs.address.mtu);
     const { maxReadsAsInitiator } = this.#device.attributes;
@@ -93,7 +96,7 @@ export class Ends {
       for (const [index, pair] of some.entries())
         pair.connect(options, { number: queuePairs[index]!, psn, lid, gid: parseGid(gid) });
     }
-    return { mtu };
+    return mtu;
   }
 
   /** The device uses nothing of theirs any more when this returns. */

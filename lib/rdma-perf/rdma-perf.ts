@@ -8,7 +8,7 @@ import type { Session } from "../session.js";
 import type { MessageMemory } from "./memory.js";
 import { inProcessPeers, type Peer } from "./peer.js";
 import { checkPlan, nameOf, type RdmaPerfPlan, type SideRole } from "./plan.js";
-import { runSide, type SideOptions, type SizeResult } from "./side.js";
+import { runSide, type SideOptions, type SideResult, type SizeResult } from "./side.js";
 
 /** Who is at the other end. */
 export type Other =
@@ -31,6 +31,8 @@ export interface RdmaPerfOptions {
   /** How long a message, or the other side's answer, may take, seconds. Default: 30. */
   readonly timeout?: number;
   readonly signal?: AbortSignal;
+  /** Both sides know each other, and agree on this MTU, bytes. */
+  onConnected?(mtu: number): void;
   /** Of this side, or of both in one process the client. */
   onResult?(result: SizeResult): void;
 }
@@ -38,6 +40,8 @@ export interface RdmaPerfOptions {
 export interface RdmaPerfResult {
   /** In process that of the client. */
   readonly path: RdmaPath;
+  /** Of the connections, bytes: the least of what both ports have and both plans say. */
+  readonly mtu: number;
   readonly results: readonly SizeResult[];
   /** Of the server in the same process; null where it is elsewhere. */
   readonly serverResults: readonly SizeResult[] | null;
@@ -93,28 +97,28 @@ class Run {
     const [client, server] = inProcessPeers();
     // The first failure is the cause of the other's.
     const failures: unknown[] = [];
-    const watch = async (side: Promise<SizeResult[]>): Promise<SizeResult[]> => {
+    const watch = async (side: Promise<SideResult>): Promise<SideResult | null> => {
       try {
         return await side;
       } catch (error) {
         failures.push(error);
-        return [];
+        return null;
       }
     };
-    const [results, serverResults] = await Promise.all([
+    const [own, other] = await Promise.all([
       watch(this.#side("client", path, client)),
       watch(this.#side("server", this.#otherEnd(path), server)),
     ]);
-    if (failures.length > 0) throw failures[0];
-    return { path, results, serverResults };
+    if (own === null || other === null) throw failures[0];
+    return { path, ...own, serverResults: other.results };
   }
 
   async client({ host, port }: { host: string; port: number }): Promise<RdmaPerfResult> {
     const path = await this.#choosePath();
     const connection = await Connection.connect(host, port, this.#exchange);
     try {
-      const results = await this.#side("client", path, connection);
-      return { path, results, serverResults: null };
+      const own = await this.#side("client", path, connection);
+      return { path, ...own, serverResults: null };
     } finally {
       connection.close();
     }
@@ -152,8 +156,8 @@ class Run {
 
   async #serve(connection: Connection): Promise<RdmaPerfResult> {
     const path = await this.#choosePath();
-    const results = await this.#side("server", path, connection);
-    return { path, results, serverResults: null };
+    const own = await this.#side("server", path, connection);
+    return { path, ...own, serverResults: null };
   }
 
   /** Errors: NO_PORT, PORT_DOWN, NO_GID. */
@@ -171,7 +175,7 @@ class Run {
       }
   }
 
-  #side(role: SideRole, path: RdmaPath, peer: Peer): Promise<SizeResult[]> {
+  #side(role: SideRole, path: RdmaPath, peer: Peer): Promise<SideResult> {
     const { plan, device, memory } = this.#options;
     const isLoopback = this.#session.platform.kind === "loopback";
     const side: SideOptions = {
@@ -180,9 +184,7 @@ class Run {
     };
     const isShown = role === "client" || this.#options.other.kind === "client";
     return this.#session.withReactor((reactor) =>
-      runSide(side, peer, reactor, this.#signal, (result) => {
-        if (isShown) this.#options.onResult?.(result);
-      }),
+      runSide(side, peer, reactor, this.#signal, isShown ? this.#options : {}),
     );
   }
 

@@ -48,9 +48,20 @@ export interface SizeResult {
   readonly verified: true | null;
 }
 
+export interface SideResult {
+  /** Of the connections, bytes. */
+  readonly mtu: number;
+  readonly results: readonly SizeResult[];
+}
+
+/** Told of what is known before all is. */
+export interface SideListener {
+  onConnected?(mtu: number): void;
+  onResult?(result: SizeResult): void;
+}
+
 /**
- * Goes through all sizes of a test with the side at the other end. `onResult` hears of each as it is
- * known.
+ * Goes through all sizes of a test with the side at the other end.
  *
  * Errors: TEST_MISMATCH, SIZE_MISMATCH; NO_ODP, where the device moves on-demand memory wrongly; those of registering memory and of queue pairs; RDMA_STATUS with
  * the status of a request that failed; REVOKED, where this side's memory goes; TIMEOUT, where no message comes for too long; WRONG_DATA; PEER_GONE
@@ -62,11 +73,11 @@ export async function runSide(
   peer: Peer,
   reactor: Reactor,
   signal: AbortSignal,
-  onResult: (result: SizeResult) => void,
-): Promise<SizeResult[]> {
+  listener: SideListener,
+): Promise<SideResult> {
   const side = new Side(options, peer, reactor, signal);
   try {
-    return await side.run(onResult);
+    return await side.run(listener);
   } catch (error) {
     // Of memory that has gone, what failed by it says less.
     const cause = side.revoked ?? error;
@@ -111,16 +122,17 @@ class Side {
     }
   }
 
-  async run(onResult: (result: SizeResult) => void): Promise<SizeResult[]> {
-    await this.#meet();
+  async run(listener: SideListener): Promise<SideResult> {
+    const mtu = await this.#meet();
+    listener.onConnected?.(mtu);
     const results: SizeResult[] = [];
     for (const [index, size] of this.#options.plan.sizes.entries()) {
       this.#signal.throwIfAborted();
       const result = await this.#test(index, size);
       results.push(result);
-      onResult(result);
+      listener.onResult?.(result);
     }
-    return results;
+    return { mtu, results };
   }
 
   /** Why its memory has gone; null: it has not. */
@@ -133,7 +145,8 @@ class Side {
     tryAll(this.#opened.splice(0).reverse());
   }
 
-  async #meet(): Promise<void> {
+  /** The MTU of the connections. */
+  async #meet(): Promise<number> {
     const { plan, role, memory, device, path } = this.#options;
     const { region, host } = this.#memory;
     const { verb, measure, sizes, iterations, duration, queuePairs, rxDepth } = plan;
@@ -154,8 +167,9 @@ class Side {
       ...{ plan, role, layout: this.#layout, seed: role === "server" ? theirs.seed : seed },
       ...{ buffer: host?.buffer ?? null, isOtherFilled: theirs.isFilled },
     });
-    const { mtu } = await this.#ends.connect(this.#peer, theirs);
+    const mtu = await this.#ends.connect(this.#peer, theirs);
     if (memory.kind === "odp") await assertOnDemand(plan, device, { ...path, mtu });
+    return mtu;
   }
 
   async #test(index: number, size: number): Promise<SizeResult> {

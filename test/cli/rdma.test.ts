@@ -30,6 +30,7 @@ describe("p2pmem rdma", function () {
         assert.equal(code, 0, stderr);
         const report = rdmaReport.parse(JSON.parse(stdout));
         assert.deepEqual([report.role, report.device, report.port], ["in-process", "rnic0", 1]);
+        assert.equal(report.mtu, 4096);
         const both = [...report.results, ...report.server_results!];
         assert.equal(both.length, 2);
         for (const row of both) {
@@ -112,7 +113,7 @@ describe("p2pmem rdma", function () {
       const { stdout } = await rdma("write", "bw", "-n", "5", "--output-format", "csv");
       const [header, row] = stdout.split("\r\n");
       assert.match(header!, /^version,platform,verb,measure,role,/);
-      assert.match(row!, /,loopback,write,bw,in-process,rnic0,host,1,128,65536,5,/);
+      assert.match(row!, /,loopback,write,bw,in-process,rnic0,host,1,128,4096,65536,5,/);
     });
   });
 
@@ -169,12 +170,17 @@ describe("p2pmem rdma", function () {
           assert.equal(there!.results[0]!.runtime_ns, client!.results[0]!.runtime_ns);
       });
 
-    it("ends both sides by time", async () => {
+    it("ends both sides by time, and says which MTU both have", async () => {
       const args = ["send", "lat", "-D", "0.5"];
-      const server = await serve(...args);
-      const ended = await Promise.all([connect(server.port, ...args).done, server.done]);
-      for (const { code, stdout, stderr } of ended) {
+      const server = await serve(...args, "-m", "1024");
+      const client = connect(server.port, ...args, "-m", "2048");
+      const ended = await Promise.all([client.done, server.done]);
+      for (const [index, { code, stdout, stderr }] of ended.entries()) {
         assert.equal(code, 0, stderr);
+        assert.match(
+          stdout,
+          index === 0 ? /, rnic0, MTU 1024, not 2048, client\n/ : /, MTU 1024, s/,
+        );
         assert.match(stdout, /tps average\n 2 +\d+ /);
       }
     });
@@ -297,6 +303,18 @@ describe("p2pmem rdma", function () {
         assert.match(stderr, /^p2pmem: (UNKNOWN_DEVICE: there is no RDMA device mlx5_9|NO_VERBS)/);
         assert.match(stderr, /; hint: [^\n]+\n$/);
         assert.deepEqual([code, stdout], [1, ""]);
+      }
+    });
+
+    it("memory that has room for one side, but not for both", async () => {
+      const args = ["write", "bw", "-s", "80m", "-n", "5", "--mr"];
+      for (const mr of ["p2pmem", `p2pmem:${CARD}`]) {
+        const { code, stderr } = await rdma(...args, mr);
+        assert.match(
+          stderr,
+          /^p2pmem: NO_ROOM: the messages of both sides in this process take 320 MiB: [^\n]+ 256 MiB [^\n]+; hint: [^\n]+--size[^\n]+\n$/,
+        );
+        assert.equal(code, 1);
       }
     });
 

@@ -114,6 +114,16 @@ describe("a benchmark over RDMA", () => {
     }
   });
 
+  it("says of a copy that both its ends share a port, and of no other", async () => {
+    for (const ib_port of ["1:1", "1:2"] as const) {
+      const { results } = await run({ path: "rdma-host", ib_port, runtime: "20ms", samples: 1 });
+      const notes = results[0]!.warnings.filter((text) =>
+        /^both ends share port 1 of rnic0/.test(text),
+      );
+      assert.equal(notes.length, ib_port === "1:1" ? 1 : 0);
+    }
+  });
+
   for (const verify of VERIFY_MODES)
     it(`looks at every sample by ${verify}`, async () => {
       const { results } = await run({ verify, size: "2m", samples: 3, bs: ["16k", "128k"] });
@@ -233,7 +243,7 @@ describe("a benchmark over RDMA", () => {
     assert.match(line ?? warnings.join(), /: rnic0 imports no 0000:03:00\.0\/cmb$/);
     const test = { ...defaultsOf("write", "bw"), sizes: [4096] };
     const memory = await openMemoryOf(
-      ...([picky, picky.rdmaDevice(), { kind: "p2pmem", provider: null }, test] as const),
+      ...([picky, picky.rdmaDevice(), { kind: "p2pmem", provider: null }, test, 1] as const),
     );
     assert.ok(memory.kind === "p2pmem" && !memory.provider.name.startsWith(NVME0));
   });

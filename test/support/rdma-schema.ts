@@ -38,6 +38,7 @@ export const rdmaReport = z.strictObject({
   device: z.string(),
   port: z.int(),
   gid_index: z.int(),
+  mtu: z.int().positive(),
   memory: z.string(),
   results: z.array(row).min(1),
   server_results: z.array(row).min(1).nullable(),

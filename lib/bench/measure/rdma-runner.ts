@@ -8,7 +8,7 @@ import { StreamEnd } from "../../stream/end.js";
 import type { StreamOutcome } from "../../stream/outcome.js";
 import type { StreamEndPlan } from "../../stream/plan.js";
 import { tryAllInTurn } from "../../try-all.js";
-import type { OfEnds, RdmaPath } from "../point.js";
+import type { OfEnds, RdmaPath, RdmaPort } from "../point.js";
 import { copyPlanOf, verifierOf, type CopyPoint } from "./copy-plan.js";
 import type { Sample, SampleEnd, SampleRunner } from "./sample.js";
 import { addTraffic } from "./tally.js";
@@ -163,6 +163,14 @@ function sampleOf(
     // What is counted is of the whole machine, which has both ends.
     traffic: traffic.source === "counted" ? traffic : addTraffic(from.ownTraffic, to.ownTraffic),
     ends: [end(0, from), end(1, to)],
-    notes: [...new Set([...from.notes, ...to.notes])],
+    notes: [...new Set([...sharedPort(rdma!), ...from.notes, ...to.notes])],
   };
+}
+
+/** What bounds a copy whose ends have one port between them. */
+function sharedPort([from, to]: OfEnds<RdmaPort>): string[] {
+  if (from.dev !== to.dev || from.port !== to.port) return [];
+  return [
+    `both ends share port ${from.port} of ${from.dev}: it sends and receives each byte itself`,
+  ];
 }

@@ -23,6 +23,8 @@ export interface RdmaPerfReport {
   device: string;
   port: number;
   gid_index: number;
+  /** Of the connections, bytes: may be less than was asked for. */
+  mtu: number;
   /** `host`, `odp`, `dmabuf`, or a provider's name. */
   memory: string;
   results: RdmaPerfRow[];
@@ -37,7 +39,7 @@ export function rdmaJson(report: RdmaPerfReport): string {
 /** What is to be measured, for a person. */
 export function testLine(
   plan: RdmaPerfPlan,
-  about: Pick<RdmaPerfReport, "role" | "device" | "memory">,
+  about: Pick<RdmaPerfReport, "role" | "device" | "memory" | "mtu">,
 ): string {
   const { verb, measure, sizes, iterations, duration, queuePairs, txDepth } = plan;
   return [
@@ -48,6 +50,7 @@ export function testLine(
     duration === null ? counted(iterations!, "iteration") : `${duration} s`,
     ...(measure === "bw" ? [`depth ${txDepth} on ${counted(queuePairs, "queue pair")}`] : []),
     about.device,
+    `MTU ${about.mtu}${plan.mtu !== null && about.mtu < plan.mtu ? `, not ${plan.mtu}` : ""}`,
     ...(about.memory === "host" ? [] : [`memory ${about.memory}`]),
     about.role,
   ].join(", ");
@@ -137,6 +140,7 @@ const CSV_COLUMNS: [string, (row: RdmaPerfRow, report: RdmaPerfReport) => Cell][
   ["memory", (_row, { memory }) => memory],
   ["queue_pairs", (_row, { test }) => test.queue_pairs],
   ["tx_depth", (_row, { test }) => test.tx_depth],
+  ["mtu", (_row, { mtu }) => mtu],
   ["bytes", ({ bytes }) => bytes],
   ["iterations", ({ iterations }) => iterations],
   ["runtime_ns", (row) => row.runtime_ns],

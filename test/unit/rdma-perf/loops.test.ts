@@ -210,8 +210,10 @@ describe("the loops of RDMA tests", () => {
 
     it("ends well when it is told that a test by time is over", () => {
       const began = performance.now();
+      // Some come in any case, however long this thread has to wait for a processor.
+      let late = 0;
       const loop = receiver({ iterations: null, durationNs: 100e6, keepsTimes: false }, () => {
-        if (performance.now() - began < 150) pair.arrive();
+        if (performance.now() - began < 150 || late++ < 3) pair.arrive();
         else control.stop();
       });
       const { messages, runtimeNs, failure } = loop.run();

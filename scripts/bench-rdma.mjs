@@ -1,9 +1,14 @@
 // npm run bench:rdma: what the loopback machine's NIC moves between its two ports: small writes a
 // second, and the bandwidth of large ones beside that of a memory copy of the same bytes, in turns in
-// one run. Posting and polling are this thread's, by one native call a batch. On a machine that does
-// other things as well the CPU time says more: of the device thread, and of the thread that copies.
+// one run. Posting and polling are this thread's, by one native call a batch, of requests that lie in the
+// ring already; in turns with it, what `p2pmem rdma write bw` reaches with the same, which writes each request
+// and takes each completion. On a machine that does other things as well the CPU time says more: of the
+// device thread, and of the thread that copies.
 import { addon } from "../dist/addon.js";
 import { builtinMachines } from "../dist/platform/machine-file.js";
+import { defaultsOf } from "../dist/rdma-perf/plan.js";
+import { runRdmaPerf } from "../dist/rdma-perf/rdma-perf.js";
+import { Session } from "../dist/session.js";
 
 const MEDIAN_OF = 7;
 const ENTRIES = 4096; // deep: on two cores it is not the scheduler that is measured
@@ -99,12 +104,36 @@ function timeCopies(count) {
   return { seconds, cpu: (user + system - cpu.user - cpu.system) / 1e9 };
 }
 
+const session = await Session.open({ platform: "loopback", machine: "rdma" });
+const plan = {
+  ...{ ...defaultsOf("write", "bw"), sizes: [SMALL], iterations: SMALL_WRITES },
+  ...{ txDepth: ENTRIES, cqMod: BATCH },
+};
+
+/** Writes a second. */
+async function engineRate() {
+  const { results } = await runRdmaPerf(session, {
+    plan,
+    device: session.rdmaDevice(),
+    other: { kind: "in-process" },
+    memory: { kind: "host" },
+  });
+  const { messages, runtimeNs } = results[0].measured;
+  return messages / (runtimeNs / 1e9);
+}
+
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
 prepare(SMALL);
 timeWrites(SMALL_WRITES - (SMALL_WRITES % BATCH));
 const count = SMALL_WRITES - (SMALL_WRITES % BATCH);
-const small = Array.from({ length: MEDIAN_OF }, () => timeWrites(count));
+await engineRate();
+const small = [];
+for (let round = 0; round < MEDIAN_OF; round++) {
+  const { seconds, cpu } = timeWrites(count);
+  small.push({ rate: count / seconds, cpu, engine: await engineRate() });
+}
+await session.close();
 prepare(LARGE);
 timeWrites(LARGE_WRITES);
 timeCopies(LARGE_WRITES);
@@ -119,7 +148,9 @@ if (addon().compare(source.memory, 0, target.memory, 0, SLOTS * LARGE) !== -1)
 
 const ratio = (of) => Number(median(rounds.map(of)).toFixed(3));
 const result = {
-  writes64PerSecond: Math.round(median(small.map(({ seconds }) => count / seconds))),
+  writes64PerSecond: Math.round(median(small.map(({ rate }) => rate))),
+  engineWrites64PerSecond: Math.round(median(small.map(({ engine }) => engine))),
+  engineOfRing: Number(median(small.map(({ rate, engine }) => engine / rate)).toFixed(3)),
   write64DeviceCpuNs: Math.round(median(small.map(({ cpu }) => (cpu * 1e9) / count))),
   write128kBytesPerSecond: Math.round(median(rounds.map(({ write }) => bytes / write.seconds))),
   copy128kBytesPerSecond: Math.round(median(rounds.map(({ copy }) => bytes / copy.seconds))),
@@ -133,6 +164,8 @@ else {
   console.log(`The loopback machine's NIC, port to port, Node ${process.versions.node}`);
   console.log(`64-byte writes    ${(result.writes64PerSecond / 1e6).toFixed(2)} million a second`);
   console.log(`                  ${result.write64DeviceCpuNs} ns of the device thread each`);
+  const engine = (result.engineWrites64PerSecond / 1e6).toFixed(2);
+  console.log(`  by p2pmem rdma  ${engine} million a second, ${result.engineOfRing} of that`);
   console.log(`128 KiB writes    ${gigabytes(result.write128kBytesPerSecond)}`);
   console.log(`memory copy       ${gigabytes(result.copy128kBytesPerSecond)}`);
   console.log(`writes / copies   ${result.write128kOfCopy}`);

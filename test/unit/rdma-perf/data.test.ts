@@ -32,15 +32,15 @@ class Pair {
   /** So many messages of each lane arrive at the server: whole, but `without` the last byte of one. */
   arrive(messages: number, without = -1): void {
     const { queuePairs, sizes } = this.#plan;
-    const { sendOffset, receiveOffset } = layoutOf(this.#plan);
+    const layout = layoutOf(this.#plan);
     const size = sizes[0]!;
     const [from, to] = this.#buffers.map((buffer) => new Uint8Array(buffer));
     for (let lane = 0; lane < queuePairs; lane++)
       for (let number = 0; number < messages; number++) {
         const at = (number % placesOf(size)) * placeBytes(size);
         const length = number === without ? size - 1 : size;
-        const begin = sendOffset(lane) + at;
-        to!.set(from!.subarray(begin, begin + length), receiveOffset(lane) + at);
+        const begin = layout.sendOffset(lane) + at;
+        to!.set(from!.subarray(begin, begin + length), layout.receiveOffset(lane) + at);
       }
   }
 }

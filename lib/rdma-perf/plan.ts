@@ -1,4 +1,6 @@
 import { P2pError } from "../errors.js";
+import { MOST_FOR_PEAK } from "./bandwidth.js";
+import type { LoopKind } from "./job.js";
 
 /** What is measured, in perftest's words: `ib_write_bw` is verb `write`, measure `bw`. */
 export type Verb = "write" | "read" | "send";
@@ -158,4 +160,20 @@ export function nameOf({ verb, measure }: Pick<RdmaTest, "verb" | "measure">): s
 /** Of a write or a send both ways are measured together, of which one is half. */
 export function roundTripDivisor({ verb }: RdmaTest): 1 | 2 {
   return verb === "read" ? 1 : 2;
+}
+
+/** What this side's thread does; null: nothing, the other side does all the work. */
+export function loopKindOf({ verb, measure }: RdmaTest, role: SideRole): LoopKind | null {
+  if (measure === "bw") {
+    if (role === "client") return "send";
+    return verb === "send" ? "receive" : null;
+  }
+  if (verb === "read") return role === "client" ? "read" : null;
+  return verb === "write" ? "ping-pong-write" : "ping-pong-send";
+}
+
+/** Whether it is kept when messages were posted and had completed. */
+export function keepsTimes({ measure, iterations }: RdmaTest): boolean {
+  if (iterations === null) return false;
+  return measure === "lat" || iterations <= MOST_FOR_PEAK;
 }

@@ -6,10 +6,10 @@ import type { Reactor } from "../reactor/reactor.js";
 import type { RdmaDevice } from "../rdma/device.js";
 import type { RdmaPath } from "../rdma/path.js";
 import { tryAll } from "../try-all.js";
-import { MOST_FOR_PEAK, shortestInterval } from "./bandwidth.js";
+import { shortestInterval } from "./bandwidth.js";
 import { MessageData } from "./data.js";
 import { Ends } from "./ends.js";
-import type { LaneJob, LoopKind, RdmaPerfJob, RdmaPerfOutcome } from "./job.js";
+import type { LaneJob, RdmaPerfJob, RdmaPerfOutcome } from "./job.js";
 import { latencyOf } from "./latency.js";
 import { layoutOf, type Layout } from "./layout.js";
 import { LoopRun } from "./loop-run.js";
@@ -20,6 +20,8 @@ import type { Peer } from "./peer.js";
 import {
   depthsOf,
   inlineBytesOf,
+  keepsTimes,
+  loopKindOf,
   roundTripDivisor,
   warmUpOf,
   type RdmaPerfPlan,
@@ -215,7 +217,7 @@ class Side {
   /** Null where the other side does all the work. */
   #startLoop(size: number): LoopRun | null {
     const { plan, role, timeoutMs, yieldAfter } = this.#options;
-    const kind = kindOf(plan, role);
+    const kind = loopKindOf(plan, role);
     if (kind === null) return null;
     const { sends, receives, cqMod } = depthsOf(plan, size);
     const isPolled = kind === "ping-pong-write";
@@ -310,17 +312,3 @@ class Side {
 const FOREVER = 2 ** 31 - 1;
 
 const OPCODES = { write: Opcode.WRITE, read: Opcode.READ, send: Opcode.SEND } as const;
-
-function kindOf({ verb, measure }: RdmaPerfPlan, role: SideRole): LoopKind | null {
-  if (measure === "bw") {
-    if (role === "client") return "send";
-    return verb === "send" ? "receive" : null;
-  }
-  if (verb === "read") return role === "client" ? "read" : null;
-  return verb === "write" ? "ping-pong-write" : "ping-pong-send";
-}
-
-function keepsTimes({ measure, iterations }: RdmaPerfPlan): boolean {
-  if (iterations === null) return false;
-  return measure === "lat" || iterations <= MOST_FOR_PEAK;
-}

@@ -95,7 +95,7 @@ const REST: Column<BenchResult>[] = [
   },
   number("host memory B/B", ({ traffic, bytes }) => perByte(traffic.host_memory_bytes, bytes)),
   ...(["src", "dst"] as const).map((side) => ({
-    ...number(`of it at ${side}`, ({ rdma, bytes }) =>
+    ...number(`of it at ${side}, derived`, ({ rdma, bytes }) =>
       rdma === null ? "—" : perByte(rdma[side].host_memory_bytes, bytes),
     ),
     shown: ({ rdma }: BenchResult) => rdma !== null,

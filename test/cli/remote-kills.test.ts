@@ -62,7 +62,14 @@ describe("a copy between machines of which one is killed", function () {
         hasCards: staging === "p2pmem",
       });
       const serve = (listen: string): Promise<Serving> =>
-        Serving.start(machines, listen, "--allow-write", "--staging", staging);
+        Serving.start(
+          ...machines.serveArgs(),
+          "--listen",
+          listen,
+          "--allow-write",
+          "--staging",
+          staging,
+        );
       serving = await serve("127.0.0.1:0");
       const { host } = new URL(serving.url);
       const journal = machines.path("journal");

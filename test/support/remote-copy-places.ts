@@ -16,25 +16,25 @@ export interface Place {
 export const MAIN: Place = {
   from: 0,
   to: 0,
-  size: Number(process.env.P2PMEM_COPY_MIB ?? 64) * MIB,
+  size: Number(process.env.P2PMEM_COPY_MIB ?? 32) * MIB,
 };
 
-/** How often a side is killed. */
-export const KILLS = Number(process.env.P2PMEM_COPY_KILLS ?? 4);
+/** How often a side is killed: the client, then the server, and so on. */
+export const KILLS = Number(process.env.P2PMEM_COPY_KILLS ?? 2);
 
-const WINDOW = 16 * MIB;
+const WINDOW = 8 * MIB;
 const PLACES = 4;
 
-/** Of the rounds from 0 to KILLS, KILLS included. */
+/** Of the rounds from 0 to KILLS, KILLS included: that one is of the port that goes down. */
 export function windowOf(round: number): Place {
   return { from: (round % PLACES) * WINDOW, to: MAIN.size + round * WINDOW, size: WINDOW };
 }
 
 /** Back to the source's namespace, behind its own bytes. */
-export const PULLED: Place = { from: 16 * MIB, to: MAIN.size, size: 16 * MIB };
+export const PULLED: Place = { from: 8 * MIB, to: MAIN.size, size: 8 * MIB };
 
 /** What all of it may take on a busy machine, seconds. */
-export const LIMIT_SECONDS = 400 + (4 * MAIN.size) / (10 * MIB) + 60 * KILLS;
+export const LIMIT_SECONDS = 400 + MAIN.size / MIB + 60 * KILLS;
 
 /** Of either namespace. */
 export const IMAGE_BYTES = windowOf(KILLS).to + WINDOW;

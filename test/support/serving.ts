@@ -1,9 +1,8 @@
-/** `p2pmem serve` in a process of its own, on the loopback machine. */
+/** `p2pmem serve` in a process of its own. */
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { createInterface, type Interface } from "node:readline";
 import { start, type CommandResult } from "./command.js";
-import type { WiredMachines } from "./wired-machines.js";
 
 /** A line of its JSON. */
 interface Served {
@@ -22,21 +21,14 @@ export class Serving {
   #heard: (() => void) | undefined;
 
   /** Resolves when clients may come. Errors: of the assertion, with what it said where it ended. */
-  static async start(
-    machines: WiredMachines,
-    listen: string,
-    ...options: string[]
-  ): Promise<Serving> {
-    const serving = new Serving(machines, "--listen", listen, ...options);
+  static async start(...args: string[]): Promise<Serving> {
+    const serving = new Serving(args);
     serving.url = (await serving.next("served")).url!;
     return serving;
   }
 
-  private constructor(machines: WiredMachines, ...options: string[]) {
-    const { child, done } = start(
-      ...["serve", ...machines.args("server"), `scratch=${machines.nvme}`],
-      ...["--output-format", "json", ...options],
-    );
+  private constructor(args: string[]) {
+    const { child, done } = start("serve", ...args, "--output-format", "json");
     this.child = child;
     this.done = done;
     this.#lines = createInterface({ input: child.stdout! });

@@ -59,6 +59,11 @@ export class WiredMachines {
     return ["--platform", "loopback", "--machine", this.path(`${name}.yaml`)];
   }
 
+  /** Of `p2pmem serve` on the server's machine: its controller's namespace is `scratch`. */
+  serveArgs(): string[] {
+    return [`scratch=${this.nvme}`, ...this.args("server")];
+  }
+
   get isCopied(): boolean {
     return this.#hash("source") === this.#hash("destination");
   }

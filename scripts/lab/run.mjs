@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 
 import { findProgram } from "./command.mjs";
 import { imagesOf, machineArguments } from "./machine.mjs";
+import { writePack } from "./pack.mjs";
 import { MonitorRequests } from "./qmp.mjs";
 
 /** The lab itself failed: QEMU ended or the guest panicked before the command returned. */
@@ -175,6 +176,7 @@ export async function run(options, parts) {
     const inShare = (name) => join(shareDirectory, name);
     writeFileSync(inShare("command"), guestScript(options));
     placePrograms(options.directory, inShare("bin"));
+    writePack(options.directory, inShare("pack"));
     if (parts.kernel.modules !== undefined) writeFileSync(inShare("modules"), parts.kernel.modules);
     if (options.shell) {
       const { rows, columns } = process.stdout;

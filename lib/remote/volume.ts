@@ -2,14 +2,14 @@ import { addon } from "../addon.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import type { Session } from "../session.js";
 import { Window, windowBytesFor } from "../verify/window.js";
-import type { BlockWindow } from "./windows.js";
+import type { BlockSpan } from "./windows.js";
 
 /** What a transfer does with the namespace at its end, beside the stream. */
 export interface Volume {
   /** Bytes that were read into host memory to be looked at. */
   readonly verifiedBytes: number;
   /** CRC-32C of each of the blocks, as the namespace gives them now. */
-  sums(window: BlockWindow): Promise<Uint32Array>;
+  sums(window: BlockSpan): Promise<Uint32Array>;
   /** Makes what was written durable. */
   flush(): Promise<void>;
   close(): void;
@@ -34,7 +34,7 @@ export class NamespaceVolume implements Volume {
   }
 
   /** One call at a time. Errors: NO_MEMORY, MEMLOCK; those of reading. */
-  async sums({ first, count }: BlockWindow): Promise<Uint32Array> {
+  async sums({ first, count }: BlockSpan): Promise<Uint32Array> {
     const { offset, size, bs } = this.#range;
     const windowBytes = windowBytesFor(bs);
     this.#window ??= new Window(this.#session, this.#namespace, offset, windowBytes);

@@ -1,7 +1,7 @@
 import { P2pError } from "../errors.js";
 
 /** Blocks that are confirmed together: from `first` on. */
-export interface BlockWindow {
+export interface BlockSpan {
   first: number;
   count: number;
 }
@@ -47,7 +47,7 @@ export class Windows {
   }
 
   /** What to flush and tell of next, if it is time: `written` of the blocks are, with no gap. */
-  next(written: number, now: number): BlockWindow | null {
+  next(written: number, now: number): BlockSpan | null {
     const count = Math.min(written - this.#announced, this.#size);
     if (count <= 0 || this.#open.length === MAX_UNANSWERED) return null;
     const isDue =
@@ -55,7 +55,7 @@ export class Windows {
     return isDue ? { first: this.#announced, count } : null;
   }
 
-  announce({ count }: BlockWindow, now: number): void {
+  announce({ count }: BlockSpan, now: number): void {
     this.#announced += count;
     this.#announcedAt = now;
     this.#open.push(this.#announced);
@@ -73,7 +73,7 @@ export class Windows {
    * At the source: what the other side tells of must be what comes next, and no more than a window.
    * Errors: BAD_MESSAGE.
    */
-  assertNext({ first, count }: BlockWindow): void {
+  assertNext({ first, count }: BlockSpan): void {
     const isWindow = count >= 1 && count <= this.#size && first + count <= this.#end;
     if (first !== this.#announced || !isWindow)
       throw new P2pError("BAD_MESSAGE", `blocks from ${first} on are not those that are due`);

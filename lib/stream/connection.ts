@@ -17,6 +17,8 @@ import { requestsOf } from "./requests.js";
 export class EndConnection {
   readonly domain: ProtectionDomain;
   readonly path: RdmaPath;
+  /** What the other end may do here: only a destination is written to. */
+  readonly #remoteAccess: number;
   /** Packets are numbered from there on, so that those of an earlier connection are told apart. */
   readonly #psn = randomInt(PSN_MASK + 1);
   readonly #closes: (() => void)[] = [];
@@ -26,7 +28,8 @@ export class EndConnection {
   #headerRegion!: MemoryRegion;
 
   /** Errors: NO_PORT, PORT_DOWN, NO_GID, RDMA_LIMIT, DEVICE_GONE, IO. */
-  constructor({ rdma, port, gidIndex }: StreamEndPlan) {
+  constructor({ role, rdma, port, gidIndex }: StreamEndPlan) {
+    this.#remoteAccess = role === "destination" ? Access.REMOTE_WRITE : 0;
     this.path = rdma.choosePath({ port, gidIndex });
     this.domain = this.#closing(rdma.allocateDomain());
   }
@@ -34,6 +37,7 @@ export class EndConnection {
   /** For so many slots. Errors: RDMA_LIMIT, DEVICE_GONE, MEMLOCK, NO_MEMORY, IO. */
   open(slots: number): void {
     const { domain, path } = this;
+    const remoteAccess = this.#remoteAccess;
     const { sends, receives, completions } = requestsOf(slots);
     this.#headers = this.#closing(addon().allocatePinned(slots * HEADER_BYTES, false));
     this.#headerRegion = this.#closing(
@@ -41,7 +45,8 @@ export class EndConnection {
         this.#headers,
         0,
         slots * HEADER_BYTES,
-        Access.LOCAL_WRITE | Access.REMOTE_WRITE,
+        // Who writes there from afar must be able to from here (InfiniBand 1.4 §11.2.8.2).
+        remoteAccess === 0 ? 0 : Access.LOCAL_WRITE | remoteAccess,
       ),
     );
     this.#completions = this.#closing(domain.device.createCompletionQueue(completions));
@@ -49,7 +54,7 @@ export class EndConnection {
       domain.createQueuePair({ sends, receives, sendCompletions: this.#completions }),
     );
     const { port, gidIndex } = path;
-    this.#queuePair.initialize({ port, gidIndex, remoteAccess: Access.REMOTE_WRITE });
+    this.#queuePair.initialize({ port, gidIndex, remoteAccess });
   }
 
   get address(): QueuePairAddress {
@@ -58,7 +63,7 @@ export class EndConnection {
     return { number, psn: this.#psn, lid, gid: formatGid(gid), mtu };
   }
 
-  /** Where the other end writes its headers. */
+  /** A header for each slot: those of a source are written into those of its destination. */
   get headers(): MemoryRegion {
     return this.#headerRegion;
   }
@@ -69,7 +74,7 @@ export class EndConnection {
     this.#queuePair.connect(
       {
         ...{ port, gidIndex, psn: this.#psn, mtu: Math.min(mtu, this.path.mtu) },
-        remoteAccess: Access.REMOTE_WRITE,
+        remoteAccess: this.#remoteAccess,
       },
       { number, psn, lid, gid: parseGid(gid) },
     );

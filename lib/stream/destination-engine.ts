@@ -253,8 +253,8 @@ export class DestinationEngine extends StreamEngine {
       this.grant();
       this.#state[slot] = GRANTED;
       const flags = this.#owedCount === left ? SendFlag.SIGNALED : 0;
-      // Of no byte: neither address nor key is looked at (InfiniBand 1.4 C9-88).
-      sends.write(slot, Opcode.WRITE_WITH_IMMEDIATE, flags, 0, 0, 0, 0, 0, slot);
+      // Not a write: a source lets nobody write.
+      sends.write(slot, Opcode.SEND_WITH_IMMEDIATE, flags, 0, 0, 0, 0, 0, slot);
     }
     this.flushWire();
   }

@@ -6,7 +6,7 @@ import { P2pError } from "#lib/errors.js";
 import type { Endpoint } from "#lib/io/endpoint.js";
 import { Histogram } from "#lib/reactor/histogram.js";
 import type { CopyEnd, EndRequest, Machine, OpenRange } from "#lib/remote/machine.js";
-import type { BlockWindow } from "#lib/remote/windows.js";
+import type { BlockSpan } from "#lib/remote/windows.js";
 import type { StreamEnd } from "#lib/stream/end.js";
 import type { StreamOffer } from "#lib/stream/offer.js";
 import type { StreamOutcome } from "#lib/stream/outcome.js";
@@ -79,7 +79,7 @@ export class FakeMachine implements Machine {
     const { offset } = request.endpoint;
     const volume = {
       verifiedBytes: 0,
-      sums: ({ first, count }: BlockWindow) => {
+      sums: ({ first, count }: BlockSpan) => {
         const sums = Array.from({ length: count }, (_, index) => {
           const start = (first + index) * bs;
           const end = Math.min(size, start + bs);

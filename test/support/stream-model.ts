@@ -313,7 +313,12 @@ export class StreamModel {
 
   #perform(from: ModelEnd, to: ModelEnd, request: Request): boolean {
     const { id, tag, opcode, flags, immediate, address, length, remote } = request;
-    const hasImmediate = opcode === Opcode.WRITE_WITH_IMMEDIATE;
+    const hasImmediate = opcode !== Opcode.WRITE;
+    assert.equal(
+      opcode === Opcode.SEND_WITH_IMMEDIATE,
+      from === this.ends[1],
+      "none writes a source",
+    );
     if (hasImmediate && to.granted.length === 0) return false;
     if (address >= HEADERS_AT) {
       assert.equal(length, HEADER_BYTES);

@@ -108,6 +108,28 @@ abstract class RequestRing {
   }
 }
 
+/** Words of an entry of a table of places. */
+const PLACES_WORDS = 6;
+
+/**
+ * A table for SendRing.writeBetween(): from where to where requests go, by index. `stride`: bytes from one
+ * to the next. Addresses are safe integers.
+ */
+export function placesOf(
+  count: number,
+  local: { address: number; lkey: number; stride: number },
+  remote: { address: number; rkey: number; stride: number },
+): Uint32Array {
+  const table = new Uint32Array(count * PLACES_WORDS);
+  for (let index = 0; index < count; index++) {
+    const from = local.address + index * local.stride;
+    const to = remote.address + index * remote.stride;
+    // A store keeps the lower half.
+    table.set([from, from / HIGH, local.lkey, to, to / HIGH, remote.rkey], index * PLACES_WORDS);
+  }
+  return table;
+}
+
 /** See RequestRing. Addresses are safe integers; lengths are bytes. */
 export class SendRing extends RequestRing {
   /** Bytes that a request may carry inline. */
@@ -145,6 +167,39 @@ export class SendRing extends RequestRing {
     words[at + SEND_REMOTE_ADDRESS + 1] = remote / HIGH;
     words[at + SEND_RKEY] = rkey;
     this.writeSge(at + SEND_SGES, address, length, lkey);
+    this.tail = (tail + 1) & NUMBER;
+  }
+
+  /**
+   * The same, between the places that `table` has at `index`: see placesOf(). For loops: numbers beyond 31
+   * bits that are arguments are garbage wherever V8 does not inline the call.
+   */
+  writeBetween(
+    table: Uint32Array,
+    index: number,
+    tag: number,
+    opcode: number,
+    flags: number,
+    length: number,
+    immediate = 0,
+  ): void {
+    const { words, tail } = this;
+    const from = index * PLACES_WORDS;
+    const at = (tail & this.mask) * this.strideWords;
+    const sge = at + SEND_SGES;
+    words[at + SEND_ID] = tag;
+    words[at + SEND_ID + 1] = tail;
+    words[at + SEND_OPCODE] = opcode;
+    words[at + SEND_FLAGS] = flags;
+    words[at + SEND_IMMEDIATE] = immediate;
+    words[at + SEND_SGE_COUNT] = length > 0 ? 1 : 0;
+    words[at + SEND_REMOTE_ADDRESS] = table[from + 3]!;
+    words[at + SEND_REMOTE_ADDRESS + 1] = table[from + 4]!;
+    words[at + SEND_RKEY] = table[from + 5]!;
+    words[sge] = table[from]!;
+    words[sge + 1] = table[from + 1]!;
+    words[sge + 2] = length;
+    words[sge + 3] = table[from + 2]!;
     this.tail = (tail + 1) & NUMBER;
   }
 

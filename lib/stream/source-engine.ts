@@ -1,6 +1,7 @@
 import { Progress } from "../io/progress.js";
 import type { QueuePair as NvmeQueuePair } from "../nvme/queues/queue-pair.js";
 import { Opcode, SendFlag } from "../rdma/spec.js";
+import { placesOf } from "../rdma/request-ring.js";
 import { tick } from "../reactor/clock.js";
 import type { EngineCommand, EngineThread } from "../reactor/engine-job.js";
 import { StreamEngine } from "./engine.js";
@@ -35,7 +36,9 @@ export class SourceEngine extends StreamEngine {
   readonly #lastBlockBytes: number;
   readonly #lastBlock: number;
   readonly #firstBlock: number;
-  readonly #job: SourceJob;
+  /** By slot, see SendRing.writeBetween(): of the blocks, and of their headers. */
+  readonly #dataPlaces: Uint32Array;
+  readonly #headerPlaces: Uint32Array;
 
   /** By slot: bytes of its block. */
   readonly #length: Float64Array;
@@ -53,7 +56,13 @@ export class SourceEngine extends StreamEngine {
 
   constructor(job: SourceJob, queue: NvmeQueuePair, wire: Wire, thread: EngineThread) {
     super(job, queue, wire, thread);
-    this.#job = job;
+    this.#dataPlaces = placesOf(job.slots, job.data, job.remoteData);
+    const stride = HEADER_BYTES;
+    const [headers, remoteHeaders] = [
+      { ...job.headers, stride },
+      { ...job.remoteHeaders, stride },
+    ];
+    this.#headerPlaces = placesOf(job.slots, headers, remoteHeaders);
     this.#progress = new Progress(job);
     this.#blockBytes = job.blockBytes;
     this.#lastBlockBytes = job.lastBlockBytes;
@@ -129,23 +138,13 @@ export class SourceEngine extends StreamEngine {
 
   /** A block, and its header after it: writes of one queue pair arrive in their order. */
   #send(slot: number): void {
-    const { data, remoteData } = this.#job;
-    this.wire.queuePair.sends.write(
-      slot,
-      Opcode.WRITE,
-      0,
-      data.address + slot * data.stride,
-      this.#length[slot]!,
-      data.lkey,
-      remoteData.address + slot * remoteData.stride,
-      remoteData.rkey,
-    );
+    const length = this.#length[slot]!;
+    this.wire.queuePair.sends.writeBetween(this.#dataPlaces, slot, slot, Opcode.WRITE, 0, length);
     const number = this.#firstBlock + this.#progress.blockOf(slot);
-    this.#sendHeader(slot, HeaderKind.BLOCK, number, this.#length[slot]!);
+    this.#sendHeader(slot, HeaderKind.BLOCK, number, length);
   }
 
   #sendHeader(slot: number, kind: number, number: number, length: number): void {
-    const { headers, remoteHeaders } = this.#job;
     const words = this.wire.headers;
     const at = slot * HEADER_WORDS;
     words[at + HEADER_KIND] = kind;
@@ -153,15 +152,13 @@ export class SourceEngine extends StreamEngine {
     words[at + HEADER_NUMBER] = number;
     words[at + HEADER_NUMBER + 1] = number / HIGH;
     words[at + HEADER_LENGTH] = length;
-    this.wire.queuePair.sends.write(
+    this.wire.queuePair.sends.writeBetween(
+      this.#headerPlaces,
+      slot,
       slot,
       Opcode.WRITE_WITH_IMMEDIATE,
       SendFlag.SIGNALED,
-      headers.address + slot * HEADER_BYTES,
       HEADER_BYTES,
-      headers.lkey,
-      remoteHeaders.address + slot * HEADER_BYTES,
-      remoteHeaders.rkey,
       slot,
     );
     this.#awaited[slot] = SENT | CREDITED;

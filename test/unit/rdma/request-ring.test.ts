@@ -1,7 +1,7 @@
 /** The records that the addon posts from (native/core/rdma_ring.h). */
 import assert from "node:assert/strict";
 import type { InlineAddress } from "#lib/rdma/memory-region.js";
-import { IS_RECEIVE, ReceiveRing, SendRing } from "#lib/rdma/request-ring.js";
+import { IS_RECEIVE, placesOf, ReceiveRing, SendRing } from "#lib/rdma/request-ring.js";
 import { Opcode, SendFlag } from "#lib/rdma/spec.js";
 import { fakeMemory } from "../../support/fake-rdma.js";
 
@@ -51,6 +51,20 @@ describe("A ring of requests", () => {
     assert.deepEqual([sent.getUint32(48, true), sent.getUint32(52, true)], [4096, 0xffff_fff0]);
     assert.equal(sent.getBigUint64(56, true), 2n ** 40n + 5n);
     assert.deepEqual([sent.getUint32(64, true), sent.getUint32(68, true)], [100, 9]);
+  });
+
+  it("has the same records where their places come from a table", () => {
+    const [plain, placed] = [setUp(), setUp()];
+    const local = { address: 0x7fff_1234_5000, lkey: 0xffff_fff0, stride: 4096 };
+    const remote = { address: 0x1f_ffff_8765_0000, rkey: 0xabcd_ef01, stride: 8192 };
+    const table = placesOf(3, local, remote);
+    for (const [index, length] of [512, 0, 4096].entries()) {
+      const [from, to] = [local.address + index * 4096, remote.address + index * 8192];
+      plain.sends.write(7, Opcode.WRITE, 2, from, length, local.lkey, to, remote.rkey, index);
+      placed.sends.writeBetween(table, index, 7, Opcode.WRITE, 2, length, index);
+    }
+    assert.deepEqual(placed.sent, plain.sent);
+    assert.equal(placed.sends.unposted, 3);
   });
 
   it("has receives of one place, of several, and of none", () => {

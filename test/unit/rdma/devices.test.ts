@@ -81,10 +81,9 @@ describe("The RDMA devices of a machine", () => {
   it("are chosen by an active port where none is named, and else the first", () => {
     const down = { address: null, isUp: false };
     const up = { address: null, isUp: true };
-    assert.equal(
-      new RdmaDevices(new RdmaPlatform({ a: down, b: up, c: up }), TREE).open().name,
-      "b",
-    );
+    const platform = new RdmaPlatform({ a: down, b: up, c: up });
+    assert.equal(new RdmaDevices(platform, TREE).open().name, "b");
+    assert.deepEqual(platform.log, ["a", "b"], "no more are opened than are looked at");
     const lone = new RdmaDevices(new RdmaPlatform({ a: down, b: down }), TREE).open();
     assert.equal(lone.name, "a");
     assert.throws(() => lone.choosePath(), { code: "PORT_DOWN" });

@@ -53,3 +53,12 @@ export function isPowerOfTwo(value: number): boolean {
 export function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? "" : "s"}`;
 }
+
+/** Of a number of bytes, or a text as parseSize() takes it. Errors: BAD_SIZE. */
+export function bytesOf(size: string | number): number {
+  if (typeof size === "string") return parseSize(size);
+  if (Number.isSafeInteger(size) && size >= 0) return size;
+  throw new P2pError("BAD_SIZE", `${size} is not a size`, {
+    hint: "give whole bytes, or a text such as 128k",
+  });
+}

@@ -77,11 +77,6 @@ export function parseAddress(text: string, usualPort: number): Address {
   return { host, port };
 }
 
-/** Whether only this machine reaches it. */
-export function isLoopbackAddress(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
-}
-
 function parseName(text: string): string {
   if (text !== "") return text;
   throw new P2pError("BAD_ARGUMENT", "the name is empty");

@@ -2,6 +2,7 @@ import { Argument, type Command } from "commander";
 import { P2pError } from "../errors.js";
 import { formatAnyEndpoint, SERVE_PORT } from "../io/endpoint.js";
 import { EXPORT_FORM, exportsByName, parseExport, type Export } from "../remote/exports.js";
+import { assertGuarded } from "../remote/guard.js";
 import { readKeyFile } from "../remote/key-file.js";
 import { SessionMachine } from "../remote/machine.js";
 import { Server, type ServerEvent } from "../remote/server.js";
@@ -14,7 +15,6 @@ import { runJob } from "./job.js";
 import { parseCount, parsePositiveSize, valueOption } from "./options.js";
 import type { GlobalOptions } from "./options.js";
 import {
-  isLoopbackAddress,
   keyFileOption,
   nicOf,
   nicOptions,
@@ -110,7 +110,7 @@ async function serve(exports: Export[], options: ServeOptions): Promise<number> 
       hint: "p2pmem serve ... > FILE",
     });
   exportsByName(exports);
-  assertGuarded(options);
+  assertGuarded(listen.host, options.keyFile !== undefined, options.insecure === true);
   const key = options.keyFile === undefined ? undefined : readKeyFile(options.keyFile);
   const named = options.provider === undefined ? [] : [options.provider.device];
   const devices = [...exports.map(({ endpoint }) => endpoint.device), ...named];
@@ -155,14 +155,6 @@ async function serve(exports: Export[], options: ServeOptions): Promise<number> 
       await server.close();
     }
     return EXIT.interrupted;
-  });
-}
-
-/** Errors: BAD_ARGUMENT. */
-function assertGuarded({ listen, keyFile, insecure }: ServeOptions): void {
-  if (isLoopbackAddress(listen.host) || keyFile !== undefined || insecure === true) return;
-  throw new P2pError("BAD_ARGUMENT", `others reach ${listen.host}, and there is no key`, {
-    hint: "add --key-file FILE, or --insecure if everybody there may read what is served",
   });
 }
 

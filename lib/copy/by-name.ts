@@ -1,6 +1,5 @@
-import { P2pError } from "../errors.js";
 import type { Session } from "../session.js";
-import { parseSize } from "../units.js";
+import { bytesOf } from "../units.js";
 import type { Descriptors } from "../nvme/descriptors/data-pointer.js";
 import type { VerifyMode } from "../verify/mode.js";
 import { runCopy } from "./copy.js";
@@ -76,12 +75,4 @@ export async function copy(session: Session, options: CopyOptions): Promise<Copy
     mode === undefined || mode === false ? null : await prepareToVerify(session, plan, mode);
   const run = await runCopy(session, plan);
   return copyResult(plan, run, verify && (await verify(run.covered)));
-}
-
-function bytesOf(size: string | number): number {
-  if (typeof size === "string") return parseSize(size);
-  if (Number.isSafeInteger(size) && size >= 0) return size;
-  throw new P2pError("BAD_SIZE", `${size} is not a size`, {
-    hint: "give whole bytes, or a text such as 128k",
-  });
 }

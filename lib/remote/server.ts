@@ -55,9 +55,10 @@ export class Server {
   readonly #seats: Seats;
   #listener!: Listener;
 
-  /** Errors: BAD_ARGUMENT, LISTEN. */
+  /** Errors: BAD_ARGUMENT, LISTEN; those of Machine.range(), of what cannot be served. */
   static async listen(options: ServerOptions): Promise<Server> {
     const server = new Server(options);
+    for (const { endpoint } of options.exports) await options.machine.range(endpoint);
     const { host, port, maxConnections, timeoutMs, key, signal } = options;
     server.#listener = await Listener.listen(
       {
@@ -81,7 +82,7 @@ export class Server {
     return this.#listener.port;
   }
 
-  /** Ends what runs, and returns when none of it is in flight any more. */
+  /** Ends what runs, and returns when none of it is in flight any more. Idempotent. */
   close(): Promise<void> {
     return this.#listener.close();
   }

@@ -93,6 +93,13 @@ describe("the examples in TypeScript", () => {
     assert.equal(stdout, "1048576 bytes went over the wire\n0 of them through host memory\n");
   });
 
+  it("copy to a machine that serves, and none of it crosses host memory", async () => {
+    const { stdout } = await example("remote-copy.ts");
+    assert.match(stdout, /^4194304 bytes arrived, 32 blocks with the same CRC-32C\n/);
+    assert.match(stdout, /\nstaged in 0000:03:00.0\/cmb, 0 bytes through host memory\n/);
+    assert.match(stdout, /\nstaged in 0000:05:00.0\/bar2, 0 bytes through host memory\n$/);
+  });
+
   for (const side of ["SRC", "DST"])
     it(`fails where ${side} is named alone, and does not test the loopback machine instead`, async () => {
       await assert.rejects(

@@ -17,8 +17,10 @@ import { Serving } from "../support/serving.js";
 const { NVME1 = "", NVME2 = "", CARD = "" } = process.env;
 const URL = "rdma://127.0.0.1/disk";
 const OPTIONS = ["--bs", "128k", "--iodepth", "16", "--output-format", "json"];
-/** What a client may take to see that its server has gone, to try again (30 s), and to end: milliseconds. */
-const NOTICED_MS = 90_000;
+/** What a client may take to see that its server has gone, to try again, and to end: milliseconds. */
+const NOTICED_MS = 180_000;
+/** Seconds that a server may take to come again: a process starts slowly there. */
+const PATIENT = ["--reconnect", "120"];
 /** A killed copy has been at work for so long at most. */
 const LATEST_KILL_MS = 1500;
 const IMPATIENT = ["--reconnect", "0"];
@@ -129,7 +131,8 @@ describe("copies of which one side is killed", () => {
   const copyOf = (round: number): Running => {
     const { from, to, size } = windowOf(round);
     const ends = [`${NVME1}@${from}+${size}`, `${URL}@${to}`];
-    return start("copy", ...ends, "--resume", join(tmpdir(), `journal-${round}`), ...OPTIONS);
+    const journal = join(tmpdir(), `journal-${round}`);
+    return start("copy", ...ends, "--resume", journal, ...PATIENT, ...OPTIONS);
   };
   /** Ends in time, and well. */
   const resultInTime = async ({ child, done }: Running): Promise<RemoteCopyResult> => {

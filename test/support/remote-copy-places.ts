@@ -34,7 +34,7 @@ export function windowOf(round: number): Place {
 export const PULLED: Place = { from: 8 * MIB, to: MAIN.size, size: 8 * MIB };
 
 /** What all of it may take on a busy machine, seconds. */
-export const LIMIT_SECONDS = 400 + MAIN.size / MIB + 60 * KILLS;
+export const LIMIT_SECONDS = 400 + MAIN.size / MIB + 100 * KILLS;
 
 /** Of either namespace. */
 export const IMAGE_BYTES = windowOf(KILLS).to + WINDOW;

@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { RemoteCopyResult } from "#lib/remote/result.js";
 import { randomNumbers } from "#lib/stats/random-numbers.js";
 import { p2pmem, start, type CommandResult } from "../support/command.js";
-import { KILLS, MAIN, PULLED, windowOf } from "../support/remote-copy-places.js";
+import { KILLS, LIMIT_SECONDS, MAIN, PULLED, windowOf } from "../support/remote-copy-places.js";
 import { Serving } from "../support/serving.js";
 
 const { NVME1 = "", NVME2 = "", CARD = "" } = process.env;
@@ -59,7 +59,8 @@ function setLink(state: "up" | "down"): void {
   assert.equal(status, 0, stderr);
 }
 
-describe("copies over soft-RoCE", () => {
+describe("copies over soft-RoCE", function () {
+  this.timeout(1000 * LIMIT_SECONDS);
   let server: Serving;
 
   before(async () => {
@@ -122,7 +123,8 @@ describe("copies over soft-RoCE", () => {
   });
 });
 
-describe("copies of which one side is killed", () => {
+describe("copies of which one side is killed", function () {
+  this.timeout(1000 * LIMIT_SECONDS);
   const seed = Number(process.env.P2PMEM_SEED ?? Date.now() % 2 ** 32);
   const random = randomNumbers(seed);
   let server: Serving;

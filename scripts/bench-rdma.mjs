@@ -5,7 +5,7 @@
 // and takes each completion. On a machine that does other things as well the CPU time says more: of the
 // device thread, and of the thread that copies.
 import { addon } from "../dist/addon.js";
-import { builtinMachines } from "../dist/platform/machine-file.js";
+import { builtinMachines } from "../dist/platform/machine-schema.js";
 import { defaultsOf } from "../dist/rdma-perf/plan.js";
 import { runRdmaPerf } from "../dist/rdma-perf/rdma-perf.js";
 import { Session } from "../dist/session.js";

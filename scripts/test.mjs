@@ -166,17 +166,27 @@ async function lint() {
   return checks.every(Boolean) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }
 
-/** As suite(), inside a virtual server, which gets an RDMA device. */
-async function suiteInLab(directories, options) {
+const SOFT_ROCE = "sh scripts/lab/soft-roce";
+
+/** As suite(), inside a virtual server. `first`: the command that readies it. */
+async function suiteInLab(directories, { first = "true", env, ...options }) {
   const files = directories.map((name) => `'dist-test/${name}/**/*.test.js'`).join(" ");
   const inGuest =
-    'sh scripts/lab/soft-roce && P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" ' +
+    `${first} && P2PMEM_TEST_TOTALS="$P2PMEM_LAB_OUT/totals.json" ` +
     `exec node "$@" --timeout 300000 ${files}`;
   const images = join(scratch, `lab-${directories.join("-")}`);
   const inLab = ["scripts/lab.mjs", "--dir", images, "--timeout", "1800"];
   const totals = join(images, "out/totals.json");
   const words = [node, ...inLab, "sh", "-c", inGuest, "sh", ...mocha];
-  return readTotals(totals, await run(words, { ...options, totals }));
+  return readTotals(totals, await run(words, { ...options, env, totals }));
+}
+
+/** As suiteInLab(), by a kernel that has iommufd, where one is named: Debian's has not. */
+function suiteOfIommufd(options) {
+  const kernel = process.env.P2PMEM_LAB_IOMMUFD_KERNEL;
+  if (kernel) return suiteInLab(["iommufd"], { ...options, env: { P2PMEM_LAB_KERNEL: kernel } });
+  console.log("skipped: tests with iommufd: P2PMEM_LAB_IOMMUFD_KERNEL names no kernel image");
+  return { passed: 0, failed: 0 };
 }
 
 /** Counts as a failure where everything must run. */
@@ -213,8 +223,9 @@ async function lab() {
   }
   if (!(await run([node, "scripts/lab.mjs", "--install"]))) return { passed: 0, failed: 1 };
   return twoAtATime([
-    (options) => suiteInLab(["device", "rdma"], options),
-    (options) => suiteInLab(["guest"], options),
+    (options) => suiteInLab(["device", "rdma"], { ...options, first: SOFT_ROCE }),
+    (options) => suiteInLab(["guest"], { ...options, first: SOFT_ROCE }),
+    suiteOfIommufd,
     ...filesIn("lab").map((file) => (options) => suite("600000", [file], options)),
   ]);
 }

@@ -21,4 +21,4 @@ await session.close();
 
 console.log(`${bytes} bytes arrived, ${verify!.blocks} blocks with the same CRC-32C`);
 for (const { staging, traffic } of [ends.src, ends.dst])
-  console.log(`staged in ${staging}, ${traffic!.host_memory_bytes} bytes through host memory`);
+  console.log(`staged in ${staging}, ${traffic.host_memory_bytes} bytes through host memory`);

@@ -33,7 +33,7 @@ describe("p2pmem rdma, where something is missing", () => {
   it("means this machine where nobody says which: by itself, for its device, and for a host", async () => {
     const { stdout, stderr, code } = await p2pmem(..."rdma write bw -n 5 --in-process".split(" "));
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^this machine's devices[^\n]*\nRDMA [^\n]* rxe0, in-process\n/);
+    assert.match(stdout, /^this machine's devices[^\n]*\nRDMA [^\n]* rxe0, MTU \d+, in-process\n/);
     await assertFails("rdma write bw -d mlx5_0".split(" "), "UNKNOWN_DEVICE", /hint: .*rxe0/);
     await assertFails("rdma write bw 127.0.0.1 -p 18599".split(" "), "NO_ROUTE", /18599/);
   });

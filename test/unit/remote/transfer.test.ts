@@ -48,8 +48,9 @@ class ScriptedStream {
   });
   onProgress: ((bytes: number) => void) | undefined;
 
-  run({ signal, onProgress }: RunOptions = {}): Promise<StreamOutcome> {
-    this.onProgress = onProgress;
+  run(options: RunOptions = {}): Promise<StreamOutcome> {
+    const { signal } = options;
+    this.onProgress = (bytes) => options.onProgress?.(bytes);
     const interrupt = (): void => {
       this.isAborted = true;
       this.fail(new P2pError("INTERRUPTED", "interrupted"));

@@ -44,7 +44,7 @@ export interface ChooseOptions extends FindOptions {
   /** Whose driver the clients have. Default: vfio. */
   owner?: "vfio" | "kernel";
   /** What else one that has room is good for; of one that it throws a P2pError for the next is tried. */
-  assertFit?: (provider: Provider) => Promise<void>;
+  assertFit?: (provider: Provider) => void | Promise<void>;
 }
 
 export interface ChosenProvider {
@@ -99,7 +99,7 @@ export async function chooseProvider(
         }
         room = provider.pool.largestFree;
         if (room >= size) {
-          const refusal = await failures.of(assertFit?.(provider));
+          const refusal = await failures.of(() => assertFit?.(provider));
           if (refusal === null) return { provider, distance, unfit };
           unfit.push(refusal);
           continue;
@@ -239,9 +239,9 @@ class Failures {
   }
 
   /** That of the attempt; null: it is none. */
-  async of(attempt: Promise<void> | undefined): Promise<P2pError | null> {
+  async of(attempt: () => void | Promise<void>): Promise<P2pError | null> {
     try {
-      await attempt;
+      await attempt();
       return null;
     } catch (error) {
       return this.#keep(error);

@@ -80,7 +80,6 @@ async function nearest(
       owner: "kernel",
       assertFit: (provider) => {
         assertRegisters(device, provider);
-        return Promise.resolve();
       },
     });
     return provider;

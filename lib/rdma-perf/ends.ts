@@ -10,7 +10,7 @@ import { Access, PSN_MASK } from "../rdma/spec.js";
 import { tryAll } from "../try-all.js";
 import { MOST_NUMBERS, numbers, type Offer } from "./messages.js";
 import type { Peer } from "./peer.js";
-import { depthsOf, inlineBytesOf, type RdmaPerfPlan } from "./plan.js";
+import { depthsOf, type RdmaPerfPlan } from "./plan.js";
 
 /** The largest that the attributes of a queue pair have room for. */
 const MOST_READS = 255;
@@ -26,8 +26,8 @@ export class Ends {
   readonly #psn = randomInt(PSN_MASK + 1);
   readonly #opened: (() => void)[] = [];
 
-  /** Errors: RDMA_LIMIT, IO. */
-  constructor(domain: ProtectionDomain, path: RdmaPath, plan: RdmaPerfPlan) {
+  /** `inlineBytes`: see inlineBytesOf(). Errors: RDMA_LIMIT, IO. */
+  constructor(domain: ProtectionDomain, path: RdmaPath, plan: RdmaPerfPlan, inlineBytes: number) {
     this.#device = domain.device;
     this.#path = path;
     this.#plan = plan;
@@ -45,7 +45,7 @@ export class Ends {
         const pair = this.#open(
           domain.createQueuePair({
             ...entries,
-            inlineBytes: inlineBytesOf(plan),
+            inlineBytes,
             sendCompletions,
             receiveCompletions,
           }),

@@ -130,10 +130,16 @@ export function depthsOf(plan: RdmaPerfPlan, size: number): Depths {
 /** What perftest sends inline in a test of latency, where the device can. */
 const INLINE: Readonly<Record<Verb, number>> = { write: 220, send: 236, read: 0 };
 
-/** Bytes that queue pairs are asked to take inline, at most. */
-export function inlineBytesOf({ verb, measure, inlineBytes }: RdmaPerfPlan): number {
+/**
+ * Bytes that queue pairs are asked to take inline, at most. `isHost`: the messages are in host memory;
+ * of other memory the CPU takes none, unless it is told to, which is refused.
+ */
+export function inlineBytesOf(
+  { verb, measure, inlineBytes }: RdmaPerfPlan,
+  isHost: boolean,
+): number {
   if (verb === "read") return 0;
-  return inlineBytes ?? (measure === "lat" ? INLINE[verb] : 0);
+  return inlineBytes ?? (measure === "lat" && isHost ? INLINE[verb] : 0);
 }
 
 /**

@@ -77,16 +77,20 @@ export async function runSide(
   signal: AbortSignal,
   listener: SideListener,
 ): Promise<SideResult> {
-  const side = new Side(options, peer, reactor, signal);
+  let side: Side | null = null;
   try {
+    side = new Side(options, peer, reactor, signal);
     return await side.run(listener);
   } catch (error) {
     // Of memory that has gone, what failed by it says less.
-    const cause = side.revoked ?? error;
-    if (cause instanceof P2pError) peer.fail(cause);
+    const cause = side?.revoked ?? error;
+    // Whatever it is: the other side waits.
+    peer.fail(
+      cause instanceof P2pError ? cause : new P2pError("INTERNAL", "a mistake at the other end"),
+    );
     throw cause;
   } finally {
-    side.close();
+    side?.close();
   }
 }
 
@@ -98,6 +102,7 @@ class Side {
   readonly #layout: Layout;
   readonly #opened: (() => void)[] = [];
   readonly #memory: OpenedMemory;
+  readonly #inlineBytes: number;
   readonly #ends: Ends;
   /** What the other side offers, and what messages bear; known once both have said so. */
   #theirs: Offer | null = null;
@@ -113,7 +118,8 @@ class Side {
     try {
       const domain = this.#open(device.allocateDomain());
       this.#memory = this.#open(openMemory(domain, memory, this.#layout.bytes));
-      this.#ends = this.#open(new Ends(domain, path, plan));
+      this.#inlineBytes = inlineBytesOf(plan, this.#memory.host !== null);
+      this.#ends = this.#open(new Ends(domain, path, plan, this.#inlineBytes));
       // Who waits for the other side hears of it at once.
       this.#memory.region.onRevoke((error) => {
         peer.fail(error);
@@ -255,7 +261,7 @@ class Side {
     const theirs = this.#theirs!.region;
     const pair = this.#ends.pairs[lane]!;
     const own = this.#layout.sendOffset(lane);
-    const isInline = size <= inlineBytesOf(plan) && size <= pair.maxInline;
+    const isInline = size <= this.#inlineBytes && size <= pair.maxInline;
     const remote = plan.verb === "read" ? own : this.#layout.receiveOffset(lane);
     return {
       queuePair: pair.handle,

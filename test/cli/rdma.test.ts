@@ -109,6 +109,13 @@ describe("p2pmem rdma", function () {
       assert.match(any.stdout, /memory 0000:0\d:00\.0\/\w+/);
     });
 
+    it("sends nothing inline from the memory of a device, whose bytes the CPU leaves alone", async () => {
+      const { code, stderr } = await rdma("send", "lat", "-n", "50", "--mr", "p2pmem");
+      assert.equal(code, 0, stderr);
+      const told = await rdma("send", "lat", "-n", "50", "-I", "64", "--mr", "p2pmem");
+      assert.match(told.stderr, /^p2pmem: BAD_ARGUMENT: [^\n]+inline[^\n]+\n$/);
+    });
+
     it("writes CSV", async () => {
       const { stdout } = await rdma("write", "bw", "-n", "5", "--output-format", "csv");
       const [header, row] = stdout.split("\r\n");
@@ -284,6 +291,7 @@ describe("p2pmem rdma", function () {
         1,
         ["write", "bw", "-s", "512m", "--mr", `p2pmem:${CARD}`],
       ],
+      ["more queue pairs than the device has", "RDMA_LIMIT", 1, ["write", "bw", "-q", "600"]],
       ["something else to measure", "BAD_ARGUMENT", 2, ["write", "iops"]],
     ];
     for (const [title, code, exit, args] of mistakes)

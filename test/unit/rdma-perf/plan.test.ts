@@ -45,11 +45,14 @@ describe("the plan of an RDMA test", () => {
   });
 
   it("sends small messages of latency tests inline, unless told otherwise", () => {
-    assert.equal(inlineBytesOf(defaultsOf("write", "lat")), 220);
-    assert.equal(inlineBytesOf(defaultsOf("send", "lat")), 236);
-    assert.equal(inlineBytesOf(defaultsOf("write", "bw")), 0);
-    assert.equal(inlineBytesOf({ ...bandwidth, inlineBytes: 64 }), 64);
-    assert.equal(inlineBytesOf({ ...defaultsOf("read", "lat"), inlineBytes: 64 }), 0);
+    assert.equal(inlineBytesOf(defaultsOf("write", "lat"), true), 220);
+    assert.equal(inlineBytesOf(defaultsOf("send", "lat"), true), 236);
+    assert.equal(inlineBytesOf(defaultsOf("send", "lat"), false), 0, "the CPU leaves a BAR alone");
+    assert.equal(inlineBytesOf(defaultsOf("write", "bw"), true), 0);
+    for (const isHost of [true, false]) {
+      assert.equal(inlineBytesOf({ ...bandwidth, inlineBytes: 64 }, isHost), 64);
+      assert.equal(inlineBytesOf({ ...defaultsOf("read", "lat"), inlineBytes: 64 }, isHost), 0);
+    }
   });
 
   it("has both halves of each lane's memory by itself", () => {

@@ -66,6 +66,7 @@ function openHost(domain: ProtectionDomain, bytes: number, access: number): Open
 }
 
 function openPeer(domain: ProtectionDomain, provider: Provider, bytes: number): OpenedMemory {
+  if (provider.rdmaDevice === domain.device.name) return openOwn(domain, provider, bytes);
   const list = provider.allocScatterlist(bytes);
   let region: MemoryRegion;
   try {
@@ -80,6 +81,27 @@ function openPeer(domain: ProtectionDomain, provider: Provider, bytes: number): 
     close: () => {
       region.close();
       provider.freeScatterlist(list);
+    },
+  };
+}
+
+/** The NIC reaches it by itself: there may be no device of VFIO that it could be mapped for. */
+function openOwn(domain: ProtectionDomain, provider: Provider, bytes: number): OpenedMemory {
+  const piece = provider.pool.alloc(bytes);
+  const { offset } = piece;
+  let region: MemoryRegion;
+  try {
+    region = domain.registerOwn(provider, { offset, length: bytes }, ACCESS, piece);
+  } catch (error) {
+    provider.pool.free(piece);
+    throw error;
+  }
+  return {
+    region,
+    host: null,
+    close: () => {
+      region.close();
+      provider.pool.free(piece);
     },
   };
 }

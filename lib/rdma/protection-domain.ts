@@ -3,7 +3,7 @@ import type { NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import { peerPath } from "../pci/peer-path.js";
 import type { NativeMemoryRegion, NativeProtectionDomain } from "../rdma-addon.js";
-import type { PeerMemory, Piece } from "../sgl/memory.js";
+import type { PeerMemory, Perishable, Piece } from "../sgl/memory.js";
 import type { ScatterList } from "../sgl/scatterlist.js";
 import { tryAll } from "../try-all.js";
 import { checkRegion } from "./access.js";
@@ -63,6 +63,25 @@ export class ProtectionDomain {
             : this.#importPeer(piece.peer, piece.offset, piece.length, access),
       ),
     );
+  }
+
+  /**
+   * Memory on this device itself that a provider has: no device need have it mapped. `holder`: the
+   * allocation whose it is. Errors: BAD_ARGUMENT, BAD_RANGE, REGION_TOO_LARGE, RDMA_LIMIT, IO; REVOKED,
+   * NOT_ALLOCATED.
+   */
+  registerOwn(
+    peer: PeerMemory,
+    { offset, length }: { offset: number; length: number },
+    access: number,
+    holder: Perishable,
+  ): MemoryRegion {
+    assertOffset(offset);
+    checkRegion(this.device, "peer", length, access);
+    holder.assertUsable();
+    return this.#hold({ target: "peer", memory: [holder], peer }, [
+      () => this.#native.registerHost(peer.memory, offset, length, access),
+    ]);
   }
 
   /**

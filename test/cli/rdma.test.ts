@@ -9,6 +9,7 @@ import { bin, p2pmem, start, type CommandResult } from "../support/command.js";
 import { rdmaReport } from "../support/rdma-schema.js";
 
 const CARD = "0000:05:00.0";
+const NIC = "0000:06:00.0";
 
 const rdma = (...args: string[]): Promise<CommandResult> =>
   p2pmem("rdma", ...args, "--platform", "loopback");
@@ -90,6 +91,7 @@ describe("p2pmem rdma", function () {
     it("has the messages in the memory of a device, and on demand", async () => {
       for (const [mr, name] of [
         [`p2pmem:${CARD}`, `${CARD}/bar2`],
+        [`p2pmem:${NIC}/dm`, `${NIC}/dm`],
         ["odp", "odp"],
       ] as const) {
         const { code, stdout, stderr } = await rdma(

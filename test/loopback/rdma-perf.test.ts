@@ -6,6 +6,7 @@ import { runRdmaPerf } from "#lib/rdma-perf/rdma-perf.js";
 import { Session } from "#lib/session.js";
 
 const CARD = "0000:05:00.0";
+const NIC = "0000:06:00.0";
 
 describe("an RDMA test", () => {
   let session: Session;
@@ -14,6 +15,24 @@ describe("an RDMA test", () => {
   });
   afterEach(async () => {
     await session.close();
+  });
+
+  it("in the NIC's own memory, all of it, gives that back, and hears of its end", async () => {
+    const provider = await session.provider(`${NIC}/dm`);
+    const run = (size: number, iterations: number) =>
+      runRdmaPerf(session, {
+        plan: { ...defaultsOf("write", "bw"), sizes: [size], iterations },
+        device: session.rdmaDevice(),
+        other: { kind: "in-process" },
+        memory: { kind: "p2pmem", provider },
+      });
+    await run(provider.size / 4, 5);
+    assert.equal(provider.pool.largestFree, provider.size);
+    setTimeout(() => {
+      provider.revokeInBackground(new P2pError("DEVICE_GONE", "somebody pulled it"));
+    }, 300);
+    await assert.rejects(run(4096, 1_000_000), { code: "REVOKED", device: NIC });
+    await provider.close();
   });
 
   for (const verb of ["write", "read", "send"] satisfies Verb[])

@@ -177,7 +177,10 @@ class Transfer {
     }
   }
 
-  /** Until the other side has said that it is done. */
+  /**
+   * Until the other side has said that it is done. A source whose stream has failed confirms no more; it
+   * listens for what the other side's trouble is.
+   */
   async #listen(): Promise<void> {
     while (this.#remote === undefined) {
       const message = await this.#connection.receive(report, WHENEVER);
@@ -185,10 +188,11 @@ class Transfer {
       switch (message.type) {
         case "sums":
           this.#assertRole("source", this.#plan.verify);
-          await this.#compare(message.first, decodeSums(message.sums));
+          if (!this.#isAborted) await this.#compare(message.first, decodeSums(message.sums));
           break;
         case "flushed":
           this.#assertRole("source", !this.#plan.verify);
+          if (this.#isAborted) break;
           this.#hear({ first: this.#windows.confirmed, end: message.blocks });
           this.#answer(message.blocks);
           break;

@@ -6,6 +6,7 @@ import { P2pError } from "#lib/errors.js";
 import { Connection } from "#lib/exchange/connection.js";
 import type { Listener } from "#lib/exchange/listener.js";
 import { Histogram } from "#lib/reactor/histogram.js";
+import { encodeSums } from "#lib/remote/protocol.js";
 import { transfer, type TransferPatience, type TransferPlan } from "#lib/remote/transfer.js";
 import type { Volume } from "#lib/remote/volume.js";
 import type { StreamOutcome } from "#lib/stream/outcome.js";
@@ -218,6 +219,23 @@ describe("One end of a transfer", () => {
     peer.fail(new P2pError("NVME_STATUS", "a write failed"));
     await running;
   });
+
+  for (const verify of [false, true])
+    it(`ends by what broke the wire, whatever was flushed meanwhile (verify: ${verify})`, async () => {
+      const running = assert.rejects(run("source", { verify }, { causeMs: 300 }), {
+        code: "RDMA_STATUS",
+      });
+      stream.fail(new P2pError("RDMA_STATUS", "a request failed"));
+      await new Promise(setImmediate);
+      for (const first of [0, 16, 32])
+        peer.send(
+          verify
+            ? { type: "sums", first, sums: encodeSums(new Uint32Array(16)) }
+            : { type: "flushed", blocks: first + 16 },
+        );
+      await assert.rejects(heard(), { code: "RDMA_STATUS" });
+      await running;
+    });
 
   it("waits for no other word where the trouble is its own", async () => {
     const running = assert.rejects(run("source"), { code: "DEVICE_GONE" });

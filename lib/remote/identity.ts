@@ -1,16 +1,24 @@
+import { toLine } from "../exchange/text.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 
-/** What tells a namespace from all others, whatever address it has: one line, to be read and compared. */
+/** At most so many characters tell a namespace from others. */
+export const MAX_IDENTITY = 200;
+
+/**
+ * What tells a namespace from all others, whatever address it has: one line, to be read and compared, as
+ * it is when it comes back from a journal or from another machine.
+ */
 export function identityOf({ controller, nsid, size, identity }: NvmeNamespace): string {
   const { modelNumber, serialNumber } = controller.identity;
   const { nguid, eui64 } = identity.fields;
-  return [
+  const names = [
     `${modelNumber} ${serialNumber}`.trim(),
     `namespace ${nsid}`,
     ...(isNone(nguid) ? [] : [`NGUID ${nguid}`]),
     ...(isNone(eui64) ? [] : [`EUI-64 ${eui64}`]),
     `${size} bytes`,
-  ].join(", ");
+  ];
+  return toLine(names.join(", "), MAX_IDENTITY);
 }
 
 /**

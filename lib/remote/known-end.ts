@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { textLine } from "../exchange/text.js";
+import { MAX_IDENTITY } from "./identity.js";
 import type { Place } from "./protocol.js";
 
 /**
@@ -7,7 +8,7 @@ import type { Place } from "./protocol.js";
  * those that are there. Bytes.
  */
 export const knownEnd = z.object({
-  identity: textLine(200),
+  identity: textLine(MAX_IDENTITY),
   /** From the start of the namespace. */
   offset: z.int().min(0),
   /** Of a logical block. */

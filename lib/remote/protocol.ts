@@ -15,6 +15,7 @@
 import { z } from "zod";
 import { textLine } from "../exchange/text.js";
 import { streamOffer } from "../stream/offer.js";
+import { MAX_IDENTITY } from "./identity.js";
 import { MAX_WINDOW_BLOCKS } from "./windows.js";
 
 /** How long either side may take to open its devices and to prove a path: milliseconds. */
@@ -51,7 +52,7 @@ export const opened = z.object({
   /** From the place's offset on, as far as the client may go. */
   bytes,
   /** What a journal knows the namespace by. */
-  identity: textLine(200),
+  identity: textLine(MAX_IDENTITY),
   maxBs: z.int().min(1),
   maxIodepth: z.int().min(1),
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { identityOf, volumeOf } from "#lib/remote/identity.js";
+import { knownEnd } from "#lib/remote/known-end.js";
 import type { NvmeNamespace } from "#lib/nvme/namespace.js";
 
 const NONE = { nguid: "0".repeat(32), eui64: "0".repeat(16), nmic: 0 };
@@ -21,6 +22,14 @@ describe("What a namespace is known by", () => {
       identityOf(namespaceAt(HERE, { nguid: NGUID, eui64: EUI64 })),
       `M S1, namespace 2, NGUID ${NGUID}, EUI-64 ${EUI64}, 4096 bytes`,
     );
+  });
+
+  it("is the same when it comes back from a journal", () => {
+    const namespace = namespaceAt(HERE, {}, "S  1\t2".padEnd(300, "x"));
+    namespace.controller.identity.modelNumber = "ACME  NVMe";
+    const identity = identityOf(namespace);
+    assert.match(identity, /^ACME NVMe S 1 2x/);
+    assert.equal(knownEnd.shape.identity.parse(identity), identity);
   });
 
   it("is the same by two paths where it has a name of its own, or is shared in a subsystem", () => {

@@ -244,11 +244,11 @@ class RemoteCopy {
 
   #beginJournal({ size, local, remote }: Known): void {
     if (this.#journal === null) return;
-    const { bs } = this.#plan;
+    const { bs, verify } = this.#plan;
     const [from, to] = this.#inOrder(this.#plan.local, this.#plan.remote);
     const [src, dst] = this.#inOrder(local, remote);
     const names = { src: formatAnyEndpoint(from), dst: formatAnyEndpoint(to) };
-    this.#journal.begin({ ...names, ends: { src, dst }, size, bs });
+    this.#journal.begin({ ...names, ends: { src, dst }, size, bs, verify });
     this.#confirmed = this.#journal.confirmed;
     this.#resumedBytes = Math.min(size, this.#confirmed * bs);
   }

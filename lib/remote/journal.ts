@@ -25,6 +25,8 @@ const contents = z.object({
   ends: z.object({ src: knownEnd, dst: knownEnd }),
   size: z.int().min(1),
   bs: z.int().min(1),
+  /** Whether blocks are compared before they are confirmed: the same for all of them. */
+  verify: z.boolean(),
   /** Blocks from the begin on that are flushed at the destination, and compared where that is wanted. */
   confirmed: z.int().min(0),
 });
@@ -89,6 +91,7 @@ export class Journal {
       ["the destination", subject.dst, known.dst],
       ["the size", subject.size, known.size],
       ["the block size", subject.bs, known.bs],
+      ["--verify", modeOf(subject), modeOf(known)],
     ])
       if (here !== there) throw this.#another(`${what} is ${there} there, ${here} here`);
     for (const [what, end] of [
@@ -156,6 +159,10 @@ export class Journal {
     }
     this.#contents = next;
   }
+}
+
+function modeOf({ verify }: Pick<Contents, "verify">): string {
+  return verify ? "crc32c" : "none";
 }
 
 function read(file: string): Contents | null {

@@ -1,5 +1,5 @@
 import type { RemoteCopyResult, RemoteEndResult } from "../../remote/result.js";
-import { shortSize } from "../../units.js";
+import { formatSize, shortSize } from "../../units.js";
 import { rows, type Cell } from "./csv.js";
 import { stringify } from "./json.js";
 import { fixed, microseconds, ratio } from "./numbers.js";
@@ -59,6 +59,12 @@ const COLUMNS: (Column<RemoteCopyResult> & { shown?: (result: RemoteCopyResult) 
     align: "right",
     value: ({ reconnects }) => String(reconnects),
     shown: ({ reconnects }) => reconnects > 0,
+  },
+  {
+    title: "resumed",
+    align: "right",
+    value: ({ resumed_bytes }) => formatSize(resumed_bytes),
+    shown: ({ resumed_bytes }) => resumed_bytes > 0,
   },
   {
     title: "verify",

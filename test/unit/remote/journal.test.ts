@@ -11,6 +11,7 @@ const end = { identity: "A, namespace 1", offset: 0, blockSize: 512, bytes: 1 <<
 const subject = {
   ...{ src: "0000:01:00.0/1", dst: "rdma://server:18516/scratch" },
   ...{ ends: { src: end, dst: { ...end, identity: "B, namespace 1" } }, size: 10_000, bs: 4096 },
+  verify: true,
 };
 
 describe("Journals of copies", () => {
@@ -67,6 +68,7 @@ describe("Journals of copies", () => {
       [{ dst: "rdma://server:18516/other" }, /the destination is/],
       [{ size: 10_001 }, /the size is 10000 there, 10001 here/],
       [{ bs: 512 }, /the block size/],
+      [{ verify: false }, /--verify is crc32c there, none here/],
       [changed({ identity: "C" }), /at the destination the namespace was B, namespace 1, and is C/],
       [changed({ offset: 4096 }), /at the destination the offset was 0, and is 4096/],
       [changed({ blockSize: 4096 }), /the size of a logical block was 512, and is 4096/],

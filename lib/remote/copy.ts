@@ -121,14 +121,16 @@ class RemoteCopy {
   }
 
   async #connectOnce(): Promise<RemoteCopyMeasurement> {
-    const { remote, key, timeoutMs, signal } = this.#plan;
+    const { local, remote, key, timeoutMs, signal } = this.#plan;
+    // A controller may take long to start: the server waits for no more than a client's first word.
+    const here = await this.#machine.range(local);
     const connection = await Connection.connect(remote.host, remote.port, {
       ...{ role: "copy", timeoutMs },
       ...(key === undefined ? {} : { key }),
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      const result = await this.#converse(connection);
+      const result = await this.#converse(connection, here);
       // The server closes when it has let go of the range: who copies next finds it free.
       const closed = new Promise<void>((resolve) => {
         connection.onClose(() => {
@@ -147,9 +149,9 @@ class RemoteCopy {
     }
   }
 
-  async #converse(connection: Connection): Promise<RemoteCopyMeasurement> {
+  /** `here`: the local range, as it is now. */
+  async #converse(connection: Connection, here: OpenRange): Promise<RemoteCopyMeasurement> {
     const { local, remote, from, bs, verify } = this.#plan;
-    const here = await this.#machine.range(local);
     connection.send({
       ...{ type: "open", copy: this.#copy, namespace: remote.namespace, offset: remote.offset },
       ...{ length: remote.length ?? null, access: from === "remote" ? "read" : "write" },

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseEndpoint } from "#lib/io/endpoint.js";
 import { runRemoteCopy, type RemoteCopyPlan } from "#lib/remote/copy.js";
 import { parseExport } from "#lib/remote/exports.js";
@@ -203,6 +204,19 @@ describe("Copies between machines", () => {
     assert.equal(read[before], resumedBytes / BS);
     assertCopied();
     assert.ok(!existsSync(resume), "the next one begins anew");
+  });
+
+  it("reach no server before their own end is there, however long that takes", async () => {
+    const impatient = await serve({ timeoutMs: 400 });
+    network.target = impatient.port;
+    const range = client.range.bind(client);
+    client.range = async (endpoint) => {
+      await delay(600);
+      return range(endpoint);
+    };
+    await copy();
+    assertCopied();
+    await impatient.close();
   });
 
   it("refuse what is not served, is read-only, in use, or does not fit", async () => {

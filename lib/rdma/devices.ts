@@ -3,6 +3,7 @@ import { parseBdf, type Bdf } from "../pci/bdf.js";
 import type { PciTree } from "../pci/tree.js";
 import type { Platform } from "../platform.js";
 import { tryAll } from "../try-all.js";
+import type { NativeRdmaDevice } from "../rdma-addon.js";
 import { RdmaDevice, type RdmaDeviceInfo } from "./device.js";
 
 type LossListener = (device: RdmaDevice, error: P2pError) => void;
@@ -94,14 +95,8 @@ export class RdmaDevices {
     const known = this.#opened.get(name);
     if (known !== undefined) return known;
     const list = this.list();
-    const info = list.find((info) => info.name === name);
-    if (info === undefined)
-      throw new P2pError("UNKNOWN_DEVICE", `there is no RDMA device ${name}`, {
-        device: name,
-        hint: list.length === 0 ? this.#hintOfNone : `there is ${list.map(nameOf).join(", ")}`,
-      });
-    const { address } = info;
-    const native = this.#platform.openRdmaDevice(name);
+    const address = list.find((info) => info.name === name)?.address ?? null;
+    const native = this.#openNative(name, list);
     try {
       const fn = address !== null && this.#pci.has(address) ? this.#pci.get(address) : null;
       const device: RdmaDevice = new RdmaDevice(native, fn, {
@@ -119,6 +114,21 @@ export class RdmaDevices {
     } catch (error) {
       native.close();
       throw error;
+    }
+  }
+
+  /**
+   * One that is not in the list may be there, but without a driver of libibverbs: who opens it knows.
+   * Errors: as open().
+   */
+  #openNative(name: string, list: readonly RdmaDeviceInfo[]): NativeRdmaDevice {
+    try {
+      return this.#platform.openRdmaDevice(name);
+    } catch (error) {
+      const isUnknown = error instanceof P2pError && error.code === "UNKNOWN_DEVICE";
+      if (!isUnknown || error.hint !== undefined) throw error;
+      const hint = list.length === 0 ? this.#hintOfNone : `there is ${list.map(nameOf).join(", ")}`;
+      throw new P2pError(error.code, error.message, { device: name, hint });
     }
   }
 

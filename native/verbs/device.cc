@@ -56,7 +56,7 @@ Error unknownDevice(const std::string& name) {
           .device = name,
           .hint = hasKernel ? "load ib_uverbs (modprobe ib_uverbs), and install the drivers of "
                               "rdma-core (Debian: apt-get install ibverbs-providers)"
-                            : "ls /sys/class/infiniband shows those that there are"};
+                            : ""};
 }
 
 /// ibv_port_attr: codes of InfiniBand 1.4 §14.2.5.6, and of the kernel for later ones (ib_verbs.h).

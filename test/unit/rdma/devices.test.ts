@@ -34,9 +34,10 @@ class RdmaPlatform extends FakePlatform {
 
   override openRdmaDevice(name: string): never {
     const found = this.#devices.get(name);
+    if (found === undefined) return super.openRdmaDevice(name);
     this.log.push(name);
-    if (found?.isBroken === true) throw new P2pError("PERMISSION", `${name} is somebody else's`);
-    const ports = [DOWN, found!.isUp ? ACTIVE : DOWN];
+    if (found.isBroken === true) throw new P2pError("PERMISSION", `${name} is somebody else's`);
+    const ports = [DOWN, found.isUp ? ACTIVE : DOWN];
     this.opened = new FakeRdmaDevice({ name, ports });
     return this.opened.native as never;
   }
@@ -76,6 +77,16 @@ describe("The RDMA devices of a machine", () => {
     assert.throws(() => new RdmaDevices(new RdmaPlatform({}), TREE).open("mlx5_9"), {
       ...{ code: "UNKNOWN_DEVICE", hint: /doctor|--machine rdma/ },
     });
+  });
+
+  it("may be ones that libibverbs has no driver for, as who opens them says", () => {
+    const platform = new RdmaPlatform({ rxe0: { address: null, isUp: true } });
+    const why = { device: "mlx5_9", hint: "install the drivers" };
+    const error = new P2pError("UNKNOWN_DEVICE", "libibverbs has no driver for mlx5_9", why);
+    platform.openRdmaDevice = () => {
+      throw error;
+    };
+    assert.throws(() => new RdmaDevices(platform, TREE).open("mlx5_9"), error);
   });
 
   it("are chosen by an active port where none is named, and else the first", () => {

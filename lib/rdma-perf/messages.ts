@@ -44,7 +44,7 @@ export const ready = z.object({ ready: z.int() });
 /** What one side measured of messages of one size. */
 export const measurement = z.object({
   messages: count,
-  runtimeNs: nanoseconds,
+  runtimeNs: z.number().positive(),
   /** Of a message in the best stretch; null where no peak was looked for. */
   shortestNs: nanoseconds.nullable(),
   /** Null of bandwidth, and where a time ended the test. */

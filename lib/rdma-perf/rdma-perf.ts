@@ -94,6 +94,8 @@ class Run {
 
   async inProcess(): Promise<RdmaPerfResult> {
     const path = await this.#choosePath();
+    // Before a side is there that would wait for the other.
+    const otherEnd = this.#otherEnd(path);
     const [client, server] = inProcessPeers();
     // The first failure is the cause of the other's.
     const failures: unknown[] = [];
@@ -107,7 +109,7 @@ class Run {
     };
     const [own, other] = await Promise.all([
       watch(this.#side("client", path, client)),
-      watch(this.#side("server", this.#otherEnd(path), server)),
+      watch(this.#side("server", otherEnd, server)),
     ]);
     if (own === null || other === null) throw failures[0];
     return { path, ...own, serverResults: other.results };
@@ -132,6 +134,8 @@ class Run {
     const served = new Promise<RdmaPerfResult>((...settle) => {
       [resolve, reject] = settle;
     });
+    // A client may fail where nobody awaits it any more.
+    served.catch(() => undefined);
     const { port } = client;
     const listener = await Listener.listen(
       { host: EVERY_ADDRESS, port, maxConnections: 1, ...this.#exchange },

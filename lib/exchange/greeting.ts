@@ -5,7 +5,7 @@ import type { Connection } from "./connection.js";
 import type { ExchangeOptions } from "./options.js";
 
 /** Of all that is said over a connection. Another one is refused. */
-const VERSION = 1;
+const VERSION = 2;
 
 const NONCE_BYTES = 32;
 

@@ -119,7 +119,7 @@ export class Listener {
   #admit(connection: Connection): void {
     const { maxConnections } = this.#options;
     if (this.#clients.size >= maxConnections)
-      throw new P2pError("TOO_MANY_CLIENTS", `the server has its ${maxConnections} clients`, {
+      throw new P2pError("TOO_MANY_CLIENTS", "the server has as many connections as it takes", {
         hint: "try again when one of them has finished, or let it take more: --max-connections",
       });
     this.#clients.add(connection);

@@ -64,5 +64,10 @@ export function parseRefusal(message: object, peer: string): P2pError | null {
   const { success, data } = refusal.safeParse(message);
   if (!success) return null;
   const { code, message: text, hint } = data.error;
-  return new P2pError(code, `${peer}: ${text}`, hint === undefined ? {} : { hint });
+  // Nobody over there presses Ctrl-C here.
+  return new P2pError(
+    code === "INTERRUPTED" ? "PEER_GONE" : code,
+    `${peer}: ${text}`,
+    hint === undefined ? {} : { hint },
+  );
 }

@@ -137,12 +137,15 @@ export class StreamEnd implements AsyncDisposable {
   }
 
   /**
-   * That what `written` counted before, or what has been sent, went through memory that did not fail: to
-   * be asked before anybody relies on it. Errors: REVOKED; PMR_FAILED; DEVICE_GONE, CONTROLLER_RESET,
-   * CONTROLLER_FATAL.
+   * That what `written` counted before, or what has been sent, went through memory that did not fail, and
+   * to a controller that was not reset since: to be asked before anybody relies on it. Errors: REVOKED;
+   * PMR_FAILED; DEVICE_GONE, CONTROLLER_RESET, CONTROLLER_FATAL.
    */
   assertIntact(): void {
-    assertIntact(this.#open.staging.slots);
+    const { plan, nvme, staging } = this.#open;
+    assertIntact(staging.slots);
+    // What a controller had not flushed when it was reset may be lost; what a source has read is not.
+    if (plan.role === "destination") nvme.controller.assertAlive(nvme.queue.qid);
   }
 
   /**

@@ -13,6 +13,9 @@ import { openHostSlots, openPeerSlots, type SlotMemory } from "./slot-memory.js"
 /** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
 const CLASS_MEMORY = 0x05;
 
+/** No other memory makes up for these: a proof left something behind, or nothing is to be opened at all. */
+const FINAL = new Set(["NOT_RESTORED", "INTERRUPTED"]);
+
 /** What the blocks rest in, and why: one line. */
 export interface OpenStaging {
   slots: SlotMemory;
@@ -63,7 +66,8 @@ export async function openStaging(request: StagingRequest): Promise<OpenStaging>
     } catch (error) {
       // What was named, or is the only one, must be; of others the next one is tried.
       const isLast = plan.staging === "cmb" || plan.provider !== undefined;
-      if (!(error instanceof P2pError) || (plan.staging !== "auto" && isLast)) throw error;
+      if (!(error instanceof P2pError) || FINAL.has(error.code)) throw error;
+      if (plan.staging !== "auto" && isLast) throw error;
       const isNamed = provider === null || error.message.includes(provider.name);
       refusals.push(isNamed ? error.message : `${provider!.name}: ${error.message}`);
     }

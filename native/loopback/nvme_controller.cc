@@ -1,5 +1,7 @@
 #include "loopback/nvme_controller.h"
 
+#include <sys/random.h>
+
 #include <bit>
 #include <utility>
 
@@ -74,6 +76,7 @@ Result<std::unique_ptr<NvmeController>> NvmeController::create(
     NvmeNamespace space;
     if (wanted.file.empty()) {
       space.media = std::make_unique<MemoryMedia>(wanted.size);
+      (void)getrandom(&space.instance, sizeof(space.instance), 0);
     } else {
       auto media = FileMedia::open(wanted.file, wanted.size);
       if (!media.ok()) return media.take();

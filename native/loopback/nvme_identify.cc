@@ -83,7 +83,7 @@ IdentifyPage identifyNamespace(const NvmeFacts& facts, const NvmeNamespace& spac
     put<uint32_t>(page, 76, facts.copy.blocks);                              // MCL
     put<uint8_t>(page, 80, static_cast<uint8_t>(facts.copy.maxRanges - 1));  // MSRC
   }
-  putBigEndian(page, 104, space.uniqueId);  // NGUID
+  putBigEndian(page, 104, space.instance);  // NGUID
   putBigEndian(page, 112, space.uniqueId);
   putBigEndian(page, 120, space.uniqueId);  // EUI64
   put<uint32_t>(page, 128, 9 << 16);        // LBAF0: LBADS 512 bytes
@@ -114,7 +114,7 @@ IdentifyPage identifyDescriptors(const NvmeNamespace& space) {
   putBigEndian(page, 4, space.uniqueId);
   put<uint8_t>(page, 12, 2);  // NIDT: NGUID
   put<uint8_t>(page, 13, 16);
-  putBigEndian(page, 16, space.uniqueId);
+  putBigEndian(page, 16, space.instance);
   putBigEndian(page, 24, space.uniqueId);
   return page;
 }

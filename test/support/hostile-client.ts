@@ -144,7 +144,7 @@ class HostileClient {
   }
 
   async run({ access, verify, stage, harm, leave }: Conduct): Promise<void> {
-    this.#say({ p2pmem: 1, role: "copy", nonce: null });
+    this.#say({ p2pmem: 2, role: "copy", nonce: null });
     await this.#hear();
     for (let said = 0; said < stage; said++) {
       this.#say(this.#messages(access, verify)[said]!);

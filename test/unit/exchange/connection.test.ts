@@ -147,7 +147,7 @@ describe("Connections that carry messages", () => {
       connection.onClose((error) => ends.push(error));
       await connection.receive(text, PATIENT.timeoutMs);
     });
-    const hello = JSON.stringify({ p2pmem: 1, role: "copy", nonce: null });
+    const hello = JSON.stringify({ p2pmem: 2, role: "copy", nonce: null });
     const gone = new Stranger(listener.port);
     gone.socket.write(`${hello}\n`);
     await once(gone.socket, "data");

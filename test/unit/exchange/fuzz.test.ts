@@ -5,7 +5,7 @@ import { Lines } from "#lib/exchange/lines.js";
 import type { Listener } from "#lib/exchange/listener.js";
 import { Stranger, isServed, listen } from "../../support/exchange.js";
 
-const hello = JSON.stringify({ p2pmem: 1, role: "copy", nonce: null });
+const hello = JSON.stringify({ p2pmem: 2, role: "copy", nonce: null });
 
 /** What a peer that is broken, or means harm, may say. A failure names its seed. */
 const garbage = fc.oneof(
@@ -17,7 +17,7 @@ const garbage = fc.oneof(
   fc.integer({ min: 1, max: 200_000 }).map((length) => `"${"x".repeat(length)}"\n`),
   fc.constantFrom(
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    '{"__proto__":{"p2pmem":1,"role":"copy","nonce":null}}\n',
+    '{"__proto__":{"p2pmem":2,"role":"copy","nonce":null}}\n',
     '{"p2pmem":"1","role":["copy"],"nonce":7}\n',
     '{"error":{"code":"X","message":"y"}}\n',
     '{"error":{"code":"x y","message":{}}}\n',

@@ -7,7 +7,7 @@ const key = Buffer.from("0123456789abcdef");
 const nonce = "00".repeat(32);
 
 const hello = (rest: object = {}): string =>
-  `${JSON.stringify({ p2pmem: 1, role: "copy", nonce: null, ...rest })}\n`;
+  `${JSON.stringify({ p2pmem: 2, role: "copy", nonce: null, ...rest })}\n`;
 
 describe("Greetings", () => {
   let listener: Listener;
@@ -62,8 +62,8 @@ describe("Greetings", () => {
 
   it("refuse another version, and another role", async () => {
     listener = await listen();
-    assert.match((await refused(hello({ p2pmem: 2 }))).message, /version 2 .* this side 1/);
-    assert.equal((await refused(hello({ p2pmem: 2 }))).code, "PEER_VERSION");
+    assert.match((await refused(hello({ p2pmem: 1 }))).message, /version 1 .* this side 2/);
+    assert.equal((await refused(hello({ p2pmem: 3 }))).code, "PEER_VERSION");
     assert.equal((await refused(hello({ role: "\x1b[2J" }))).code, "PEER_ROLE");
     await assert.rejects(Connection.connect(HOST, listener.port, { ...PATIENT, role: "rdma" }), {
       code: "PEER_ROLE",

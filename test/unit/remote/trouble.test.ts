@@ -147,6 +147,22 @@ describe("A copy between machines that finds its other side changed", () => {
     assert.ok(tries.length > 2, `${tries.length} tries`);
   });
 
+  it("waits after a break for the NIC that was named, and not for an NVMe device", async () => {
+    for (const [device, reconnects] of [
+      ["rnic0", 2],
+      ["0000:01:00.0", null],
+    ] as const) {
+      atBlock40(() => {
+        client.onOpen = () => {
+          client.onOpen = undefined;
+          throw new P2pError("DEVICE_GONE", "it is missing", { device });
+        };
+      });
+      if (reconnects === null) await assert.rejects(copy(), { code: "DEVICE_GONE" });
+      else assert.equal((await copy()).reconnects, reconnects);
+    }
+  });
+
   it("takes its own place at a server that has no other one left", async () => {
     const stop = new AbortController();
     atBlock40(() => {

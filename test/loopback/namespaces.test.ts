@@ -95,4 +95,21 @@ describe("namespaces", () => {
     });
     await namespace!.deallocate(ranges);
   });
+
+  it("are known again by their NGUID where a file keeps them, and only there", async () => {
+    const machine = join(directory, "kept.yaml");
+    const file = join(directory, "kept.img");
+    writeFileSync(
+      machine,
+      `root_ports: [{ device: nvme, namespaces: [{ size: 1m, file: ${file} }, { size: 1m }] }]`,
+    );
+    const read = async (): Promise<string[]> => {
+      await using again = await Session.open({ machine });
+      const { namespaces } = await again.controller(SPLIT);
+      return namespaces.map(({ identity }) => identity.fields.nguid);
+    };
+    const [before, after] = [await read(), await read()];
+    assert.equal(after[0], before[0]);
+    assert.notEqual(after[1], before[1]);
+  });
 });

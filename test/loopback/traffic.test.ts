@@ -141,8 +141,11 @@ describe("the meters of a loopback machine", () => {
   });
 
   it("tell nothing of a run that shared the machine with another", async () => {
-    const runs = [plan(), { ...plan(), runtime: 0.2 }].map((each) => runCopy(session, each));
-    for (const { traffic, cpu } of await Promise.all(runs))
+    let beside!: ReturnType<typeof runCopy>;
+    await new Promise<void>((begun) => {
+      beside = runCopy(session, { ...plan(), runtime: 1, onProgress: () => begun() });
+    });
+    for (const { traffic, cpu } of [await runCopy(session, plan()), await beside])
       assert.deepEqual(
         [cpu.deviceNs, traffic.links, traffic.host_memory_bytes],
         [null, null, null],

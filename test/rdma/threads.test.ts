@@ -172,7 +172,8 @@ describe("a queue pair and a completion queue of another thread", () => {
         };
         parentPort.postMessage("runs");
         const codes = {};
-        for (let n = 0; n < 1e8 && (codes.post !== "GONE" || codes.wait !== "GONE"); n++) {
+        const isOver = () => [codes.post, codes.poll, codes.wait].every((code) => code === "GONE");
+        for (let n = 0; n < 1e8 && !isOver(); n++) {
           codes.post = codeOf(() => pair.send(write));
           codes.poll = codeOf(() => queue.native.poll(16));
           codes.wait = codeOf(() => queue.native.waitEvent(0));

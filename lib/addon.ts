@@ -330,7 +330,7 @@ export interface NativeIoRing {
    * over; negative: no limit. How many were handed over, or the errno, negated; that the time is
    * over is no error.
    */
-  enter(submit: number, complete: number, timeoutNs: number): number;
+  readonly enter: (submit: number, complete: number, timeoutNs: number) => number;
   /** Waits until nothing is in flight, then lets go. Idempotent. */
   close(): void;
 }

@@ -95,10 +95,10 @@ export interface NativeCompletionQueue {
   /** Number by which another thread opens the same queue. */
   readonly id: number;
   readonly entries: number;
-  /** Where poll() puts completions: `entries` records (rdma_ring.h, CompletionRecord). */
+  /** Where poll() puts completions: `entries` records (rdma_ring.h: CompletionRecord), then a PollCall. */
   records(): NativeMemory;
-  /** How many it has put there, from the first record on, at most `room`; or an errno, negated. */
-  poll(room: number): number;
+  /** As the PollCall says, and answered there; from the first record on. Errors: CLOSED, GONE. */
+  readonly poll: () => void;
   /** Asks for one event. Errors: IO. */
   arm(solicitedOnly: boolean): void;
   /**
@@ -128,7 +128,10 @@ export interface NativeQueuePair {
   readonly number: number;
   /** Bytes. */
   readonly maxInline: number;
-  /** Records that postSends() reads: a power of two of them, `sendStride` bytes apart. */
+  /**
+   * Records that postSends() reads: a power of two of them, `sendStride` bytes apart; then a PostCall
+   * (rdma_ring.h).
+   */
   sends(): NativeMemory;
   receives(): NativeMemory;
   readonly sendStride: number;
@@ -137,12 +140,9 @@ export interface NativeQueuePair {
   connect(options: NativeConnectionOptions, remote: NativeQueuePairAddress): void;
   toError(): void;
   state(): NativeQueuePairState;
-  /**
-   * Posts `count` records from `first` on (counted without an end, wrapped to the ring). How many were
-   * taken, or the errno, negated, where the first was refused.
-   */
-  postSends(first: number, count: number): number;
-  postReceives(first: number, count: number): number;
+  /** As the ring's PostCall says, and answered there. Errors: CLOSED, GONE. */
+  readonly postSends: () => void;
+  readonly postReceives: () => void;
   /**
    * By the thread that made it: closed for every thread, whose calls give GONE from then on. In another
    * one: only let go of. Idempotent.

@@ -44,13 +44,16 @@ ends.forEach(({ pair, options }, end) => pair.connect(options, ends[1 - end].add
 const [{ queue, pair }] = ends;
 const completions = queue.records();
 const statuses = new DataView(completions.buffer);
+// What the native calls are asked, and answer: native/core/rdma_ring.h.
+const pollCall = new Uint32Array(completions.buffer, queue.entries * COMPLETION_BYTES, 3);
+pollCall.set([ENTRIES, 1]);
 const ring = pair.sends();
-const records = 2 ** Math.floor(Math.log2(ring.size / pair.sendStride));
+const postCall = new Uint32Array(ring.buffer, ENTRIES * pair.sendStride, 3);
 const view = new DataView(ring.buffer);
 
 /** Fills the whole ring with writes of so many bytes, each BATCH-th of them signaled. */
 function prepare(length) {
-  for (let i = 0; i < records; i++) {
+  for (let i = 0; i < ENTRIES; i++) {
     const at = i * pair.sendStride;
     const offset = BigInt((i % SLOTS) * LARGE);
     view.setBigUint64(at, BigInt(i), true);
@@ -75,13 +78,16 @@ function timeWrites(count) {
   let pending = 0;
   while (left > 0 || pending > 0) {
     while (left > 0 && pending <= ENTRIES - BATCH) {
-      const taken = pair.postSends(posted, BATCH);
+      postCall.set([posted, BATCH]);
+      pair.postSends();
+      const taken = postCall[2];
       if (taken !== BATCH) throw new Error(`${taken} of ${BATCH} were posted`);
       posted += BATCH;
       left -= BATCH;
       pending += BATCH;
     }
-    const found = queue.poll(ENTRIES);
+    queue.poll();
+    const found = pollCall[2];
     for (let i = 0; i < found; i++)
       if (statuses.getUint32(i * COMPLETION_BYTES + 8, true) !== 0)
         throw new Error("a write failed");

@@ -3,6 +3,7 @@ import { P2pError } from "../errors.js";
 import type { Provider } from "../p2pmem/provider.js";
 import type { Bdf } from "../pci/bdf.js";
 import { byDistance, noProvider, reach, roomOf, type FindOptions } from "../p2pmem/find.js";
+import { isMemoryCard } from "../p2pmem/memory-card.js";
 import { dataRefusal, isPersistent, PMR_UNNAMED } from "../p2pmem/provider-range.js";
 import type { PciFunction } from "../pci/function.js";
 import { peerPath } from "../pci/peer-path.js";
@@ -10,9 +11,6 @@ import { slotStride } from "../io/room.js";
 import type { Session } from "../session.js";
 import { formatSize } from "../units.js";
 import { isOfOnePoint } from "./error.js";
-
-/** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
-const CLASS_MEMORY = 0x05;
 
 /**
  * The namespaces to use where `source` or `destination` was not named: the first in the order of
@@ -262,12 +260,4 @@ class Failures {
 /** Whether p2pmem may open it as an NVMe controller. */
 function canDrive(fn: PciFunction): boolean {
   return fn.isNvme && fn.isOwnedByVfio;
-}
-
-function isMemoryCard(fn: PciFunction): boolean {
-  return (
-    fn.classCode >> 16 === CLASS_MEMORY &&
-    fn.isOwnedByVfio &&
-    fn.bars.some((bar) => bar?.prefetchable)
-  );
 }

@@ -105,10 +105,11 @@ OVERWRITE the source first, with blocks that tell stale, swapped and shifted dat
 machine only.
 
 With p2pmem serve on another machine, one end may be there: blocks then go from the NVMe device into
-memory of --staging, by RDMA into that of the other side, and into its NVMe device. What has been
-written is flushed, read back at both ends and compared by CRC-32C (nothing is overwritten), unless
---verify=none; then it is confirmed. A copy whose connection breaks goes on at the last confirmed
-block.
+memory of --staging (auto, or with --provider p2pmem), by RDMA into that of the other side, and into
+its NVMe device. What has been written is flushed, read back at both ends and compared by CRC-32C
+(nothing is overwritten), unless --verify=none; then it is confirmed. A copy whose connection breaks
+goes on at the last confirmed block; one of which nothing moves for 10 s longer than --timeout
+counts as broken. Give both sides the --timeout of the slower NVMe device.
 
 Examples:
   p2pmem copy 0000:03:00.0 0000:04:00.0 --size 64m --verify

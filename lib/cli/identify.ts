@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { findNamespace } from "../io/namespaces.js";
 import { P2pError } from "../errors.js";
+import { hasDescriptors } from "../nvme/admin/identify.js";
 import type { NvmeNamespace } from "../nvme/namespace.js";
 import { readRegisters } from "../nvme/register-fields.js";
 import { Cns } from "../nvme/spec.js";
@@ -25,9 +26,6 @@ interface Target {
   device: Bdf;
   nsid: number | null;
 }
-
-/** NVMe 1.3, which brought the namespace identification descriptors. */
-const VERSION_1_3 = 0x10300;
 
 export function addIdentifyCommand(program: Command): void {
   program
@@ -128,8 +126,9 @@ async function describeNamespace({
   nsid,
   identity,
 }: NvmeNamespace): Promise<NamespaceReport> {
-  const hasDescriptors = controller.identity.fields.ver >= VERSION_1_3;
-  const descriptors = hasDescriptors ? await controller.admin.namespaceDescriptors(nsid) : null;
+  const descriptors = hasDescriptors(controller.identity)
+    ? await controller.admin.namespaceDescriptors(nsid)
+    : null;
   return { nsid, identity, descriptors };
 }
 

@@ -12,6 +12,8 @@ export interface Job {
   output: OutputFile;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** All that was asked for is done, and is to be reported: Ctrl-C that came or comes changes nothing. */
+  complete(): void;
 }
 
 /**
@@ -25,6 +27,10 @@ export async function runJob<T>(
 ): Promise<T> {
   const output = new OutputFile(options.output);
   const abort = new AbortController();
+  const state = { isComplete: false };
+  const complete = (): void => {
+    state.isComplete = true;
+  };
   const interrupt = (): void => {
     abort.abort(new P2pError("INTERRUPTED", "interrupted; nothing is in flight any more"));
     // A second Ctrl-C ends the process at once; the kernel then takes the devices back.
@@ -42,11 +48,11 @@ export async function runJob<T>(
     });
     let result: T;
     try {
-      result = await work({ session, output, signal: abort.signal });
+      result = await work({ session, output, signal: abort.signal, complete });
     } finally {
       await session.close();
     }
-    abort.signal.throwIfAborted();
+    if (!state.isComplete) abort.signal.throwIfAborted();
     output.finish();
     return result;
   } finally {

@@ -127,6 +127,11 @@ export function parseFileName(text: string): string {
   return text;
 }
 
+export function parseName(text: string): string {
+  if (text !== "") return text;
+  throw new P2pError("BAD_ARGUMENT", "the name is empty");
+}
+
 export function parsePositiveSize(text: string): number {
   const size = parseSize(text);
   if (size === 0) throw new P2pError("BAD_SIZE", "the size is 0");
@@ -137,6 +142,11 @@ export function parseCount(text: string): number {
   const count = Number(text);
   if (/^\d+$/.test(text) && count > 0 && Number.isSafeInteger(count)) return count;
   throw new P2pError("BAD_ARGUMENT", `"${text}" is not a count of 1 or more`);
+}
+
+export function parseIndex(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number of 0 or more`);
 }
 
 export function parseSeconds(text: string): number {

@@ -14,6 +14,8 @@ import {
 } from "../rdma-perf/plan.js";
 import {
   parseCount,
+  parseIndex,
+  parseName,
   parsePositiveSize,
   parseSeconds,
   valueOption,
@@ -166,7 +168,8 @@ function helpOf(verb: Verb): string {
   return `
 Options, defaults and columns are those of ib_${verb}_bw and ib_${verb}_lat. Both sides take the same.
 Latency is ${latency[verb]}.
-As in perftest the two longest are left out. Up to 1000 messages before warm up and do not count.
+As in perftest the two longest are left out. With -n up to 20,000 messages go before, to warm up,
+and do not count.
 
 --mr names the memory: host is pinned, odp on-demand paging, p2pmem the memory of the nearest
 provider, or of the one that is named as ${PROVIDER_FORM};
@@ -205,16 +208,6 @@ function planOf(verb: Verb, measure: Measure, options: RdmaOptions): RdmaPerfPla
   };
   checkPlan(plan);
   return plan;
-}
-
-function parseName(text: string): string {
-  if (text !== "") return text;
-  throw new P2pError("BAD_ARGUMENT", "the name is empty");
-}
-
-function parseIndex(text: string): number {
-  if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new P2pError("BAD_ARGUMENT", `"${text}" is not a number of 0 or more`);
 }
 
 function parseTcpPort(text: string): number {

@@ -100,7 +100,8 @@ export async function remoteCopy(
   const verify = parseVerify(options.verify);
   const key = options.keyFile === undefined ? undefined : readKeyFile(options.keyFile);
   const named = options.provider === undefined ? [] : [options.provider.device];
-  return runJob(options, [local.device, ...named], async ({ session, output, signal }) => {
+  return runJob(options, [local.device, ...named], async (job) => {
+    const { session, output, signal } = job;
     const isNormal = options.outputFormat === "normal";
     const target = `to ${formatAnyEndpoint(destination)}`;
     if (isNormal)
@@ -135,6 +136,8 @@ export async function remoteCopy(
     const run = await runRemoteCopy(machine, plan).finally(() => {
       progress.end();
     });
+    // Ctrl-C while the server let go of the range came after the last confirmation.
+    job.complete();
     const result = remoteCopyResult(plan, run);
     const report = {
       ...{ version: packageVersion(), platform: session.platform.kind, results: [result] },

@@ -4,7 +4,14 @@ import { Option } from "commander";
 import { P2pError } from "../errors.js";
 import type { NicOptions } from "../remote/machine.js";
 import { STAGINGS } from "../stream/plan.js";
-import { parseCount, parseFileName, parseSeconds, valueOption } from "./options.js";
+import {
+  parseCount,
+  parseFileName,
+  parseIndex,
+  parseName,
+  parseSeconds,
+  valueOption,
+} from "./options.js";
 
 /** Of the NIC, by perftest's names. */
 export interface NicFlags {
@@ -75,14 +82,4 @@ export function parseAddress(text: string, usualPort: number): Address {
       hint: `write ADDR[:PORT], such as 192.0.2.7:${usualPort} or [::1]:${usualPort}`,
     });
   return { host, port };
-}
-
-function parseName(text: string): string {
-  if (text !== "") return text;
-  throw new P2pError("BAD_ARGUMENT", "the name is empty");
-}
-
-function parseIndex(text: string): number {
-  if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw new P2pError("BAD_ARGUMENT", `"${text}" is no index of 0 or more`);
 }

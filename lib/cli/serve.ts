@@ -87,7 +87,12 @@ networks that you trust. With --key-file only those get in who have the same key
 addresses that other machines reach, unless you say --insecure. This makes a key:
 (umask 077; head -c 32 /dev/urandom | base64 > key)
 
-It serves until Ctrl-C: what is in flight is then finished, and the exit code is 130.
+A copy of which nothing moves for 10 s longer than --timeout is ended. Give both sides the --timeout
+of the slower NVMe device.
+
+It writes a line for each range, and for each copy that begins and ends; with --output-format json
+objects. It serves until Ctrl-C: copies are ended, once what they have in flight has finished, and
+the exit code is 130.
 
 Examples:
   p2pmem serve 0000:03:00.0

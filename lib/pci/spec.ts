@@ -49,6 +49,7 @@ export const PCI_BASE_CLASS_SHIFT = 16;
 export const PCI_CLASS_INFINIBAND = 0x0c06;
 export const PCI_BASE_CLASS_NETWORK = 0x02;
 export const PCI_BASE_CLASS_DISPLAY = 0x03;
+export const PCI_BASE_CLASS_MEMORY = 0x05;
 export const PCI_BASE_CLASS_ACCELERATOR = 0x12;
 
 /** Capability identifiers. */

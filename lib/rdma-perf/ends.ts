@@ -10,7 +10,7 @@ import { Access, PSN_MASK } from "../rdma/spec.js";
 import { tryAll } from "../try-all.js";
 import { MOST_NUMBERS, numbers, type Offer } from "./messages.js";
 import type { Peer } from "./peer.js";
-import { depthsOf, type RdmaPerfPlan } from "./plan.js";
+import { depthsOf, UNSETTLED, type RdmaPerfPlan } from "./plan.js";
 
 /** The largest that the attributes of a queue pair have room for. */
 const MOST_READS = 255;
@@ -32,8 +32,9 @@ export class Ends {
     this.#path = path;
     this.#plan = plan;
     const { sends, receives } = depthsOf(plan, plan.sizes[0]!);
-    // One more than are in flight: see Sender, whose last request tells when a test by time is over.
-    const entries = { sends: sends + 1, receives };
+    // More than are in flight: see Turns; of Sender, a last one that tells when a test by time is over.
+    const more = plan.measure === "lat" ? UNSETTLED : 1;
+    const entries = { sends: sends + more, receives };
     try {
       const completionQueue = (depth: number): CompletionQueue =>
         this.#open(this.#device.createCompletionQueue(depth * plan.queuePairs));

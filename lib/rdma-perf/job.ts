@@ -60,7 +60,7 @@ export interface RdmaPerfJob {
   keepsTimes: boolean;
   /** How long to wait for a message, nanoseconds. */
   timeoutNs: number;
-  /** Looks in vain after which another thread may have the processor. */
+  /** Waits in vain, of about a microsecond, after which another thread may have the processor. */
   yieldAfter: number;
   /** See ControlBlock, StartGate: it waits there, prepared, for its owner. */
   control: SharedArrayBuffer;
@@ -82,7 +82,7 @@ export interface RdmaPerfOutcome {
   messages: number;
   /** From the first posting (or arrival) to the last completion, of those that counted. */
   runtimeNs: number;
-  /** When messages were posted and had completed: see shortestInterval(), latencyOf(). */
+  /** When messages were posted and had completed: see shortestInterval(), latencyOf(). Null on failure. */
   posted: Float64Array | null;
   completed: Float64Array | null;
   failure: LoopFailure | null;

@@ -1,5 +1,6 @@
 import { addon, type NativeMemory } from "../addon.js";
 import type { Provider } from "../p2pmem/provider.js";
+import { checkRegion } from "../rdma/access.js";
 import type { MemoryRegion } from "../rdma/memory-region.js";
 import type { ProtectionDomain } from "../rdma/protection-domain.js";
 import { Access } from "../rdma/spec.js";
@@ -34,74 +35,69 @@ export function openMemory(
       return openHost(domain, bytes, ACCESS | Access.ON_DEMAND);
     case "p2pmem":
       return openPeer(domain, memory.provider, bytes);
-    case "dmabuf": {
-      const region = domain.registerDmabuf(memory.fd, 0, bytes, ACCESS);
-      return {
-        region,
-        host: null,
-        close: () => {
-          region.close();
-        },
-      };
-    }
+    case "dmabuf":
+      return registered(
+        () => domain.registerDmabuf(memory.fd, 0, bytes, ACCESS),
+        () => undefined,
+      );
   }
 }
 
 function openHost(domain: ProtectionDomain, bytes: number, access: number): OpenedMemory {
+  // What the device would refuse is not allocated first, page by page.
+  checkRegion(domain.device, "host", bytes, access);
   const host = addon().allocatePinned(bytes, false);
-  try {
-    const region = domain.registerMemory(host, 0, bytes, access);
-    return {
-      region,
-      host,
-      close: () => {
-        region.close();
-        host.close();
-      },
-    };
-  } catch (error) {
-    host.close();
-    throw error;
-  }
+  return registered(
+    () => domain.registerMemory(host, 0, bytes, access),
+    () => {
+      host.close();
+    },
+    host,
+  );
 }
 
 function openPeer(domain: ProtectionDomain, provider: Provider, bytes: number): OpenedMemory {
   if (provider.rdmaDevice === domain.device.name) return openOwn(domain, provider, bytes);
   const list = provider.allocScatterlist(bytes);
-  let region: MemoryRegion;
-  try {
-    region = domain.register(list, ACCESS);
-  } catch (error) {
-    provider.freeScatterlist(list);
-    throw error;
-  }
-  return {
-    region,
-    host: null,
-    close: () => {
-      region.close();
+  return registered(
+    () => domain.register(list, ACCESS),
+    () => {
       provider.freeScatterlist(list);
     },
-  };
+  );
 }
 
 /** The NIC reaches it by itself: there may be no device of VFIO that it could be mapped for. */
 function openOwn(domain: ProtectionDomain, provider: Provider, bytes: number): OpenedMemory {
   const piece = provider.pool.alloc(bytes);
   const { offset } = piece;
+  return registered(
+    () => domain.registerOwn(provider, { offset, length: bytes }, ACCESS, piece),
+    () => {
+      provider.pool.free(piece);
+    },
+  );
+}
+
+/** `free`: called once nothing reaches the memory by the region, or where there is to be none. */
+function registered(
+  register: () => MemoryRegion,
+  free: () => void,
+  host: NativeMemory | null = null,
+): OpenedMemory {
   let region: MemoryRegion;
   try {
-    region = domain.registerOwn(provider, { offset, length: bytes }, ACCESS, piece);
+    region = register();
   } catch (error) {
-    provider.pool.free(piece);
+    free();
     throw error;
   }
   return {
     region,
-    host: null,
+    host,
     close: () => {
       region.close();
-      provider.pool.free(piece);
+      free();
     },
   };
 }

@@ -9,6 +9,8 @@ export interface Peer {
   receive<T>(schema: z.ZodType<T>, timeoutMs?: number): Promise<T>;
   /** Tells the peer what is wrong, and ends. */
   fail(error: P2pError): void;
+  /** What was sent before still arrives. Idempotent. */
+  close(): void;
 }
 
 /** Both ends of a connection inside this process: nothing is lost, and nobody is late. */
@@ -50,6 +52,10 @@ class InProcessPeer implements Peer {
     this.end(error);
     // It is the first failure that both tell of.
     this.other?.end(new P2pError(error.code, `${this.#name}: ${error.message}`, error));
+  }
+
+  close(): void {
+    this.other?.end(new P2pError("PEER_GONE", `${this.#name} has gone`));
   }
 
   take(message: object): void {

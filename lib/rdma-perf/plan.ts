@@ -120,6 +120,12 @@ export interface Depths {
   readonly cqMod: number;
 }
 
+/**
+ * Requests that messages which are answered leave in flight: what tells that they have completed is looked
+ * for once for all of them.
+ */
+export const UNSETTLED = 15;
+
 export function depthsOf(plan: RdmaPerfPlan, size: number): Depths {
   const most = plan.iterations ?? Infinity;
   const sends = Math.min(plan.txDepth, most);
@@ -147,8 +153,8 @@ export function inlineBytesOf(
  * been touched. perftest, which is compiled, has none unless it is told so. Not many of large ones, in
  * which the loop is of no account.
  */
-const WARM_UP = 1000;
-const WARM_UP_BYTES = 2 ** 22;
+const WARM_UP = 20_000;
+const WARM_UP_BYTES = 2 ** 28;
 
 export function warmUpOf({ iterations }: RdmaTest, size: number): number {
   if (iterations === null) return 0;

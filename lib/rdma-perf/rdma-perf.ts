@@ -3,7 +3,6 @@ import { Connection } from "../exchange/connection.js";
 import { EVERY_ADDRESS, Listener } from "../exchange/listener.js";
 import { isActive, type RdmaPath } from "../rdma/path.js";
 import type { RdmaDevice } from "../rdma/device.js";
-import { YIELD_POLLS } from "../reactor/idle.js";
 import type { Session } from "../session.js";
 import type { MessageMemory } from "./memory.js";
 import { inProcessPeers, type Peer } from "./peer.js";
@@ -53,11 +52,11 @@ const DEFAULT_TIMEOUT_S = 30;
 const LINK_POLL_MS = 10;
 
 /**
- * Looks in vain after which to yield to other threads: the loopback machine's devices are one, which
- * waits for a processor. The kernel's soft-RoCE gets one by itself; yielding costs it a quarter of the
- * bandwidth.
+ * Waits in vain, of about a microsecond, after which to yield to other threads: the loopback machine's
+ * devices are one, which waits for a processor. The kernel's soft-RoCE gets one by itself; yielding costs
+ * it a quarter of the bandwidth.
  */
-const LOOPBACK_YIELD = 64;
+const YIELD_AFTER = { loopback: 1, kernel: 8192 };
 
 /**
  * Measures as perftest does: this side of a test, or both. Errors: BAD_ARGUMENT; those of choosePath()
@@ -99,17 +98,24 @@ class Run {
     const [client, server] = inProcessPeers();
     // The first failure is the cause of the other's.
     const failures: unknown[] = [];
-    const watch = async (side: Promise<SideResult>): Promise<SideResult | null> => {
+    const watch = async (
+      role: SideRole,
+      path: RdmaPath,
+      peer: Peer,
+    ): Promise<SideResult | null> => {
       try {
-        return await side;
+        return await this.#side(role, path, peer);
       } catch (error) {
         failures.push(error);
         return null;
+      } finally {
+        // One that found no thread to run in has told the other nothing.
+        peer.close();
       }
     };
     const [own, other] = await Promise.all([
-      watch(this.#side("client", path, client)),
-      watch(this.#side("server", otherEnd, server)),
+      watch("client", path, client),
+      watch("server", otherEnd, server),
     ]);
     if (own === null || other === null) throw failures[0];
     return { path, ...own, serverResults: other.results };
@@ -184,7 +190,7 @@ class Run {
     const isLoopback = this.#session.platform.kind === "loopback";
     const side: SideOptions = {
       ...{ plan, role, device, path, memory, timeoutMs: this.#timeoutMs },
-      yieldAfter: isLoopback ? LOOPBACK_YIELD : YIELD_POLLS,
+      yieldAfter: isLoopback ? YIELD_AFTER.loopback : YIELD_AFTER.kernel,
     };
     const isShown = role === "client" || this.#options.other.kind === "client";
     return this.#session.withReactor((reactor) =>

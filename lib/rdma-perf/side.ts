@@ -37,7 +37,7 @@ export interface SideOptions {
   readonly memory: MessageMemory;
   /** How long to wait for a message, milliseconds. */
   readonly timeoutMs: number;
-  /** Looks in vain after which another thread may have the processor. */
+  /** Waits in vain, of about a microsecond, after which another thread may have the processor. */
   readonly yieldAfter: number;
 }
 

@@ -106,12 +106,12 @@ export class QueuePair {
       sendMemory,
       { entries: sends, stride: native.sendStride, maxSge: sendSge },
       native.maxInline,
-      (first, count) => native.postSends(first, count),
+      native.postSends,
     );
     this.receives = new ReceiveRing(
       receiveMemory,
       { entries: receives, stride: native.receiveStride, maxSge: receiveSge },
-      (first, count) => native.postReceives(first, count),
+      native.postReceives,
     );
     this.#completions = [...new Set(completions)];
     for (const queue of this.#completions) queue.add(this);

@@ -2,6 +2,10 @@ import type { NativeMemory } from "../addon.js";
 import { P2pError } from "../errors.js";
 import type { InlineAddress } from "./memory-region.js";
 import {
+  CALL_TIME,
+  POST_COUNT,
+  POST_FIRST,
+  POST_TAKEN,
   RECEIVE_ID,
   RECEIVE_SGE_COUNT,
   RECEIVE_SGES,
@@ -19,8 +23,8 @@ import { SEND_INLINE } from "./spec.js";
 
 const HIGH = 2 ** 32;
 
-/** Posts so many requests of the ring, counted without an end; how many were taken, or -errno. */
-export type Post = (first: number, count: number) => number;
+/** Posts what is asked for behind the records, and answers there: see PostCall in rdma_ring.h. */
+export type Post = () => void;
 
 export interface RingShape {
   /** Requests that may be in flight; the ring has the next power of two of records. */
@@ -44,12 +48,16 @@ export const IS_RECEIVE = 0x8000_0000;
 abstract class RequestRing {
   /** Requests that may be in flight. */
   readonly entries: number;
+  /** When flush() posted last, as readTime() takes it. */
+  readonly postedAt: Uint32Array;
   protected readonly words: Uint32Array;
   protected readonly strideWords: number;
   protected readonly mask: number;
   /** Gather entries of a request, at most. */
-  protected readonly maxSge: number;
+  readonly #maxSge: number;
   readonly #post: Post;
+  /** The word where the records end. */
+  readonly #call: number;
   /** The first that has not completed, the first that is not posted, the next to be written. */
   #head = 0;
   #posted = 0;
@@ -58,11 +66,18 @@ abstract class RequestRing {
   constructor(memory: NativeMemory, { entries, stride, maxSge }: RingShape, post: Post) {
     this.words = new Uint32Array(memory.buffer);
     this.strideWords = stride / 4;
-    this.maxSge = maxSge;
+    this.#maxSge = maxSge;
     this.entries = entries;
     // As the addon rounds it up; the memory, in whole pages, may have room for more.
     this.mask = 2 ** Math.ceil(Math.log2(Math.max(entries, 1))) - 1;
     this.#post = post;
+    this.#call = (this.mask + 1) * this.strideWords;
+    this.postedAt = this.words.subarray(this.#call + CALL_TIME, this.#call + CALL_TIME + 2);
+  }
+
+  /** How many there are before the first one is written again. */
+  get records(): number {
+    return this.mask + 1;
   }
 
   /** How many more may be written. */
@@ -88,7 +103,12 @@ abstract class RequestRing {
     for (;;) {
       const count = this.unposted;
       if (count === 0) return 0;
-      const taken = this.#post(this.#posted, count);
+      const { words } = this;
+      const call = this.#call;
+      words[call + POST_FIRST] = this.#posted;
+      words[call + POST_COUNT] = count;
+      this.#post();
+      const taken = words[call + POST_TAKEN]! | 0;
       if (taken <= 0) return taken;
       this.#posted = (this.#posted + taken) & NUMBER;
     }
@@ -97,6 +117,18 @@ abstract class RequestRing {
   /** Request `number` has completed, and with it all before it (InfiniBand 1.4 §10.8.3.1). */
   completed(number: number): void {
     this.#head = (number + 1) & NUMBER;
+  }
+
+  /**
+   * Counts one more entry of what was written last, and gives the word where it goes. `sgeCount`, `sges`:
+   * words of a record of this kind. Errors: TOO_MANY_SEGMENTS.
+   */
+  protected addSge(sgeCount: number, sges: number): number {
+    const at = ((this.tail - 1) & this.mask) * this.strideWords;
+    const count = this.words[at + sgeCount]!;
+    if (count >= this.#maxSge) throw tooMany(this.#maxSge);
+    this.words[at + sgeCount] = count + 1;
+    return at + sges + count * SGE_WORDS;
   }
 
   protected writeSge(at: number, address: number, length: number, key: number): void {
@@ -222,13 +254,19 @@ export class SendRing extends RequestRing {
     this.write(tag, opcode, flags | SEND_INLINE, address, length, 0, remote, rkey, immediate);
   }
 
+  /**
+   * Writes the same as when this record was written last, `records` requests ago; only the number changes.
+   * For loops that send one request again and again.
+   */
+  repeat(): void {
+    const { tail } = this;
+    this.words[(tail & this.mask) * this.strideWords + SEND_ID + 1] = tail;
+    this.tail = (tail + 1) & NUMBER;
+  }
+
   /** Adds a gather entry to what write() wrote last, never to an inline one. Errors: TOO_MANY_SEGMENTS. */
   gather(address: number, length: number, lkey: number): void {
-    const at = ((this.tail - 1) & this.mask) * this.strideWords;
-    const count = this.words[at + SEND_SGE_COUNT]!;
-    if (count >= this.maxSge) throw tooMany(this.maxSge);
-    this.writeSge(at + SEND_SGES + count * SGE_WORDS, address, length, lkey);
-    this.words[at + SEND_SGE_COUNT] = count + 1;
+    this.writeSge(this.addSge(SEND_SGE_COUNT, SEND_SGES), address, length, lkey);
   }
 }
 
@@ -247,11 +285,7 @@ export class ReceiveRing extends RequestRing {
 
   /** Adds a scatter entry to what write() wrote last. Errors: TOO_MANY_SEGMENTS. */
   scatter(address: number, length: number, lkey: number): void {
-    const at = ((this.tail - 1) & this.mask) * this.strideWords;
-    const count = this.words[at + RECEIVE_SGE_COUNT]!;
-    if (count >= this.maxSge) throw tooMany(this.maxSge);
-    this.writeSge(at + RECEIVE_SGES + count * SGE_WORDS, address, length, lkey);
-    this.words[at + RECEIVE_SGE_COUNT] = count + 1;
+    this.writeSge(this.addSge(RECEIVE_SGE_COUNT, RECEIVE_SGES), address, length, lkey);
   }
 }
 

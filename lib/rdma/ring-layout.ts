@@ -16,6 +16,19 @@ export const RECEIVE_SGES = 4;
 /** Of a gather entry: address (two words), length, key. */
 export const SGE_WORDS = 4;
 
+/** Of what lies behind the records of a ring: PostCall. */
+export const POST_FIRST = 0;
+export const POST_COUNT = 1;
+export const POST_TAKEN = 2;
+
+/** Of what lies behind the records of completions: PollCall. */
+export const POLL_ROOM = 0;
+export const POLL_LOOKS = 1;
+export const POLL_FOUND = 2;
+
+/** Of both: two words. */
+export const CALL_TIME = 4;
+
 export const COMPLETION_WORDS = 16;
 export const COMPLETION_ID = 0;
 export const COMPLETION_STATUS = 2;

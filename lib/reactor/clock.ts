@@ -32,5 +32,10 @@ const halves = new Uint32Array(reading.buffer);
  */
 export function tick(clock: Float64Array): void {
   reading[0] = process.hrtime.bigint();
-  clock[0] = (halves[1]! - originHigh) * HIGH + (halves[0]! - originLow);
+  readTime(halves, clock);
+}
+
+/** The same of a time that is known already: both halves of nanoseconds of CLOCK_MONOTONIC. */
+export function readTime(time: Uint32Array, clock: Float64Array): void {
+  clock[0] = (time[1]! - originHigh) * HIGH + (time[0]! - originLow);
 }

@@ -22,7 +22,10 @@ interface SideOptions {
   nic?: NicOptions;
   /** A secret that both sides have: 16 bytes or more. */
   key?: Uint8Array;
-  /** Seconds: a side that says nothing for so long is gone; 10 by default, 3 at least. */
+  /**
+   * Seconds: a side that says nothing for so long is gone; 10 by default, 3 at least. One that is there
+   * while nothing moves is when that has lasted 10 s longer than the session's `timeout`.
+   */
   peerTimeout?: number;
   /** Needed to let anything be written; not for the loopback machine's end of a copy of one's own. */
   allowWrite?: boolean;

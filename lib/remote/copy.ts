@@ -78,6 +78,8 @@ class RemoteCopy {
   readonly #journal: Journal | null;
   readonly #copy: string;
   readonly #notes = new Set<string>();
+  /** Somebody has answered there: what breaks from here on may pass. */
+  #isReached = false;
   #known: Known | undefined;
   #confirmed = 0;
   #resumedBytes = 0;
@@ -107,10 +109,12 @@ class RemoteCopy {
         this.#journal?.remove();
         return result;
       } catch (error) {
-        // Where nobody was reached yet there is nothing to go on with.
-        if (this.#known === undefined) throw error;
+        // An address at which nobody has answered yet may be wrong.
+        if (!this.#isReached) throw error;
         await this.#reconnect.wait(error, performance.now(), this.#plan.signal);
-        this.#say(`${(error as Error).message}; going on at block ${this.#confirmed}`);
+        const next =
+          this.#known === undefined ? "trying again" : `going on at block ${this.#confirmed}`;
+        this.#say(`${(error as Error).message}; ${next}`);
       }
   }
 
@@ -129,6 +133,7 @@ class RemoteCopy {
       ...(key === undefined ? {} : { key }),
       ...(signal === undefined ? {} : { signal }),
     });
+    this.#isReached = true;
     try {
       const result = await this.#converse(connection, here);
       // The server closes when it has let go of the range: who copies next finds it free.
@@ -163,7 +168,7 @@ class RemoteCopy {
     connection.send({ type: "plan", size, bs, iodepth, verify, first, place: here.place });
     const theirs = await connection.receive(protocol.offer, protocol.OPEN_MS);
     const role = from === "local" ? "source" : "destination";
-    const { stream, volume } = await this.#machine.openEnd({
+    const { stream, volume, commandMs } = await this.#machine.openEnd({
       ...{ role, endpoint: local, size, bs, iodepth, first },
     });
     try {
@@ -173,7 +178,7 @@ class RemoteCopy {
       this.#beganAt ??= performance.now();
       const [source, destination] = this.#inOrder(here.place, there.place);
       const reports = await transfer(connection, stream, volume, {
-        ...{ role, size, bs, first, verify },
+        ...{ role, size, bs, first, verify, commandMs },
         places: { source, destination },
         onConfirmed: (blocks) => {
           this.#confirm(blocks);

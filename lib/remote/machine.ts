@@ -6,7 +6,7 @@ import type { Session } from "../session.js";
 import { StreamEnd } from "../stream/end.js";
 import type { Staging } from "../stream/plan.js";
 import { formatSize } from "../units.js";
-import { identityOf, volumeOf } from "./identity.js";
+import { identityOf, namesOf, volumeOf } from "./identity.js";
 import type { Place } from "./protocol.js";
 import { NamespaceVolume, type Volume } from "./volume.js";
 
@@ -38,11 +38,13 @@ export interface CopyEnd {
     "staging" | "offer" | "connect" | "run" | "written" | "assertIntact" | "close"
   >;
   volume: Volume;
+  /** How long a command of its NVMe controller may take: milliseconds. */
+  commandMs: number;
 }
 
 /** What either side of a copy needs of the machine that it runs on. */
 export interface Machine {
-  /** Errors: UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE, BAD_RANGE; those of opening the device. */
+  /** Errors: UNKNOWN_DEVICE, NOT_NVME, NO_NAMESPACE, BAD_RANGE; those of opening the device and Identify. */
   range(endpoint: Endpoint): Promise<OpenRange>;
   /** Errors: those of StreamEnd.open(). */
   openEnd(request: EndRequest): Promise<CopyEnd>;
@@ -81,11 +83,12 @@ export class SessionMachine implements Machine {
         `${formatEndpoint(endpoint)} reaches past the end of ${endpoint.device}/${endpoint.nsid}, which has ${namespace.size} bytes (${formatSize(namespace.size)})`,
         { device: endpoint.device, hint: "give a smaller offset or length" },
       );
+    const names = await namesOf(namespace);
     return {
       place: { name: name.replace(/@.*/, ""), offset, blockSize: namespace.blockSize },
       bytes: length,
-      identity: identityOf(namespace),
-      volume: volumeOf(namespace),
+      identity: identityOf(namespace, names),
+      volume: volumeOf(namespace, names),
     };
   }
 
@@ -98,6 +101,6 @@ export class SessionMachine implements Machine {
       ...{ rdma: session.rdmaDevice(nic.device), port: nic.port, gidIndex: nic.gidIndex },
     });
     const volume = new NamespaceVolume(session, namespace, { offset: endpoint.offset, size, bs });
-    return { stream, volume };
+    return { stream, volume, commandMs: namespace.controller.timeout };
   }
 }

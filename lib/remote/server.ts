@@ -149,7 +149,12 @@ export class Server {
       ? { source: plan.place, destination: place }
       : { source: place, destination: plan.place };
     try {
-      return await this.#stream(connection, end, { ...plan, role, places }, event);
+      return await this.#stream(
+        connection,
+        end,
+        { ...plan, role, places, commandMs: end.commandMs },
+        event,
+      );
     } finally {
       await close(end, lease);
     }

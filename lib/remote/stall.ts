@@ -1,5 +1,7 @@
 /** In so many looks a limit passes. */
 const LOOKS = 8;
+/** The longest that a timer waits. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 /**
  * Says when nothing has moved for too long. It counts looks, not time: a process that stood still itself
@@ -22,11 +24,14 @@ export class Stall {
   limit(limitMs: number, onStall: (seconds: number) => void): void {
     this.stop();
     this.#idleLooks = 0;
-    this.#timer = setInterval(() => {
-      if (++this.#idleLooks < LOOKS) return;
-      this.stop();
-      onStall(limitMs / 1000);
-    }, limitMs / LOOKS);
+    this.#timer = setInterval(
+      () => {
+        if (++this.#idleLooks < LOOKS) return;
+        this.stop();
+        onStall(limitMs / 1000);
+      },
+      Math.min(limitMs / LOOKS, LONGEST_MS),
+    );
   }
 
   stop(): void {

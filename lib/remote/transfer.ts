@@ -16,14 +16,24 @@ const WHENEVER = 2 ** 31 - 1;
 
 /** How long a transfer waits where both sides are there: milliseconds. */
 export interface TransferPatience {
-  /** With nothing moving at all. Beyond what a command may take, and a controller to come back. */
+  /** With nothing moving at all. */
   stallMs: number;
   /** For the own end of the stream, once the other side is done with all of its own. */
   endMs: number;
   /** For the other side to say what its trouble was, which broke the stream here, too. */
   causeMs: number;
 }
-const PATIENCE: TransferPatience = { stallMs: 120_000, endMs: 10_000, causeMs: 2000 };
+
+/**
+ * What nothing may move for beyond a command that takes as long as it may: to abort it or to delete its
+ * queue (5 s each at most, docs/errors.md), or to read back what was flushed. Milliseconds.
+ */
+const BEYOND_COMMAND_MS = 10_000;
+
+/** @internal `commandMs`: how long a command of this end's NVMe controller may take. */
+export function patienceFor(commandMs: number): TransferPatience {
+  return { stallMs: commandMs + BEYOND_COMMAND_MS, endMs: 10_000, causeMs: 2000 };
+}
 
 export interface TransferPlan {
   role: "source" | "destination";
@@ -32,6 +42,8 @@ export interface TransferPlan {
   /** Blocks before it are confirmed. */
   first: number;
   verify: boolean;
+  /** How long a command of this end's NVMe controller may take: milliseconds. */
+  commandMs: number;
   places: Places;
   /** All blocks before this one are confirmed. */
   onConfirmed?(blocks: number): void;
@@ -61,7 +73,7 @@ export async function transfer(
   stream: Stream,
   volume: Volume,
   plan: TransferPlan,
-  patience = PATIENCE,
+  patience = patienceFor(plan.commandMs),
 ): Promise<TransferReports> {
   return new Transfer(connection, stream, volume, plan, patience).run();
 }
@@ -165,6 +177,7 @@ class Transfer {
         continue;
       }
       await this.#volume.flush();
+      this.#stall.moved();
       const { first, count } = window;
       const message = this.#plan.verify
         ? { type: "sums", first, sums: encodeSums(await this.#volume.sums(window)) }

@@ -1,7 +1,7 @@
 import { P2pError } from "../errors.js";
-import { byDistance } from "../p2pmem/find.js";
+import { byDistance, reach } from "../p2pmem/find.js";
+import { isMemoryCard } from "../p2pmem/memory-card.js";
 import type { Provider } from "../p2pmem/provider.js";
-import type { PciFunction } from "../pci/function.js";
 import { peerPath } from "../pci/peer-path.js";
 import type { ProtectionDomain } from "../rdma/protection-domain.js";
 import type { Session } from "../session.js";
@@ -9,9 +9,6 @@ import type { CheckedEnd } from "./check.js";
 import { proveStaging } from "./first-use.js";
 import type { StreamEndPlan } from "./plan.js";
 import { openHostSlots, openPeerSlots, type SlotMemory } from "./slot-memory.js";
-
-/** PCI base class 05h: memory controllers, which is what p2pmem cards are. */
-const CLASS_MEMORY = 0x05;
 
 /** No other memory makes up for these: a proof left something behind, or nothing is to be opened at all. */
 const FINAL = new Set(["NOT_RESTORED", "INTERRUPTED"]);
@@ -36,8 +33,8 @@ export interface StagingRequest {
  * the kernel lets the NIC reach it, and the NIC registers it in fact; where none is, host memory.
  *
  * On real devices the path between NVMe device and peer memory is proved, the first time that the
- * session uses it: see proveStaging(). Errors: NO_PROVIDER, NO_ROOM, NOT_SUPPORTED, NO_DMABUF, MEMLOCK, NO_MEMORY and others
- * of mapping and registering memory; those of proveStaging().
+ * session uses it: see proveStaging(). Errors: NO_PROVIDER, NO_ROOM, NOT_SUPPORTED, NO_DMABUF, MEMLOCK,
+ * NO_MEMORY and others of mapping and registering memory; those of proveStaging().
  */
 export async function openStaging(request: StagingRequest): Promise<OpenStaging> {
   const { plan } = request;
@@ -87,25 +84,18 @@ function candidates({ session, plan, end }: StagingRequest): (() => Promise<Prov
   if (staging === "cmb") return [() => session.provider(`${fn.address}/cmb`)];
   if (provider !== undefined) return [() => Promise.resolve(provider)];
   const hasCmb = end.namespace.controller.memory.cmb() !== null;
-  const near = session.pci.functions.filter((other) => isCard(other) || (other === fn && hasCmb));
+  const near = session.pci.functions.filter(
+    (other) => isMemoryCard(other) || (other === fn && hasCmb),
+  );
   const far = near.map((other) => {
     const clients = rdma.fn === null ? [fn] : [fn, rdma.fn];
     const paths = clients.map((client) => peerPath(session.pci, other, client));
-    return { other, distance: paths.reduce((sum, { distance }) => sum + distance, 0) };
+    return { other, distance: reach(paths).distance };
   });
   return byDistance(far, 0).map(
     ({ other }) =>
       () =>
         session.provider(other === fn ? `${fn.address}/cmb` : other.address),
-  );
-}
-
-/** Whether it is memory that p2pmem may open, and nobody else's controller. */
-function isCard(fn: PciFunction): boolean {
-  return (
-    fn.classCode >> 16 === CLASS_MEMORY &&
-    fn.isOwnedByVfio &&
-    fn.bars.some((bar) => bar?.prefetchable)
   );
 }
 

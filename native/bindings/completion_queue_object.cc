@@ -10,6 +10,7 @@
 #include "bindings/arguments.h"
 #include "bindings/errors.h"
 #include "bindings/memory_object.h"
+#include "core/clock.h"
 
 namespace p2pmem {
 
@@ -51,7 +52,6 @@ void CompletionQueueObject::define(Napi::Env env) {
                                    {InstanceAccessor<&CompletionQueueObject::id>("id"),
                                     InstanceAccessor<&CompletionQueueObject::entries>("entries"),
                                     InstanceMethod<&CompletionQueueObject::records>("records"),
-                                    InstanceMethod<&CompletionQueueObject::poll>("poll"),
                                     InstanceMethod<&CompletionQueueObject::arm>("arm"),
                                     InstanceMethod<&CompletionQueueObject::onEvent>("onEvent"),
                                     InstanceMethod<&CompletionQueueObject::waitEvent>("waitEvent"),
@@ -61,7 +61,8 @@ void CompletionQueueObject::define(Napi::Env env) {
 Napi::Object CompletionQueueObject::create(Napi::Env env,
                                            std::shared_ptr<rdma::CompletionQueue> queue) {
   const uint32_t entries = queue->entries();
-  auto records = PinnedMemory::allocate(entries * sizeof(rdma::CompletionRecord), false);
+  auto records = PinnedMemory::allocate(
+      entries * sizeof(rdma::CompletionRecord) + sizeof(rdma::PollCall), false);
   // Not by make_shared: it has no constructor, and cannot be moved.
   std::shared_ptr<Shared> shared(
       new Shared{.queue = Closable<rdma::CompletionQueue>(std::move(queue)),
@@ -80,7 +81,9 @@ Napi::Value CompletionQueueObject::open(const Napi::CallbackInfo& info) {
 }
 
 CompletionQueueObject::CompletionQueueObject(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {}
+    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {
+  defineBare<CompletionQueueObject, &CompletionQueueObject::poll>(info, this, "poll");
+}
 
 CompletionQueueObject::~CompletionQueueObject() { release(); }
 
@@ -117,14 +120,19 @@ Napi::Value CompletionQueueObject::records(const Napi::CallbackInfo& info) {
   return MemoryObject::wrap(info.Env(), shared(info.Env()).records);
 }
 
-Napi::Value CompletionQueueObject::poll(const Napi::CallbackInfo& info) {
+void CompletionQueueObject::poll(Napi::Env env) {
   // For every batch: no more checks than keep a mistake from doing harm.
-  const Shared& held = shared(info.Env());
-  const uint32_t room = std::min(info[0].As<Napi::Number>().Uint32Value(), held.entries);
+  const Shared& held = shared(env);
+  rdma::PollCall& call = held.call();
+  const uint32_t room = std::min(call.room, held.entries);
+  const uint32_t looks = call.looks;
   auto* records = reinterpret_cast<rdma::CompletionRecord*>(held.records->data());
-  const int found =
-      onQueue(info.Env(), [&](rdma::CompletionQueue& queue) { return queue.poll(records, room); });
-  return Napi::Number::New(info.Env(), found);
+  call.found = onQueue(env, [&](rdma::CompletionQueue& queue) {
+    int found = queue.poll(records, room);
+    for (uint32_t look = 1; look < looks && found == 0; look++) found = queue.poll(records, room);
+    return found;
+  });
+  if (call.found > 0) call.time = monotonicNs();
 }
 
 void CompletionQueueObject::arm(const Napi::CallbackInfo& info) {

@@ -42,7 +42,7 @@ class CompletionQueueObject final : public Napi::ObjectWrap<CompletionQueueObjec
   Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value entries(const Napi::CallbackInfo& info);
   Napi::Value records(const Napi::CallbackInfo& info);
-  Napi::Value poll(const Napi::CallbackInfo& info);
+  void poll(Napi::Env env);
   void arm(const Napi::CallbackInfo& info);
   void onEvent(const Napi::CallbackInfo& info);
   Napi::Value waitEvent(const Napi::CallbackInfo& info);

@@ -18,7 +18,6 @@ void IoRingObject::define(Napi::Env env) {
                    InstanceMethod<&IoRingObject::hold>("hold"),
                    InstanceMethod<&IoRingObject::registerFiles>("registerFiles"),
                    InstanceMethod<&IoRingObject::registerBuffers>("registerBuffers"),
-                   InstanceMethod<&IoRingObject::enter>("enter"),
                    InstanceMethod<&IoRingObject::close>("close")}));
 }
 
@@ -27,7 +26,9 @@ Napi::Object IoRingObject::wrap(Napi::Env env, std::shared_ptr<IoRing> ring) {
 }
 
 IoRingObject::IoRingObject(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), ring_(unwrapShared<IoRing>(info)) {}
+    : ObjectWrap(info), ring_(unwrapShared<IoRing>(info)) {
+  defineOwn<IoRingObject, &IoRingObject::enter>(info, this, "enter");
+}
 
 IoRing& IoRingObject::ring(Napi::Env env) const {
   if (!ring_) throwClosed(env, "the io_uring");

@@ -10,6 +10,7 @@
 #include "bindings/errors.h"
 #include "bindings/memory_object.h"
 #include "bindings/rdma_values.h"
+#include "core/clock.h"
 
 namespace p2pmem {
 
@@ -27,8 +28,6 @@ void QueuePairObject::define(Napi::Env env) {
                    InstanceMethod<&QueuePairObject::connect>("connect"),
                    InstanceMethod<&QueuePairObject::toError>("toError"),
                    InstanceMethod<&QueuePairObject::state>("state"),
-                   InstanceMethod<&QueuePairObject::postSends>("postSends"),
-                   InstanceMethod<&QueuePairObject::postReceives>("postReceives"),
                    InstanceMethod<&QueuePairObject::close>("close")}));
 }
 
@@ -47,8 +46,10 @@ Napi::Object QueuePairObject::create(Napi::Env env, std::shared_ptr<rdma::QueueP
 
 SharedQueuePair::Ring QueuePairObject::makeRing(Napi::Env env, uint32_t entries, uint32_t stride) {
   const uint32_t records = std::bit_ceil(std::max(entries, 1u));
-  auto memory = PinnedMemory::allocate(uint64_t{records} * stride, false);
-  return {.memory = std::move(valueOrThrow(env, memory)), .stride = stride, .mask = records - 1};
+  Shared::Ring ring = {.memory = nullptr, .stride = stride, .mask = records - 1};
+  auto memory = PinnedMemory::allocate(ring.records() + sizeof(rdma::PostCall), false);
+  ring.memory = std::move(valueOrThrow(env, memory));
+  return ring;
 }
 
 Napi::Value QueuePairObject::open(const Napi::CallbackInfo& info) {
@@ -59,7 +60,12 @@ Napi::Value QueuePairObject::open(const Napi::CallbackInfo& info) {
 }
 
 QueuePairObject::QueuePairObject(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {}
+    : ObjectWrap(info), shared_(unwrapShared<Shared>(info)) {
+  using Self = QueuePairObject;
+  using Pair = rdma::QueuePair;
+  defineBare<Self, &Self::post<&Shared::sends, &Pair::postSends>>(info, this, "postSends");
+  defineBare<Self, &Self::post<&Shared::receives, &Pair::postReceives>>(info, this, "postReceives");
+}
 
 SharedQueuePair& QueuePairObject::shared(Napi::Env env) const {
   if (!shared_) throwClosed(env, "the queue pair");
@@ -116,28 +122,20 @@ Napi::Value QueuePairObject::state(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), rdma_values::nameOf(valueOrThrow(info.Env(), state)));
 }
 
-// For every batch: no more checks than keep a mistake from doing harm. `first` is taken modulo
-// 2**32, which is a multiple of the ring.
-Napi::Value QueuePairObject::postSends(const Napi::CallbackInfo& info) {
-  const uint32_t first = info[0].As<Napi::Number>().Uint32Value();
-  const uint32_t count = info[1].As<Napi::Number>().Uint32Value();
-  const Shared::Ring& ring = shared(info.Env()).sends;
-  if (count > ring.mask + 1) return Napi::Number::New(info.Env(), -EINVAL);
-  const int taken = onPair(info.Env(), [&](rdma::QueuePair& pair) {
-    return pair.postSends(ring.memory->data(), ring.mask, first, count);
+// For every batch: no more checks than keep a mistake from doing harm.
+template <SharedQueuePair::Ring SharedQueuePair::*Which, auto Post>
+void QueuePairObject::post(Napi::Env env) {
+  const Shared::Ring& ring = shared(env).*Which;
+  rdma::PostCall& call = ring.call();
+  const uint32_t count = call.count;
+  if (count > ring.mask + 1) {
+    call.taken = -EINVAL;
+    return;
+  }
+  call.taken = onPair(env, [&](rdma::QueuePair& pair) {
+    call.time = monotonicNs();
+    return (pair.*Post)(ring.memory->data(), ring.mask, call.first, count);
   });
-  return Napi::Number::New(info.Env(), taken);
-}
-
-Napi::Value QueuePairObject::postReceives(const Napi::CallbackInfo& info) {
-  const uint32_t first = info[0].As<Napi::Number>().Uint32Value();
-  const uint32_t count = info[1].As<Napi::Number>().Uint32Value();
-  const Shared::Ring& ring = shared(info.Env()).receives;
-  if (count > ring.mask + 1) return Napi::Number::New(info.Env(), -EINVAL);
-  const int taken = onPair(info.Env(), [&](rdma::QueuePair& pair) {
-    return pair.postReceives(ring.memory->data(), ring.mask, first, count);
-  });
-  return Napi::Number::New(info.Env(), taken);
 }
 
 void QueuePairObject::close(const Napi::CallbackInfo& info) {

@@ -44,8 +44,9 @@ class QueuePairObject final : public Napi::ObjectWrap<QueuePairObject> {
   void connect(const Napi::CallbackInfo& info);
   void toError(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
-  Napi::Value postSends(const Napi::CallbackInfo& info);
-  Napi::Value postReceives(const Napi::CallbackInfo& info);
+  /// What the ring's PostCall says, by a member of rdma::QueuePair.
+  template <Shared::Ring Shared::*Which, auto Post>
+  void post(Napi::Env env);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Shared> shared_;

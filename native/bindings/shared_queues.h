@@ -12,14 +12,24 @@
 #include "core/closable.h"
 #include "core/memory.h"
 #include "core/rdma.h"
+#include "core/rdma_ring.h"
 
 namespace p2pmem {
 
+/// What lies in memory behind so many bytes of records.
+template <class Call>
+Call& callBehind(Memory& memory, uint64_t records) {
+  return *reinterpret_cast<Call*>(memory.data() + records);
+}
+
 struct SharedQueuePair {
   struct Ring {
-    std::shared_ptr<Memory> memory;
+    std::shared_ptr<Memory> memory;  // the records, and a PostCall behind them
     uint32_t stride = 0;
     uint32_t mask = 0;  // records, less one; their number is a power of two
+
+    rdma::PostCall& call() const { return callBehind<rdma::PostCall>(*memory, records()); }
+    uint64_t records() const { return (uint64_t{mask} + 1) * stride; }
   };
 
   Closable<rdma::QueuePair> pair;
@@ -30,7 +40,11 @@ struct SharedQueuePair {
 struct SharedCompletionQueue {
   Closable<rdma::CompletionQueue> queue;
   uint32_t entries = 0;
-  std::shared_ptr<Memory> records;
+  std::shared_ptr<Memory> records;  // and a PollCall behind them
+
+  rdma::PollCall& call() const {
+    return callBehind<rdma::PollCall>(*records, entries * sizeof(rdma::CompletionRecord));
+  }
 };
 
 /// By which other environments open the same.

@@ -49,6 +49,28 @@ struct CompletionRecord {
 };
 static_assert(sizeof(CompletionRecord) == 64);
 
+/// Behind the records of a ring: what the call that posts them is asked, and what it answers. A
+/// call with neither arguments nor a result is the cheapest that there is, and needs no other one
+/// for the time.
+struct PostCall {
+  uint32_t first;  // of the records, counted without an end: a ring's size divides 2**32
+  uint32_t count;
+  int32_t taken;  // or the errno, negated, where the first was refused
+  uint32_t reserved;
+  uint64_t time;  // nanoseconds of CLOCK_MONOTONIC: when they were handed over
+};
+static_assert(sizeof(PostCall) == 24);
+
+/// Behind the records of completions: the same of the call that looks for some.
+struct PollCall {
+  uint32_t room;
+  uint32_t looks;  // at most, until there are some
+  int32_t found;   // or an errno, negated
+  uint32_t reserved;
+  uint64_t time;  // when they were found; where none were, as it was
+};
+static_assert(sizeof(PollCall) == 24);
+
 constexpr uint32_t roundUpStride(uint32_t bytes) { return (bytes + 63) / 64 * 64; }
 constexpr uint32_t sendStride(uint32_t maxSge) {
   return roundUpStride(sizeof(SendRecord) + maxSge * sizeof(Sge));

@@ -33,11 +33,17 @@ const PORTS = [
   "xio3130-downstream,id=down2,bus=up0,addr=02.0,chassis=2,slot=3",
 ];
 
-const DEFAULT = { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: "max", parameters: [] };
+/**
+ * Without protection keys: Linux sets their register whenever a kernel thread takes turns with a process,
+ * and QEMU's software emulation then forgets all the addresses that it has translated.
+ */
+const CPU = "max,pku=off";
+
+const DEFAULT = { memory: { NVME_CMB: "cmb", NVME2: "pmr" }, cpu: CPU, parameters: [] };
 const P2PDMA = {
   memory: { NVME_CMB: "cmb", NVME1: "cmb", NVME2: "cmb" },
   // By name: with KVM "max" is the host's processor, which may be one that forwards.
-  cpu: "max,vendor=GenuineIntel,family=6",
+  cpu: `${CPU},vendor=GenuineIntel,family=6`,
   parameters: ["iommu=pt"],
   hasNvmePair: true,
 };
@@ -56,7 +62,7 @@ export const MACHINES = {
   "legacy-cmb": { ...DEFAULT, memory: { ...DEFAULT.memory, NVME_CMB: "legacyCmb" } },
   p2pdma: P2PDMA,
   "p2pdma-direct": { ...P2PDMA, parameters: [...P2PDMA.parameters, NO_ROOT_PORT_REDIRECT] },
-  "p2pdma-amd": { ...P2PDMA, cpu: "max,vendor=AuthenticAMD,family=23" },
+  "p2pdma-amd": { ...P2PDMA, cpu: `${CPU},vendor=AuthenticAMD,family=23` },
 };
 
 const CMB_MIB = 64;

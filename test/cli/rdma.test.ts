@@ -293,6 +293,12 @@ describe("p2pmem rdma", function () {
         1,
         ["write", "bw", "-s", "512m", "--mr", `p2pmem:${CARD}`],
       ],
+      [
+        "more memory than the device registers, of which nobody allocates any",
+        "REGION_TOO_LARGE",
+        1,
+        ["write", "bw", "-s", "1g", "-q", "40"],
+      ],
       ["more queue pairs than the device has", "RDMA_LIMIT", 1, ["write", "bw", "-q", "600"]],
       ["something else to measure", "BAD_ARGUMENT", 2, ["write", "iops"]],
     ];

@@ -1,8 +1,8 @@
 /** p2pmem serve and copy, each in a process and on a machine of its own. */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { connect } from "node:net";
-import { p2pmem, type CommandResult } from "../support/command.js";
+import { connect, createServer, type AddressInfo, type Server } from "node:net";
+import { p2pmem, start, type CommandResult } from "../support/command.js";
 import { Serving } from "../support/serving.js";
 import { WiredMachines } from "../support/wired-machines.js";
 import type { RemoteCopyReport } from "#lib/cli/output/remote-copy.js";
@@ -60,6 +60,27 @@ describe("p2pmem serve and copy", function () {
     assert.equal(ended.code, 130, ended.stderr);
   });
 
+  it("report a copy as complete whose server does not close, and which Ctrl-C ends then", async () => {
+    machines = new WiredMachines(MIB);
+    const { nvme } = machines;
+    await serve("--allow-write");
+    let onWaiting!: () => void;
+    const waiting = new Promise<void>((resolve) => (onWaiting = resolve));
+    const between = await betweenUntilClose(Number(new URL(url).port), onWaiting);
+    const { port } = between.address() as AddressInfo;
+    const { child, done } = start(
+      ...["copy", ...machines.args("client"), nvme, `rdma://127.0.0.1:${port}/scratch`],
+      ...["--bs", "64k", "--peer-timeout", "60", "--output-format", "json"],
+    );
+    await Promise.race([waiting, done]);
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await done;
+    between.close();
+    assert.equal(code, 0, stderr);
+    assert.equal((JSON.parse(stdout) as RemoteCopyReport).results[0]!.bytes, MIB);
+    assert.ok(machines.isCopied);
+  });
+
   it("refuse what makes no sense, is not there, or not allowed", async () => {
     machines = new WiredMachines(MIB);
     const { nvme } = machines;
@@ -104,3 +125,26 @@ describe("p2pmem serve and copy", function () {
     }
   });
 });
+
+/**
+ * Passes on what both sides say, but not that the server closes. `onWaiting`: the client has been there
+ * for two beats since, and so has heard all that was said before.
+ */
+function betweenUntilClose(target: number, onWaiting: () => void): Promise<Server> {
+  const server = createServer((near) => {
+    const far = connect({ host: "127.0.0.1", port: target });
+    let beats = 0;
+    for (const socket of [near, far]) socket.on("error", () => undefined);
+    far.pipe(near, { end: false });
+    near.on("data", (piece) => {
+      if (!far.readableEnded) far.write(piece);
+      else if (++beats === 2) onWaiting();
+    });
+    near.on("close", () => far.destroy());
+  });
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => {
+      resolve(server);
+    });
+  });
+}

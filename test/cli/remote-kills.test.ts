@@ -10,7 +10,7 @@ import { Serving } from "../support/serving.js";
 import { WiredMachines } from "../support/wired-machines.js";
 
 const BYTES = 24 << 20;
-const [BS, DEPTH, WRITE_MS] = [64 << 10, 2, 12];
+const [BS, DEPTH, WRITE_MS] = [64 << 10, 2, 20];
 /** No copy of all is done sooner: milliseconds. */
 const SHORTEST_MS = ((BYTES / BS) * WRITE_MS) / DEPTH;
 /** What is killed may take to be missed (10 s), and the rest to be copied, on a very busy machine. */

@@ -31,7 +31,7 @@ describe("an RDMA test", () => {
     setTimeout(() => {
       provider.revokeInBackground(new P2pError("DEVICE_GONE", "somebody pulled it"));
     }, 300);
-    await assert.rejects(run(4096, 1_000_000), { code: "REVOKED", device: NIC });
+    await assert.rejects(run(4096, 100_000_000), { code: "REVOKED", device: NIC });
     await provider.close();
   });
 
@@ -41,7 +41,7 @@ describe("an RDMA test", () => {
       const free = provider.pool.largestFree;
       let isRevoked = false;
       const running = runRdmaPerf(session, {
-        plan: { ...defaultsOf(verb, "bw"), sizes: [4096], iterations: 1_000_000 },
+        plan: { ...defaultsOf(verb, "bw"), sizes: [4096], iterations: 100_000_000 },
         device: session.rdmaDevice(),
         other: { kind: "in-process" },
         memory: { kind: "p2pmem", provider },
@@ -59,5 +59,20 @@ describe("an RDMA test", () => {
       await provider.close();
       const again = await session.provider(CARD);
       assert.equal(again.pool.largestFree, free);
+    });
+
+  for (const [index, role] of ["client", "server"].entries())
+    it(`ends when its ${role} finds no thread to run in, and says so`, async () => {
+      const withReactor = session.withReactor.bind(session);
+      let sides = 0;
+      session.withReactor = (use) =>
+        sides++ === index ? Promise.reject(new Error("EAGAIN")) : withReactor(use);
+      const running = runRdmaPerf(session, {
+        plan: { ...defaultsOf("write", "bw"), iterations: 5 },
+        device: session.rdmaDevice(),
+        other: { kind: "in-process" },
+        memory: { kind: "host" },
+      });
+      await assert.rejects(running, { message: "EAGAIN" });
     });
 });

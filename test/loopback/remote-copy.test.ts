@@ -26,14 +26,14 @@ let onFlush: (() => Promise<void>) | undefined;
 
 class Watched extends SessionMachine {
   override async openEnd(request: EndRequest): Promise<CopyEnd> {
-    const { stream, volume } = await super.openEnd(request);
+    const { stream, volume, commandMs } = await super.openEnd(request);
     const flush = volume.flush.bind(volume);
     volume.flush = async () => {
       await flush();
       await onFlush?.();
       onFlush = undefined;
     };
-    return { stream, volume };
+    return { stream, volume, commandMs };
   }
 }
 
@@ -117,7 +117,8 @@ describe("a copy between machines, on the loopback machine", function () {
     });
   });
 
-  it("ends a stream whose client says that it is done, and goes without ending it", async () => {
+  /** Of 16 blocks those before `first` are confirmed. Both ends are connected; the client's does not run. */
+  async function connectByHand(first: number) {
     await prepare();
     const client = await Connection.connect(HOST, server.port, { role: "copy", timeoutMs: 20_000 });
     const any = z.looseObject({});
@@ -127,16 +128,21 @@ describe("a copy between machines, on the loopback machine", function () {
     const range = { namespace: "scratch", offset: 0, length: null };
     client.send({ type: "open", copy, ...range, access: "write" });
     await client.receive(any);
-    // All is confirmed already, it says.
-    client.send({ type: "plan", size, bs, iodepth, verify: false, first: blocks, place });
+    client.send({ type: "plan", size, bs, iodepth, verify: false, first, place });
     const { offer: theirs } = await client.receive(offer);
     const end = await StreamEnd.open(session, {
       ...{ role: "source", endpoint: parseEndpoint(WITH_CMB), staging: "host", port: 1 },
-      ...{ rdma: session.rdmaDevice(), bs, iodepth, size, first: blocks, allowWrite: false },
+      ...{ rdma: session.rdmaDevice(), bs, iodepth, size, first, allowWrite: false },
     });
     end.connect(theirs);
     client.send({ type: "offer", offer: end.offer, staging: end.staging });
     await client.receive(any);
+    return { client, end, iodepth };
+  }
+
+  it("ends a stream whose client says that it is done, and goes without ending it", async () => {
+    // All is confirmed already, it says.
+    const { client, end, iodepth } = await connectByHand(16);
     const measured = {
       ...{ bytes: 0, runtime_ns: 0, iodepth, notes: [], verify_bytes: 0 },
       lat_ns: { min: null, mean: null, max: null, percentile: {} },
@@ -150,6 +156,16 @@ describe("a copy between machines, on the loopback machine", function () {
     client.close();
     // Which waits for what is in flight.
     await server.close();
+    await end.close();
+  });
+
+  it("ends a client that is there and moves nothing, soon after a command would have ended", async () => {
+    const { client, end } = await connectByHand(0);
+    await assert.rejects(client.receive(z.looseObject({}), 60_000), {
+      code: "PEER_GONE",
+      message: /nothing has moved between both sides for 15 s/,
+    });
+    client.close();
     await end.close();
   });
 

@@ -274,7 +274,7 @@ describe("the loopback NIC's connections", () => {
       // Opened again it is reset, and of use to those who open it from then on.
       const device = machine.machine.openRdmaDevice("rnic0");
       assert.equal(device.port(1).state, 4);
-      const again = new Connection({ device, ports: [1, 2], close: () => undefined }, {});
+      const again = new Connection({ device, ports: [1, 2] });
       const [from, target] = [again.buffer(4096), again.buffer(4096)];
       from.bytes.fill(3);
       again.pairs[0].send({ opcode: OPCODE.write, sges: [part(from)], remote: remoteOf(target) });

@@ -17,6 +17,7 @@ const { DestinationEngine } = await load("stream/destination-engine.js");
 const { SourceEngine } = await load("stream/source-engine.js");
 const { HEADER_WORDS } = await load("stream/header.js");
 const { requestsOf } = await load("stream/requests.js");
+const { fakePost } = await import("../../dist-test/support/fake-post.js");
 
 const SLOTS = 32;
 const BLOCK = 4096;
@@ -61,7 +62,8 @@ class End {
   barrier = null;
   completions = this;
   queuePair = this;
-  #words = new Uint32Array((sends * STRIDE) / 4);
+  // Behind the records of a ring: PostCall.
+  #words = new Uint32Array(((sends + 1) * STRIDE) / 4);
   /** Four words each: tag, number, immediate, whether it is a receive. */
   #waiting = new Uint32Array(4 * ROOM);
   #polled = new Uint32Array(4 * ROOM);
@@ -71,12 +73,13 @@ class End {
   constructor() {
     const shape = { entries: sends, stride: STRIDE, maxSge: 1 };
     const memory = { buffer: this.#words.buffer };
-    this.sends = new SendRing(memory, shape, 0, (first, count) => this.#send(first, count));
-    const words = new Uint32Array((receives * STRIDE) / 4);
+    const send = (first, count) => this.#send(first, count);
+    this.sends = new SendRing(memory, shape, 0, fakePost(memory, sends * STRIDE, send));
+    const granted = { buffer: new ArrayBuffer((receives + 1) * STRIDE) };
     this.receives = new ReceiveRing(
-      { buffer: words.buffer },
+      granted,
       { entries: receives, stride: STRIDE, maxSge: 1 },
-      (first, count) => count,
+      fakePost(granted, receives * STRIDE, (first, count) => count),
     );
   }
   #send(first, count) {

@@ -8,7 +8,7 @@ import type {
   NativeProtectionDomain,
   NativeQueuePair,
 } from "#lib/rdma-addon.js";
-import { ACCESS, ALL_ACCESS, gidOf, type RdmaMachine } from "./machine.js";
+import { ACCESS, ALL_ACCESS, gidOf, type RdmaPorts } from "./machine.js";
 
 /** native/core/rdma_ring.h: opcodes, flags, and where the fields of the records are. */
 export const OPCODE = { write: 0, writeImmediate: 1, send: 2, sendImmediate: 3, read: 4 };
@@ -21,6 +21,9 @@ const ENTRIES = 16;
 const SEND_HEADER = 40;
 const RECEIVE_HEADER = 16;
 const COMPLETION_BYTES = 64;
+/** Where PostCall and PollCall, behind the records, have what they answer, and when that was. */
+const ANSWER = 8;
+const TIME = 16;
 const WITH_IMMEDIATE = 2;
 
 export interface Sge {
@@ -69,7 +72,11 @@ export class Queue {
   }
 
   poll(room = this.native.entries): Completion[] {
-    const count = this.native.poll(room);
+    const call = this.native.entries * COMPLETION_BYTES;
+    this.#view.setUint32(call, room, true);
+    this.#view.setUint32(call + 4, 1, true);
+    this.native.poll();
+    const count = this.#view.getInt32(call + ANSWER, true);
     assert.ok(count >= 0, `poll: ${count}`);
     return Array.from({ length: count }, (_, index) => {
       const at = index * COMPLETION_BYTES;
@@ -83,6 +90,11 @@ export class Queue {
         queuePair: word(24),
       };
     });
+  }
+
+  /** When it found some last, nanoseconds of the clock of process.hrtime(). */
+  get polledAt(): bigint {
+    return this.#view.getBigUint64(this.native.entries * COMPLETION_BYTES + TIME, true);
   }
 
   /** So many completions, in their order, within seconds. */
@@ -114,6 +126,8 @@ export class Pair {
   readonly #records: number;
   #sent = 0;
   #received = 0;
+  /** When it posted last, nanoseconds of the clock of process.hrtime(). */
+  postedAt = 0n;
 
   constructor(native: NativeQueuePair, entries = ENTRIES) {
     this.native = native;
@@ -144,10 +158,16 @@ export class Pair {
       this.#sends.setUint32(at + 32, request.remote?.rkey ?? 0, true);
       writeSges(this.#sends, at + SEND_HEADER, request.sges);
     }
-    return this.native.postSends(first, requests.length);
+    return this.postSends(first, requests.length);
   }
 
-  /** The same of requests to receive. */
+  /** What the addon answers where so many records are to be posted. */
+  postSends(first: number, count: number): number {
+    const { sendStride, postSends } = this.native;
+    return this.#post(this.#sends, sendStride, postSends, first, count);
+  }
+
+  /** send() of requests to receive. */
   receive(...requests: { sges: readonly Sge[]; id?: bigint }[]): number {
     const first = this.#received;
     for (const { sges, id = 0n } of requests) {
@@ -156,7 +176,17 @@ export class Pair {
       this.#receives.setUint32(at + 8, sges.length, true);
       writeSges(this.#receives, at + RECEIVE_HEADER, sges);
     }
-    return this.native.postReceives(first, requests.length);
+    const { receiveStride, postReceives } = this.native;
+    return this.#post(this.#receives, receiveStride, postReceives, first, requests.length);
+  }
+
+  #post(ring: DataView, stride: number, post: () => void, first: number, count: number): number {
+    const call = this.#records * stride;
+    ring.setUint32(call, first, true);
+    ring.setUint32(call + 4, count, true);
+    post();
+    this.postedAt = ring.getBigUint64(call + TIME, true);
+    return ring.getInt32(call + ANSWER, true);
   }
 
   close(): void {
@@ -188,7 +218,7 @@ export class Connection {
   readonly pairs: readonly [Pair, Pair];
   readonly #buffers: Buffer[] = [];
 
-  constructor({ device, ports }: RdmaMachine, options: ConnectOptions = {}) {
+  constructor({ device, ports }: RdmaPorts, options: ConnectOptions = {}) {
     const { entries = ENTRIES, sge = 4, inlineBytes = 0, connection = {} } = options;
     this.domain = device.allocateDomain();
     const queue = (): Queue => new Queue(device.createCompletionQueue(4 * entries, true));

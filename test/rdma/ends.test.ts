@@ -1,23 +1,17 @@
 /** What ends an RC connection, and what it is patient with: the statuses on either side. */
 import assert from "node:assert/strict";
 import { Connection, OPCODE, part, remoteOf, type Buffer } from "./connection.js";
-import { ACCESS, isLab, openRdmaMachine, STATUS, type RdmaMachine } from "./machine.js";
+import { ACCESS, isLab, STATUS, useRdmaMachine } from "./machine.js";
 
 /** 4.096 us x 2 ** 12: 17 ms until a request is repeated; 10 us until a receiver is asked again. */
 const QUICK = { timeout: 12, retries: 2, minRnrTimer: 1 };
 
 describe("a connection ends", () => {
-  let machine: RdmaMachine;
+  const machine = useRdmaMachine();
   let connection: Connection;
   let from: Buffer;
   let to: Buffer;
 
-  before(() => {
-    machine = openRdmaMachine();
-  });
-  after(() => {
-    machine.close();
-  });
   afterEach(() => {
     connection.close();
   });

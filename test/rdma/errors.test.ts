@@ -1,18 +1,12 @@
 /** What an RC queue pair makes of requests that it may not carry out. */
 import assert from "node:assert/strict";
 import { Connection, OPCODE, part, remoteOf } from "./connection.js";
-import { ACCESS, isLab, openRdmaMachine, STATUS, type RdmaMachine } from "./machine.js";
+import { ACCESS, isLab, STATUS, useRdmaMachine } from "./machine.js";
 
 describe("a queue pair's errors", () => {
-  let machine: RdmaMachine;
+  const machine = useRdmaMachine();
   let connection: Connection;
 
-  before(() => {
-    machine = openRdmaMachine();
-  });
-  after(() => {
-    machine.close();
-  });
   beforeEach(() => {
     connection = new Connection(machine);
   });

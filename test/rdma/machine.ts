@@ -28,10 +28,13 @@ export const STATUS = {
   rnrRetryExceeded: 13,
 };
 
-export interface RdmaMachine {
+export interface RdmaPorts {
   readonly device: NativeRdmaDevice;
   /** The ports that two ends of a connection use: of the one machine, wired to each other. */
   readonly ports: readonly [number, number];
+}
+
+export interface RdmaMachine extends RdmaPorts {
   close(): void;
 }
 
@@ -55,6 +58,25 @@ export function openRdmaMachine(): RdmaMachine {
     close: () => {
       device.close();
       machine.close();
+    },
+  };
+}
+
+/** One that is open while the tests of the describe() run that calls this. */
+export function useRdmaMachine(): RdmaPorts {
+  let machine: RdmaMachine;
+  before(() => {
+    machine = openRdmaMachine();
+  });
+  after(() => {
+    machine.close();
+  });
+  return {
+    get device() {
+      return machine.device;
+    },
+    get ports() {
+      return machine.ports;
     },
   };
 }

@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { addon } from "#lib/addon.js";
 import { P2pError } from "#lib/errors.js";
 import { Connection, OPCODE, part, remoteOf } from "./connection.js";
-import { ACCESS, gidOf, openRdmaMachine, STATUS, type RdmaMachine } from "./machine.js";
+import { ACCESS, gidOf, STATUS, useRdmaMachine } from "./machine.js";
 
 const ADDON = new URL("../../dist/addon.js", import.meta.url).href;
 
@@ -17,14 +17,7 @@ function permutations<T>(values: readonly T[]): T[][] {
 }
 
 describe("the end of RDMA objects", () => {
-  let machine: RdmaMachine;
-
-  before(() => {
-    machine = openRdmaMachine();
-  });
-  after(() => {
-    machine.close();
-  });
+  const machine = useRdmaMachine();
 
   async function stillWorks(): Promise<void> {
     const connection = new Connection(machine);
@@ -49,11 +42,14 @@ describe("the end of RDMA objects", () => {
       pair.initialize({ port: machine.ports[0] });
       const records = pair.receives();
       const record = new DataView(records.buffer);
+      const call = 4 * pair.receiveStride; // a PostCall (native/core/rdma_ring.h)
       record.setUint32(8, 1, true);
       record.setBigUint64(16, region.address, true);
       record.setUint32(24, 4096, true);
       record.setUint32(28, region.lkey, true);
-      assert.equal(pair.postReceives(0, 1), 1);
+      record.setUint32(call + 4, 1, true);
+      pair.postReceives();
+      assert.equal(record.getInt32(call + 8, true), 1);
       queue.onEvent(() => undefined);
       const objects = { domain, region, memory, queue, pair };
       for (const name of order) {
@@ -112,9 +108,9 @@ describe("the end of RDMA objects", () => {
     for (const use of [
       () => pair.number,
       () => pair.state(),
-      () => pair.postSends(0, 1),
+      pair.postSends,
       () => pair.sends(),
-      () => queue.poll(1),
+      queue.poll,
       () => queue.records(),
       () => domain.createQueuePair(queue, queue, { sends: 1, receives: 1 }),
     ])

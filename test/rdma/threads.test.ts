@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { addon } from "#lib/addon.js";
 import { Connection, OPCODE, part, remoteOf, type Buffer } from "./connection.js";
-import { isLab, openRdmaMachine, STATUS, type RdmaMachine } from "./machine.js";
+import { isLab, STATUS, useRdmaMachine } from "./machine.js";
 
 const ADDON = new URL("../../dist/addon.js", import.meta.url).href;
 const CONNECTION = new URL("connection.js", import.meta.url).href;
@@ -26,17 +26,11 @@ const OPEN = `
 `;
 
 describe("a queue pair and a completion queue of another thread", () => {
-  let machine: RdmaMachine;
+  const machine = useRdmaMachine();
   let connection: Connection;
   let from: Buffer;
   let to: Buffer;
 
-  before(() => {
-    machine = openRdmaMachine();
-  });
-  after(() => {
-    machine.close();
-  });
   beforeEach(() => {
     connection = new Connection(machine);
     [from, to] = [connection.buffer(64 << 10), connection.buffer(64 << 10)];
@@ -85,7 +79,7 @@ describe("a queue pair and a completion queue of another thread", () => {
       pair.close();
       queue.close();
       pair.close();
-      parentPort.postMessage({ posted, completions, after: codeOf(() => pair.native.postSends(0, 0)) });
+      parentPort.postMessage({ posted, completions, after: codeOf(() => pair.native.postSends()) });
     `);
     const exit = once(worker, "exit");
     const told = (await next()) as { posted: number; completions: object[]; after: string };
@@ -124,18 +118,18 @@ describe("a queue pair and a completion queue of another thread", () => {
       parentPort.postMessage("open");
       await new Promise((resolve) => parentPort.once("message", resolve));
       parentPort.postMessage([
-        () => pair.native.postSends(0, 1),
-        () => pair.native.postReceives(0, 1),
+        () => pair.native.postSends(),
+        () => pair.native.postReceives(),
         () => pair.native.number,
         () => pair.native.state(),
         () => pair.native.toError(),
-        () => queue.native.poll(1),
+        () => queue.native.poll(),
         () => queue.native.arm(false),
         () => queue.native.waitEvent(0),
         () => queue.native.onEvent(() => undefined),
         () => queue.close(),
         () => pair.close(),
-        () => queue.native.poll(1),
+        () => queue.native.poll(),
       ].map(codeOf));
     `);
     assert.equal(await next(), "open");
@@ -150,7 +144,7 @@ describe("a queue pair and a completion queue of another thread", () => {
     );
     pair.close();
     queue.close();
-    for (const use of [() => pair.state(), () => queue.poll(1)])
+    for (const use of [() => pair.state(), () => queue.poll()])
       assert.throws(use, { code: "CLOSED" });
     assert.throws(() => addon().openQueuePair(pairId), { code: "GONE" });
     assert.throws(() => addon().openCompletionQueue(queueId), { code: "GONE" });
@@ -175,7 +169,7 @@ describe("a queue pair and a completion queue of another thread", () => {
         const isOver = () => [codes.post, codes.poll, codes.wait].every((code) => code === "GONE");
         for (let n = 0; n < 1e8 && !isOver(); n++) {
           codes.post = codeOf(() => pair.send(write));
-          codes.poll = codeOf(() => queue.native.poll(16));
+          codes.poll = codeOf(() => queue.poll(16));
           codes.wait = codeOf(() => queue.native.waitEvent(0));
         }
         parentPort.postMessage(codes);

@@ -2,20 +2,14 @@
 import assert from "node:assert/strict";
 import { pattern } from "../device/machine.js";
 import { COMPLETED, Connection, FLAG, OPCODE, part, remoteOf } from "./connection.js";
-import { openRdmaMachine, STATUS, type RdmaMachine } from "./machine.js";
+import { STATUS, useRdmaMachine } from "./machine.js";
 
 const KIB = 1024;
 
 describe("a connection of two queue pairs", () => {
-  let machine: RdmaMachine;
+  const machine = useRdmaMachine();
   let connection: Connection;
 
-  before(() => {
-    machine = openRdmaMachine();
-  });
-  after(() => {
-    machine.close();
-  });
   beforeEach(() => {
     connection = new Connection(machine, { sge: 16, inlineBytes: 64 });
   });
@@ -222,7 +216,26 @@ describe("a connection of two queue pairs", () => {
     assert.equal(pairs[0].send(write, write, { ...write, opcode: 99 }, write), 2);
     await queues[0].take(2);
     assert.equal(pairs[0].send({ ...write, opcode: 99 }), -22);
-    assert.equal(pairs[0].native.postSends(0, 17), -22, "more than there are records");
+    assert.equal(pairs[0].postSends(0, 17), -22, "more than there are records");
+  });
+
+  it("says when it posted and when it found completions, by the clock of process.hrtime()", async () => {
+    const { pairs, queues } = connection;
+    const [from, to] = [connection.buffer(4096), connection.buffer(4096)];
+    const times = [process.hrtime.bigint()];
+    assert.equal(
+      pairs[0].send({ opcode: OPCODE.write, sges: [part(from)], remote: remoteOf(to) }),
+      1,
+    );
+    times.push(pairs[0].postedAt, process.hrtime.bigint());
+    await queues[0].take(1);
+    times.push(queues[0].polledAt, process.hrtime.bigint());
+    assert.deepEqual(queues[0].poll(), []);
+    assert.equal(queues[0].polledAt, times[3], "none were found");
+    assert.deepEqual(
+      times,
+      [...times].sort((a, b) => Number(a - b)),
+    );
   });
 
   it("tells of a completion by its channel, to a handler or to a thread that waits", async () => {

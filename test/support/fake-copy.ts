@@ -53,6 +53,8 @@ export class FakeMachine implements Machine {
   onClose: (() => void) | undefined;
   /** Why blocks rest where they do. */
   reason = "it is a fake";
+  /** How long a command may take here: milliseconds. */
+  commandMs = 30_000;
 
   constructor(wire: Wire, stores: Record<string, Store>) {
     this.#wire = wire;
@@ -94,7 +96,7 @@ export class FakeMachine implements Machine {
       },
       close: () => undefined,
     };
-    return { stream, volume };
+    return { stream, volume, commandMs: this.commandMs };
   }
 
   #store({ device, nsid }: Pick<Endpoint, "device" | "nsid">): Store {
@@ -155,24 +157,26 @@ class FakeStream {
       });
       return outcomeOf(first, blocks, size, bs);
     }
+    const peer = this.#peer;
+    if (peer === undefined) throw retriesExceeded(); // nobody has the queue pair that was offered
     for (let block = first; block < blocks; block++) {
       await this.#machine.onBlock?.(block);
       await new Promise(setImmediate);
       if (signal?.aborted === true) throw new P2pError("INTERRUPTED", "interrupted");
       const { offset } = this.#request.endpoint;
       const start = offset + block * bs;
-      await this.#peer!.#take(
+      await peer.#take(
         block,
         this.#store.bytes.subarray(start, Math.min(start + bs, offset + size)),
         signal,
       );
       options.onProgress?.((block + 1 - first) * bs);
     }
-    while (this.#peer!.#onEnd === undefined) {
+    while (peer.#onEnd === undefined) {
       await new Promise(setImmediate);
       if (signal?.aborted === true) throw new P2pError("INTERRUPTED", "interrupted");
     }
-    this.#peer!.#onEnd();
+    peer.#onEnd();
     return outcomeOf(first, blocks, size, bs);
   }
 
@@ -190,14 +194,17 @@ class FakeStream {
   async #take(block: number, bytes: Buffer, signal?: AbortSignal): Promise<void> {
     while (this.#onEnd === undefined && !this.#isClosed && signal?.aborted !== true)
       await new Promise(setImmediate);
-    if (this.#isClosed || this.#onEnd === undefined)
-      throw new P2pError("RDMA_STATUS", "the write of a block: transport retry counter exceeded");
+    if (this.#isClosed || this.#onEnd === undefined) throw retriesExceeded();
     const { bs, endpoint } = this.#request;
     const arrived = Buffer.from(bytes);
     this.#machine.spoil?.(block, arrived);
     arrived.copy(this.#store.bytes, endpoint.offset + block * bs);
     this.written = block + 1;
   }
+}
+
+function retriesExceeded(): P2pError {
+  return new P2pError("RDMA_STATUS", "the write of a block: transport retry counter exceeded");
 }
 
 function outcomeOf(first: number, blocks: number, size: number, bs: number): StreamOutcome {

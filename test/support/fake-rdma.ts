@@ -55,7 +55,7 @@ export class FakeRdmaDevice {
       }),
       createCompletionQueue: () => ({
         entries: 64,
-        records: () => fakeMemory(4096),
+        records: () => fakeMemory(8192),
         poll: () => 0,
         close: this.#does("close completion queue"),
       }),
@@ -86,8 +86,8 @@ export class FakeRdmaDevice {
     return {
       number,
       maxInline: 64,
-      sends: () => fakeMemory(4096),
-      receives: () => fakeMemory(4096),
+      sends: () => fakeMemory(8192),
+      receives: () => fakeMemory(8192),
       sendStride: 64,
       receiveStride: 64,
       toError: this.#does(`fail queue pair ${number}`),

@@ -5,8 +5,10 @@ import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import fc from "fast-check";
 import { Connection } from "#lib/exchange/connection.js";
+import { parseExport } from "#lib/remote/exports.js";
+import type { Machine } from "#lib/remote/machine.js";
 import * as protocol from "#lib/remote/protocol.js";
-import type { ServerEvent } from "#lib/remote/server.js";
+import { Server, type ServerEvent } from "#lib/remote/server.js";
 import type { StreamOffer } from "#lib/stream/offer.js";
 import { HOST, PATIENT } from "./exchange.js";
 
@@ -16,7 +18,7 @@ type Message = Record<string, unknown>;
 /** How far a client behaves: it has said so many of open, plan, offer and a report. */
 const STAGES = ["greeted", "open", "plan", "offer", "report"] as const;
 
-export interface Conduct {
+interface Conduct {
   access: "read" | "write";
   verify: boolean;
   stage: number;
@@ -75,21 +77,51 @@ const harm: fc.Arbitrary<Harm> = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: "silence" as const }) },
 );
 
-export const conduct: fc.Arbitrary<Conduct> = fc.record({
+const conduct: fc.Arbitrary<Conduct> = fc.record({
   ...{ access: fc.constantFrom("read", "write"), verify: fc.boolean() },
   ...{ stage: fc.nat(STAGES.length - 1), harm, leave: fc.constantFrom("end", "vanish") },
 });
 
 /** A server under attack: `bytes` of `namespace` are served, to one client at a time. */
-export interface Target {
+interface Target {
   port: number;
   namespace: string;
   size: number;
   events: ServerEvent[];
 }
 
+/** A server of `endpoint`, all `size` bytes of it, and how many clients it is to live through. */
+export interface Siege {
+  machine: Machine;
+  endpoint: string;
+  size: number;
+  maxIodepth: number;
+  clients: number;
+}
+
+/** Serves, and lets clients attack, one after another, each in its own way. */
+export async function besiege(siege: Siege): Promise<void> {
+  const { machine, endpoint, size, maxIodepth, clients } = siege;
+  const events: ServerEvent[] = [];
+  const server = await Server.listen({
+    ...{ exports: [parseExport(`scratch=${endpoint}`)], machine, allowWrite: true },
+    ...{ host: HOST, port: 0, timeoutMs: 20_000 },
+    ...{ maxConnections: 1, maxIodepth, maxBs: 1 << 20 },
+    onEvent: (event) => events.push(event),
+  });
+  const target = { port: server.port, namespace: "scratch", size, events };
+  try {
+    await fc.assert(
+      fc.asyncProperty(conduct, (given) => attack(target, given)),
+      { numRuns: clients, endOnFailure: true },
+    );
+  } finally {
+    await server.close();
+  }
+}
+
 /** Misbehaves once, and sees that the server then tells why, and serves the next one. */
-export async function attack(target: Target, given: Conduct): Promise<void> {
+async function attack(target: Target, given: Conduct): Promise<void> {
   const client = new HostileClient(target);
   await client.run(given);
   await served(target);

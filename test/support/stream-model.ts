@@ -15,6 +15,7 @@ import { SourceEngine } from "#lib/stream/source-engine.js";
 import { Wire } from "#lib/stream/wire.js";
 import { ModelQueue, READ, UNIT, WRITE } from "./copy-model.js";
 import { engineJob, engineThread } from "./engine-thread.js";
+import { fakePost } from "./fake-post.js";
 
 /** Headers lie there, slots from 0 on. */
 const HEADERS_AT = 2 ** 40;
@@ -81,12 +82,12 @@ export class ModelEnd {
     this.#step = step;
     const { sends, receives } = requestsOf(slots);
     const memory = (entries: number): { native: NativeMemory; words: Uint32Array } => {
-      const buffer = new ArrayBuffer(entries * STRIDE);
+      const buffer = new ArrayBuffer((entries + 1) * STRIDE); // behind the records: a PostCall
       return { native: { buffer } as NativeMemory, words: new Uint32Array(buffer) };
     };
     const [sendMemory, receiveMemory] = [memory(sends), memory(receives)];
     const shape = { stride: STRIDE, maxSge: 1 };
-    const post = (first: number, count: number): number => {
+    const post = fakePost(sendMemory.native, sends * STRIDE, (first, count) => {
       this.posts++;
       for (let i = 0; i < count; i++) {
         const request = readRequest(sendMemory.words, ((first + i) % sends) * (STRIDE / 4));
@@ -95,17 +96,17 @@ export class ModelEnd {
       }
       assert.ok(this.sends.inFlight + count <= sends, "no more than the ring holds");
       return count;
-    };
+    });
     this.sends = new SendRing(sendMemory.native, { ...shape, entries: sends }, 0, post);
     this.receives = new ReceiveRing(
       receiveMemory.native,
       { ...shape, entries: receives },
-      (first, count) => {
+      fakePost(receiveMemory.native, receives * STRIDE, (first, count) => {
         for (let i = 0; i < count; i++)
           this.granted.push(receiveMemory.words[((first + i) % receives) * (STRIDE / 4) + 1]!);
         assert.ok(this.granted.length <= receives);
         return count;
-      },
+      }),
     );
     this.headers = new Uint32Array(slots * HEADER_WORDS);
   }

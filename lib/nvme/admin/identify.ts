@@ -132,6 +132,14 @@ export interface NamespaceDescriptors {
   csi: number | null;
 }
 
+/** NVMe 1.3, which brought the namespace identification descriptors. */
+const VERSION_1_3 = 0x10300;
+
+/** Whether AdminCommands.namespaceDescriptors() may be asked. */
+export function hasDescriptors({ fields }: Pick<ControllerIdentity, "fields">): boolean {
+  return fields.ver >= VERSION_1_3;
+}
+
 /** Namespace Identification Descriptor types, each with its length, bytes. */
 const NIDT = {
   EUI64: { type: 1, bytes: 8 },

@@ -5,8 +5,11 @@ import type { LoopFailure, RdmaPerfJob, RdmaPerfOutcome } from "../job.js";
 import type { LoopCompletionQueue } from "./queues.js";
 import { Sampler } from "./sampler.js";
 
-/** Looks in vain, after which to look at the clock and the stop flag; a power of two. */
-const LOOK_AFTER = 1024;
+/** Waits in vain, after which to look at the clock and the stop flag; a power of two. */
+const LOOK_AFTER = 256;
+
+/** Looks for a completion in one native call, which is a wait: one or two microseconds. */
+export const LOOKS = 128;
 
 /**
  * What all loops over RDMA queues have in common: waiting, giving up, and what counts. What runs for each
@@ -15,9 +18,10 @@ const LOOK_AFTER = 1024;
  */
 export abstract class Loop {
   protected readonly job: RdmaPerfJob;
-  /** The time now, where it was last looked at; see tick(). */
+  /** The time when something was last posted or found, or looked at; see tick(). */
   protected readonly clock = new Float64Array(1);
   protected readonly sampler: Sampler;
+  /** The first; what comes after it may come of it. */
   protected failure: LoopFailure | null = null;
   protected posted: Float64Array | null = null;
   protected completed: Float64Array | null = null;
@@ -25,8 +29,8 @@ export abstract class Loop {
   readonly #control: ControlBlock;
   readonly #thread: EngineThread;
   readonly #yieldAfter: number;
-  /** Looks in vain since something came, and since the last yield. */
-  #looks = 0;
+  /** Waits in vain since something came, and since the last yield. */
+  #waits = 0;
   #unyielded = 0;
   /** When nothing had come for a while. */
   readonly #waitsSince = new Float64Array(1);
@@ -41,12 +45,6 @@ export abstract class Loop {
 
   abstract run(): RdmaPerfOutcome;
 
-  /** What counts begins. */
-  protected begin(): void {
-    tick(this.clock);
-    this.sampler.begin(this.clock);
-  }
-
   /** False where the owner wants no more: see `failure`. */
   protected isWanted(): boolean {
     return !this.#control.isStopping || this.#stop();
@@ -55,43 +53,51 @@ export abstract class Loop {
   /** `messages`: that counted, where no time ended the test. `sent`: see RdmaPerfOutcome. */
   protected outcome(messages: number, sent: number | null): RdmaPerfOutcome {
     const isSampled = this.job.durationNs !== null;
+    // Of a test that has failed nobody wants times, which take long to hand over.
+    const isWell = this.failure === null;
     return {
       sent,
       messages: isSampled ? this.sampler.messages : messages,
       runtimeNs: isSampled ? this.sampler.runtimeNs : this.sampler.sinceBegin(this.clock),
-      posted: this.posted,
-      completed: this.completed,
+      posted: isWell ? this.posted : null,
+      completed: isWell ? this.completed : null,
       failure: this.failure,
     };
   }
 
   /** Something came. */
   protected came(): void {
-    this.#looks = 0;
+    this.#waits = 0;
   }
 
   /** Nothing did; false where there is no point in looking again: see `failure`. */
   protected wait(): boolean {
-    this.#looks++;
+    this.#waits++;
     if (++this.#unyielded >= this.#yieldAfter) {
       this.#unyielded = 0;
       this.#thread.yieldProcessor();
     }
-    return (this.#looks & (LOOK_AFTER - 1)) !== 0 || this.#look();
+    return (this.#waits & (LOOK_AFTER - 1)) !== 0 || this.#look();
   }
 
   #look(): boolean {
     if (this.#control.isStopping) return this.#stop();
+    if (!this.isSound()) return false;
     tick(this.clock);
-    if (this.#looks === LOOK_AFTER) this.#waitsSince[0] = this.clock[0]!;
+    if (this.#waits === LOOK_AFTER) this.#waitsSince[0] = this.clock[0]!;
     if (this.clock[0]! - this.#waitsSince[0]! < this.job.timeoutNs) return true;
-    this.failure = { kind: "timeout" };
+    this.failure ??= { kind: "timeout" };
     return false;
+  }
+
+  /** Looked at now and then while nothing comes; false where nothing will: see `failure`. */
+  protected isSound(): boolean {
+    return true;
   }
 
   #stop(): boolean {
     // Of a test by time it is the other side that says when it is over.
-    if (!this.sampler.isDone) this.failure = { kind: "stopped" };
+    if (!this.sampler.isDone) this.failure ??= { kind: "stopped" };
     return false;
   }
 
@@ -100,14 +106,7 @@ export abstract class Loop {
     const status = queue.status(index);
     if (status === 0) return true;
     const vendorError = queue.vendorError(index);
-    this.failure = { kind: "status", status, vendorError, isReceive };
+    this.failure ??= { kind: "status", status, vendorError, isReceive };
     return false;
-  }
-
-  /** The completion of the one request that is in flight: false where none comes, or a bad one. */
-  protected takeOne(queue: LoopCompletionQueue, isReceive: boolean): boolean {
-    while (queue.poll(1) === 0) if (!this.wait()) return false;
-    this.came();
-    return this.isWell(queue, 0, isReceive);
   }
 }

@@ -3,6 +3,10 @@ import type { InlineAddress } from "../../rdma/memory-region.js";
 
 export interface LoopSends {
   readonly inFlight: number;
+  /** See repeat(). */
+  readonly records: number;
+  /** When what flush() posted last was handed over: see readTime(). */
+  readonly postedAt: Uint32Array;
   write(
     tag: number,
     opcode: number,
@@ -22,6 +26,8 @@ export interface LoopSends {
     remote: number,
     rkey: number,
   ): void;
+  /** The same as so many `records` ago. */
+  repeat(): void;
 }
 
 export interface LoopReceives {
@@ -36,8 +42,10 @@ export interface LoopQueuePair {
 }
 
 export interface LoopCompletionQueue {
+  /** When the last that came were found: see readTime(). */
+  readonly polledAt: Uint32Array;
   /** Errors: IO. */
-  poll(room?: number): number;
+  poll(room?: number, looks?: number): number;
   tag(index: number): number;
   status(index: number): number;
   vendorError(index: number): number;

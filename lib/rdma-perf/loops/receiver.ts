@@ -1,7 +1,7 @@
-import { tick } from "../../reactor/clock.js";
+import { readTime } from "../../reactor/clock.js";
 import type { EngineThread } from "../../reactor/engine-job.js";
 import type { LaneJob, RdmaPerfJob, RdmaPerfOutcome } from "../job.js";
-import { Loop } from "./loop.js";
+import { Loop, LOOKS } from "./loop.js";
 import { placeBytes, placesOf } from "./places.js";
 import type { LaneQueues, LoopCompletionQueue } from "./queues.js";
 
@@ -49,18 +49,18 @@ export class Receiver extends Loop {
     const total = this.#limit * this.#lanes.length;
     while (this.#received < total) {
       const left = ahead - this.#received;
-      const found = left > 0 ? this.#completions.poll(left) : this.#completions.poll();
+      const found = this.#completions.poll(left > 0 ? left : undefined, LOOKS);
       if (found === 0) {
         if (!this.wait()) break;
         continue;
       }
       this.came();
+      readTime(this.#completions.polledAt, this.clock);
       if (!this.#hasBegun && found >= left) {
         this.#hasBegun = true;
-        this.begin();
+        this.sampler.begin(this.clock);
       }
       if (!this.#take(found)) break;
-      tick(this.clock);
       this.sampler.goesOn(this.#received, this.clock);
       if (!this.isWanted()) break;
     }

@@ -1,5 +1,6 @@
 import type { EngineThread } from "../../reactor/engine-job.js";
 import type { RdmaPerfJob } from "../job.js";
+import { LOOKS } from "./loop.js";
 import type { LoopCompletionQueue, LoopQueuePair } from "./queues.js";
 import { Turns } from "./turns.js";
 
@@ -24,16 +25,18 @@ export class SendTurns extends Turns {
   protected turn(number: number): boolean {
     if (this.job.begins) {
       this.post(number);
-      return this.finish() && this.#take(number);
+      return this.settleSome() && this.#take(number);
     }
     if (!this.#take(number)) return false;
     this.post(number);
-    return this.finish();
+    return this.settleSome();
   }
 
   /** Takes the other side's message; the receive for a later one is posted with the next send. */
   #take(number: number): boolean {
-    if (!this.takeOne(this.#received, true)) return false;
+    while (this.#received.poll(1, LOOKS) === 0) if (!this.wait()) return false;
+    this.came();
+    if (!this.isWell(this.#received, 0, true)) return false;
     const { warmUp, iterations, receives } = this.job;
     if (number + receives < warmUp + (iterations ?? Infinity)) this.#receive();
     return true;

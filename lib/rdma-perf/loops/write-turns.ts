@@ -3,8 +3,8 @@ import type { RdmaPerfJob } from "../job.js";
 import type { LoopCompletionQueue, LoopQueuePair } from "./queues.js";
 import { Turns } from "./turns.js";
 
-/** Loads of the byte that is waited for before anything else is looked at: some 50 ns. */
-const LOADS = 64;
+/** Loads of the byte that is waited for, which are a wait: half a microsecond. */
+const LOADS = 1024;
 
 /**
  * Messages that are written and answered: each side looks at the last byte of its own memory, which
@@ -34,11 +34,11 @@ export class WriteTurns extends Turns {
     const mark = (number + 1) & 0xff;
     if (this.job.begins) {
       this.#write(number, mark);
-      return this.finish() && this.#await(mark);
+      return this.settleSome() && this.#await(mark);
     }
     if (!this.#await(mark)) return false;
     this.#write(number, mark);
-    return this.finish();
+    return this.settleSome();
   }
 
   #write(number: number, mark: number): void {

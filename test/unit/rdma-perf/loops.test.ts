@@ -10,6 +10,7 @@ import { Opcode, SendFlag } from "#lib/rdma/spec.js";
 import { ControlBlock } from "#lib/reactor/control-block.js";
 import { StartGate } from "#lib/reactor/start-gate.js";
 import { engineThread } from "../../support/engine-thread.js";
+import { UNSETTLED } from "#lib/rdma-perf/plan.js";
 import { CompletionQueueModel, QueuePairModel } from "./queue-model.js";
 
 const SIZE = 64;
@@ -147,10 +148,11 @@ describe("the loops of RDMA tests", () => {
 
     it("ends with the first that fails", () => {
       pair.failsAt = 12;
-      const { failure } = sender().run();
+      const { failure, posted, completed } = sender().run();
       assert.deepEqual(failure, {
         ...{ kind: "status", status: 10, vendorError: 7, isReceive: false },
       });
+      assert.deepEqual([posted, completed], [null, null], "nobody wants its times");
     });
 
     it("does not wait for ever", () => {
@@ -268,7 +270,9 @@ describe("the loops of RDMA tests", () => {
         assert.deepEqual([messages, failure], [7, null]);
         assert.equal(pair.posted.length, 10);
         assert.equal(pair.receivesPosted.length, 10);
-        assert.equal(pair.mostInFlight, 1);
+        // Whether they have completed is looked for when there are some.
+        assert.equal(pair.mostInFlight, 10);
+        assert.equal(pair.sends.inFlight, 0);
       });
 
     it("by time are answered until the side that began says that it is over", () => {
@@ -285,6 +289,13 @@ describe("the loops of RDMA tests", () => {
       assert.equal(failure, null);
       // Long after its own time.
       assert.ok(pair.posted.length >= 5000 && ended - began > 1, `${pair.posted.length}`);
+    });
+
+    it("of messages look for completions once for several, and send the same each time", () => {
+      assert.equal(sendTurns(true, { iterations: 100, receives: 2 }).run().failure, null);
+      assert.equal(pair.mostInFlight, UNSETTLED + 1);
+      assert.equal(pair.posted.length, 103);
+      for (const send of pair.posted) assert.deepEqual(send, pair.posted[0]);
     });
 
     it("of messages do with a single receive", () => {
@@ -333,6 +344,38 @@ describe("the loops of RDMA tests", () => {
       failing.failsAt = 2;
       const read = new ReadTurns(jobOf({ ...turns }), failing, completions, engineThread());
       assert.equal(read.run().failure?.kind, "status");
+    });
+
+    it("that are stopped hand over no times", () => {
+      pair.onSend = () => {
+        if (pair.posted.length === 5) control.stop();
+      };
+      const { failure, posted } = new ReadTurns(
+        jobOf({ ...turns, kind: "read" }),
+        pair,
+        completions,
+        engineThread(),
+      ).run();
+      assert.deepEqual([failure, posted], [{ kind: "stopped" }, null]);
+    });
+
+    it("see that what they wait to be answered has failed", () => {
+      pair.failsAt = 3;
+      let answered = 0;
+      const loop = new SendTurns(
+        jobOf({ ...turns, kind: "ping-pong-send", receives: 2, timeoutNs: 60e9 }),
+        pair,
+        completions,
+        received,
+        engineThread(() => {
+          if (answered < Math.min(pair.posted.length, 2)) {
+            answered++;
+            pair.arrive();
+          }
+        }),
+      );
+      assert.equal(loop.run().failure?.kind, "status");
+      assert.equal(pair.posted.length, 3);
     });
   });
 });

@@ -9,8 +9,20 @@ interface Completion {
   ended: { queuePair: QueuePairModel; number: number } | null;
 }
 
+/** When something was done last, as the addon writes it. */
+class Stamp {
+  readonly #time = new BigUint64Array(1);
+  readonly halves = new Uint32Array(this.#time.buffer);
+
+  set(): void {
+    this.#time[0] = process.hrtime.bigint();
+  }
+}
+
 export class CompletionQueueModel implements LoopCompletionQueue {
   readonly waiting: Completion[] = [];
+  readonly #found = new Stamp();
+  readonly polledAt = this.#found.halves;
   #polled: Completion[] = [];
   /** How many a poll gives at most. */
   most = Infinity;
@@ -18,6 +30,7 @@ export class CompletionQueueModel implements LoopCompletionQueue {
   poll(room = Infinity): number {
     this.#polled = this.waiting.splice(0, Math.min(room, this.most));
     for (const { ended } of this.#polled) if (ended) ended.queuePair.finished = ended.number;
+    if (this.#polled.length > 0) this.#found.set();
     return this.#polled.length;
   }
 
@@ -46,6 +59,11 @@ export interface SendModel {
 
 class SendsModel implements LoopSends {
   readonly written: SendModel[] = [];
+  readonly records = 4;
+  /** All that were ever written. */
+  readonly #all: SendModel[] = [];
+  readonly #handedOver = new Stamp();
+  readonly postedAt = this.#handedOver.halves;
   readonly #inFlight: () => number;
 
   constructor(inFlight: () => number) {
@@ -56,14 +74,31 @@ class SendsModel implements LoopSends {
     return this.#inFlight();
   }
 
+  /** What was written, which is posted now. */
+  take(): SendModel[] {
+    this.#handedOver.set();
+    return this.written.splice(0);
+  }
+
   write(...[tag, opcode, flags, address, length, , remote]: Parameters<LoopSends["write"]>): void {
-    this.written.push({ tag, opcode, flags, address, length, remote, isInline: false });
+    this.#write({ tag, opcode, flags, address, length, remote, isInline: false });
   }
 
   writeInline(
     ...[tag, opcode, flags, address, length, remote]: Parameters<LoopSends["writeInline"]>
   ): void {
-    this.written.push({ tag, opcode, flags, address, length, remote, isInline: true });
+    this.#write({ tag, opcode, flags, address, length, remote, isInline: true });
+  }
+
+  repeat(): void {
+    const before = this.#all.at(-this.records);
+    if (before === undefined) throw new Error("that record was never written");
+    this.#write(before);
+  }
+
+  #write(send: SendModel): void {
+    this.#all.push(send);
+    this.written.push(send);
   }
 }
 
@@ -100,7 +135,7 @@ export class QueuePairModel implements LoopQueuePair {
 
   flush(): void {
     this.flushes++;
-    for (const send of this.sends.written.splice(0)) {
+    for (const send of this.sends.take()) {
       this.posted.push(send);
       const number = this.posted.length;
       if ((send.flags & SendFlag.SIGNALED) !== 0 && !this.isSilent) {

@@ -1,8 +1,9 @@
 /** The records that the addon posts from (native/core/rdma_ring.h). */
 import assert from "node:assert/strict";
 import type { InlineAddress } from "#lib/rdma/memory-region.js";
-import { IS_RECEIVE, placesOf, ReceiveRing, SendRing } from "#lib/rdma/request-ring.js";
+import { IS_RECEIVE, placesOf, ReceiveRing, SendRing, type Post } from "#lib/rdma/request-ring.js";
 import { Opcode, SendFlag } from "#lib/rdma/spec.js";
+import { fakePost } from "../../support/fake-post.js";
 import { fakeMemory } from "../../support/fake-rdma.js";
 
 const STRIDE = 128;
@@ -11,15 +12,16 @@ const STRIDE = 128;
 function setUp(entries = 4, taken: number[] = []) {
   const [sendMemory, receiveMemory] = [fakeMemory(4096), fakeMemory(4096)];
   const posts: [number, number][] = [];
-  const post = (first: number, count: number): number => {
-    posts.push([first, count]);
-    return taken.shift() ?? count;
-  };
+  const post = (memory: { buffer: ArrayBuffer }): Post =>
+    fakePost(memory, entries * STRIDE, (first, count) => {
+      posts.push([first, count]);
+      return taken.shift() ?? count;
+    });
   const shape = { entries, stride: STRIDE, maxSge: 3 };
   return {
     posts,
-    sends: new SendRing(sendMemory, shape, 32, post),
-    receives: new ReceiveRing(receiveMemory, shape, post),
+    sends: new SendRing(sendMemory, shape, 32, post(sendMemory)),
+    receives: new ReceiveRing(receiveMemory, shape, post(receiveMemory)),
     sent: new DataView(sendMemory.buffer),
     received: new DataView(receiveMemory.buffer),
   };
@@ -161,6 +163,19 @@ describe("A ring of requests", () => {
       ring.completed(ring === receives ? 2 + IS_RECEIVE : 2);
       assert.deepEqual([ring.room, ring.inFlight], [3, 1]);
     }
+  });
+
+  it("repeats what its record bore before, under a new number", () => {
+    const { sends, sent } = setUp();
+    for (let i = 0; i < 4; i++) sends.write(7, Opcode.WRITE, 2, 4096 + i, 64, 5, 2 ** 40 + i, 6);
+    const records = new Uint8Array(sent.buffer.slice(0, 4 * STRIDE));
+    sends.flush();
+    sends.completed(3);
+    for (let i = 0; i < 4; i++) sends.repeat();
+    assert.deepEqual([sends.records, sends.unposted, sends.room], [4, 4, 0]);
+    const words = new DataView(records.buffer);
+    for (let i = 0; i < 4; i++) words.setUint32(i * STRIDE + 4, 4 + i, true);
+    assert.deepEqual(new Uint8Array(sent.buffer.slice(0, 4 * STRIDE)), records);
   });
 
   it("goes on when its numbers begin again after 31 bits", () => {

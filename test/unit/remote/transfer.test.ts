@@ -7,7 +7,8 @@ import { Connection } from "#lib/exchange/connection.js";
 import type { Listener } from "#lib/exchange/listener.js";
 import { Histogram } from "#lib/reactor/histogram.js";
 import { encodeSums } from "#lib/remote/protocol.js";
-import { transfer, type TransferPatience, type TransferPlan } from "#lib/remote/transfer.js";
+import { patienceFor, transfer } from "#lib/remote/transfer.js";
+import type { TransferPatience, TransferPlan } from "#lib/remote/transfer.js";
 import type { Volume } from "#lib/remote/volume.js";
 import type { StreamOutcome } from "#lib/stream/outcome.js";
 import type { RunOptions } from "#lib/stream/run.js";
@@ -83,10 +84,14 @@ describe("One end of a transfer", () => {
   let stream: ScriptedStream;
   let release: () => void;
   let onFlush: () => Promise<void>;
+  let onSums: () => Promise<void>;
 
   const volume: Volume = {
     verifiedBytes: 0,
-    sums: ({ count }) => Promise.resolve(new Uint32Array(count)),
+    sums: async ({ count }) => {
+      await onSums();
+      return new Uint32Array(count);
+    },
     flush: () => onFlush(),
     close: () => undefined,
   };
@@ -103,6 +108,7 @@ describe("One end of a transfer", () => {
     own = await accepted;
     stream = new ScriptedStream();
     onFlush = () => Promise.resolve();
+    onSums = () => Promise.resolve();
   });
   afterEach(async () => {
     peer.close();
@@ -121,7 +127,7 @@ describe("One end of a transfer", () => {
       stream,
       volume,
       {
-        ...{ role, size: BLOCKS * BS, bs: BS, first: 0, verify: false },
+        ...{ role, size: BLOCKS * BS, bs: BS, first: 0, verify: false, commandMs: 30_000 },
         places: { source: place, destination: place },
         ...rest,
       },
@@ -283,6 +289,25 @@ describe("One end of a transfer", () => {
     assert.ok(!isOver);
     await running;
     assert.ok(stream.isAborted);
+  });
+
+  it("may rest for as long as a command takes that is then ended, and not much longer", () => {
+    for (const commandMs of [500, 30_000, 600_000]) {
+      const { stallMs } = patienceFor(commandMs);
+      assert.ok(stallMs >= commandMs + 10_000 && stallMs <= commandMs + 15_000);
+    }
+  });
+
+  it("counts a flush that is over as a move", async () => {
+    onFlush = () => delay(400);
+    onSums = () => delay(400);
+    const running = run("destination", { verify: true }, { stallMs: 640 });
+    stream.end();
+    assert.equal((await heard()).type, "sums");
+    peer.send({ type: "confirmed", blocks: BLOCKS });
+    assert.equal((await heard()).type, "done");
+    peer.send({ type: "done", report: REPORT });
+    await running;
   });
 
   it("takes no window that is too large", async () => {

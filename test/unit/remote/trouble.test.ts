@@ -1,78 +1,42 @@
 /** Copies between machines whose other side, or whose place there, is not what it was. */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { P2pError } from "#lib/errors.js";
 import { Connection } from "#lib/exchange/connection.js";
-import { parseEndpoint } from "#lib/io/endpoint.js";
-import { runRemoteCopy, type RemoteCopyPlan } from "#lib/remote/copy.js";
+import type { RemoteCopyPlan } from "#lib/remote/copy.js";
 import { parseExport } from "#lib/remote/exports.js";
 import type { OpenRange } from "#lib/remote/machine.js";
 import * as protocol from "#lib/remote/protocol.js";
-import { Server, type ServerOptions } from "#lib/remote/server.js";
+import type { ServerOptions } from "#lib/remote/server.js";
 import { HOST, PATIENT } from "../../support/exchange.js";
-import { FakeMachine, Network, Store, type Wire } from "../../support/fake-copy.js";
+import { BS, Sides } from "./sides.js";
 
-const BS = 4096;
 const SIZE = 64 * BS;
-const OURS = "0000:01:00.0/1";
-const THEIRS = "0000:02:00.0/1";
 
 describe("A copy between machines that finds its other side changed", () => {
-  let ours: Store;
-  let theirs: Store;
-  let client: FakeMachine;
-  let remote: FakeMachine;
-  let server: Server;
-  let network: Network;
-  let directory: string;
+  let sides: Sides;
   let resume: string;
 
-  const serve = async (rest: Partial<ServerOptions> = {}): Promise<void> => {
-    server = await Server.listen({
-      ...{ exports: [parseExport("scratch=02:00.0")], machine: remote, allowWrite: true },
-      ...{ host: HOST, port: 0, timeoutMs: 20_000 },
-      ...{ maxConnections: 4, maxIodepth: 16, maxBs: 1 << 20, ...rest },
-    });
-    network.target = server.port;
+  const serve = async (rest: Partial<ServerOptions>): Promise<void> => {
+    sides.server = await sides.serve(rest);
+    sides.network.target = sides.server.port;
   };
-
-  const copy = (rest: Partial<RemoteCopyPlan> = {}) =>
-    runRemoteCopy(client, {
-      local: parseEndpoint(OURS),
-      remote: { host: HOST, port: network.port, namespace: "scratch", offset: 0 },
-      ...{ from: "local", size: SIZE, bs: BS, iodepth: 8, verify: true },
-      ...{ timeoutMs: 20_000, reconnectMs: 20_000 },
-      ...rest,
-    });
+  const copy = (rest: Partial<RemoteCopyPlan> = {}) => sides.copy({ size: SIZE, ...rest });
 
   beforeEach(async () => {
-    ours = new Store(randomBytes(2 * SIZE));
-    theirs = new Store(randomBytes(2 * SIZE));
-    const wire: Wire = new Map();
-    client = new FakeMachine(wire, { [OURS]: ours });
-    remote = new FakeMachine(wire, { [THEIRS]: theirs });
-    network = await new Network(0).open();
-    await serve();
-    directory = mkdtempSync(path.join(tmpdir(), "p2pmem-trouble-"));
-    resume = path.join(directory, "journal");
+    sides = await Sides.open({ ours: 2 * SIZE, theirs: 2 * SIZE });
+    resume = path.join(sides.directory, "journal");
   });
-  afterEach(async () => {
-    network.close();
-    await server.close();
-    assert.deepEqual([client.open, remote.open], [0, 0], "all streams are closed");
-    rmSync(directory, { recursive: true });
-  });
+  afterEach(() => sides.close());
 
   /** Once, in the middle of a copy. */
   function atBlock40(run: () => void | Promise<void>): void {
-    client.onBlock = async (block) => {
+    sides.client.onBlock = async (block) => {
       if (block !== 40) return;
-      client.onBlock = undefined;
+      sides.client.onBlock = undefined;
       await run();
-      network.cut();
+      sides.network.cut();
     };
   }
 
@@ -98,36 +62,38 @@ describe("A copy between machines that finds its other side changed", () => {
   for (const [what, message, alter] of CHANGES)
     it(`ends where it finds ${what}, here or there, and writes nothing there`, async () => {
       for (const [machine, code] of [
-        [remote, "PEER_CHANGED"],
-        [client, "DEVICE_CHANGED"],
+        [sides.remote, "PEER_CHANGED"],
+        [sides.client, "DEVICE_CHANGED"],
       ] as const) {
         let written = Buffer.alloc(0);
         atBlock40(() => {
           machine.alter = alter;
-          written = Buffer.from(theirs.bytes);
+          written = Buffer.from(sides.theirs.bytes);
         });
         await assert.rejects(copy({ resume }), { code, message });
-        assert.ok(theirs.bytes.subarray(48 * BS).equals(written.subarray(48 * BS)));
+        assert.ok(sides.theirs.bytes.subarray(48 * BS).equals(written.subarray(48 * BS)));
         // Nor does another process go on.
-        const before = Buffer.from(theirs.bytes);
+        const before = Buffer.from(sides.theirs.bytes);
         await assert.rejects(copy({ resume }), { code: "BAD_JOURNAL", message });
-        assert.ok(theirs.bytes.equals(before));
+        assert.ok(sides.theirs.bytes.equals(before));
         machine.alter = (range) => range;
         await copy({ resume });
-        assert.ok(theirs.durable.subarray(0, SIZE).equals(ours.bytes.subarray(0, SIZE)));
-        theirs.bytes.fill(0);
+        assert.ok(
+          sides.theirs.durable.subarray(0, SIZE).equals(sides.ours.bytes.subarray(0, SIZE)),
+        );
+        sides.theirs.bytes.fill(0);
       }
     });
 
   it("does not write to what a server, started anew, serves by the same name elsewhere", async () => {
-    const before = Buffer.from(theirs.bytes);
+    const before = Buffer.from(sides.theirs.bytes);
     atBlock40(async () => {
-      network.target = null;
-      void server.close();
+      sides.network.target = null;
+      void sides.server.close();
       await serve({ exports: [parseExport(`scratch=02:00.0@${SIZE}`)] });
     });
     await assert.rejects(copy(), { code: "PEER_CHANGED", message: /the offset was 0, and is/ });
-    assert.ok(theirs.bytes.subarray(SIZE).equals(before.subarray(SIZE)));
+    assert.ok(sides.theirs.bytes.subarray(SIZE).equals(before.subarray(SIZE)));
   });
 
   it("ends at once where a link is down from the start, and after a while where it stays so", async () => {
@@ -136,12 +102,12 @@ describe("A copy between machines that finds its other side changed", () => {
       tries.push(performance.now());
       throw new P2pError("PORT_DOWN", "port 1 of rnic0 has no link");
     };
-    client.onOpen = fail;
+    sides.client.onOpen = fail;
     await assert.rejects(copy(), { code: "PORT_DOWN" });
     assert.equal(tries.splice(0).length, 1);
-    client.onOpen = undefined;
+    sides.client.onOpen = undefined;
     atBlock40(() => {
-      client.onOpen = fail;
+      sides.client.onOpen = fail;
     });
     await assert.rejects(copy({ reconnectMs: 800 }), { code: "PORT_DOWN", message: /has no link/ });
     assert.ok(tries.length > 2, `${tries.length} tries`);
@@ -153,8 +119,8 @@ describe("A copy between machines that finds its other side changed", () => {
       ["0000:01:00.0", null],
     ] as const) {
       atBlock40(() => {
-        client.onOpen = () => {
-          client.onOpen = undefined;
+        sides.client.onOpen = () => {
+          sides.client.onOpen = undefined;
           throw new P2pError("DEVICE_GONE", "it is missing", { device });
         };
       });
@@ -169,11 +135,11 @@ describe("A copy between machines that finds its other side changed", () => {
       stop.abort();
     });
     await assert.rejects(copy({ resume, signal: stop.signal }), { code: "INTERRUPTED" });
-    await server.close();
+    await sides.server.close();
     await serve({ maxConnections: 1 });
     // As the killed one's connection that nobody has missed yet.
     const { copy: name } = JSON.parse(readFileSync(resume, "utf8")) as { copy: string };
-    const old = await Connection.connect(HOST, server.port, PATIENT);
+    const old = await Connection.connect(HOST, sides.server.port, PATIENT);
     old.send({
       ...{ type: "open", copy: name, namespace: "scratch", offset: 0 },
       ...{ length: null, access: "write" },
@@ -185,11 +151,11 @@ describe("A copy between machines that finds its other side changed", () => {
     });
     await copy({ resume, reconnectMs: 0 });
     await assert.rejects(old.receive(protocol.opened), { message: /has connected again/ });
-    assert.ok(theirs.durable.subarray(0, SIZE).equals(ours.bytes.subarray(0, SIZE)));
+    assert.ok(sides.theirs.durable.subarray(0, SIZE).equals(sides.ours.bytes.subarray(0, SIZE)));
   });
 
   it("gets no range of which a copy may still be in flight", async () => {
-    remote.onClose = () => {
+    sides.remote.onClose = () => {
       throw new P2pError("TIMEOUT", "the queue could not be deleted");
     };
     await copy();
@@ -198,14 +164,14 @@ describe("A copy between machines that finds its other side changed", () => {
       message: /may still write/,
       hint: /serve anew/,
     });
-    const beside = { host: HOST, port: network.port, namespace: "scratch", offset: SIZE };
+    const beside = { host: HOST, port: sides.network.port, namespace: "scratch", offset: SIZE };
     await copy({ remote: beside });
   });
 
   it("prints nothing that the other side chose to do more than be read, and cuts it", async () => {
     const hostile = "\u001b[2J\u202e\u0007\n";
-    remote.reason = hostile + "x".repeat(5000);
-    remote.alter = (range) => ({
+    sides.remote.reason = hostile + "x".repeat(5000);
+    sides.remote.alter = (range) => ({
       ...range,
       place: { ...range.place, name: hostile + "y".repeat(500) },
       identity: hostile + "z".repeat(500),
@@ -214,7 +180,7 @@ describe("A copy between machines that finds its other side changed", () => {
     const { remote: staging } = await copy({ from: "remote" });
     isSafe(staging.reason);
     assert.ok(staging.reason.length < 1010);
-    client.spoil = (_block, bytes) => bytes.fill(1);
+    sides.client.spoil = (_block, bytes) => bytes.fill(1);
     await assert.rejects(copy({ from: "remote", resume }), (error: P2pError) => {
       assert.equal(error.code, "DATA_MISMATCH");
       isSafe(error.message);

@@ -169,7 +169,7 @@ function helpOf(verb: Verb): string {
 Options, defaults and columns are those of ib_${verb}_bw and ib_${verb}_lat. Both sides take the same.
 Latency is ${latency[verb]}.
 As in perftest the two longest are left out. With -n up to 20,000 messages go before, to warm up,
-and do not count.
+and do not count; of lat they are short.
 
 --mr names the memory: host is pinned, odp on-demand paging, p2pmem the memory of the nearest
 provider, or of the one that is named as ${PROVIDER_FORM};

@@ -150,14 +150,16 @@ export function inlineBytesOf(
 
 /**
  * Messages before those that count, on each queue pair: V8 has compiled the loop by then, and memory has
- * been touched. perftest, which is compiled, has none unless it is told so. Not many of large ones, in
- * which the loop is of no account.
+ * been touched. perftest, which is compiled, has none unless it is told so. Of bandwidth not many large
+ * ones, in which the loop is of no account; of latency they are short, see Turns, and a few that count
+ * wait for no more than ten times as many.
  */
 const WARM_UP = 20_000;
 const WARM_UP_BYTES = 2 ** 28;
 
-export function warmUpOf({ iterations }: RdmaTest, size: number): number {
+export function warmUpOf({ measure, iterations }: RdmaTest, size: number): number {
   if (iterations === null) return 0;
+  if (measure === "lat") return Math.min(WARM_UP, 10 * iterations);
   return Math.min(WARM_UP, iterations, Math.ceil(WARM_UP_BYTES / size));
 }
 

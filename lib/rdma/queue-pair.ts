@@ -163,8 +163,17 @@ export class QueuePair {
    */
   flush(): void {
     const error = this.receives.flush() || this.sends.flush();
-    if (error !== 0)
-      throw new P2pError("IO", `queue pair ${this.number} takes no requests`, { errno: -error });
+    if (error !== 0) throw this.#takesNone(error);
+  }
+
+  /** The same of sends alone. */
+  flushSends(): void {
+    const error = this.sends.flush();
+    if (error !== 0) throw this.#takesNone(error);
+  }
+
+  #takesNone(error: number): P2pError {
+    return new P2pError("IO", `queue pair ${this.number} takes no requests`, { errno: -error });
   }
 
   /**

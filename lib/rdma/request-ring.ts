@@ -23,6 +23,9 @@ import { SEND_INLINE } from "./spec.js";
 
 const HIGH = 2 ** 32;
 
+/** The upper half of an id. Of a module's own constants V8 knows the value, not so of imported ones. */
+const SEND_NUMBER = SEND_ID + 1;
+
 /** Posts what is asked for behind the records, and answers there: see PostCall in rdma_ring.h. */
 export type Post = () => void;
 
@@ -48,7 +51,7 @@ export const IS_RECEIVE = 0x8000_0000;
 abstract class RequestRing {
   /** Requests that may be in flight. */
   readonly entries: number;
-  /** When flush() posted last, as readTime() takes it. */
+  /** When what flush() posted last had been handed over, as readTime() takes it. */
   readonly postedAt: Uint32Array;
   protected readonly words: Uint32Array;
   protected readonly strideWords: number;
@@ -56,8 +59,10 @@ abstract class RequestRing {
   /** Gather entries of a request, at most. */
   readonly #maxSge: number;
   readonly #post: Post;
-  /** The word where the records end. */
-  readonly #call: number;
+  /** Words of what lies behind the records: PostCall. */
+  readonly #first: number;
+  readonly #count: number;
+  readonly #taken: number;
   /** The first that has not completed, the first that is not posted, the next to be written. */
   #head = 0;
   #posted = 0;
@@ -68,11 +73,15 @@ abstract class RequestRing {
     this.strideWords = stride / 4;
     this.#maxSge = maxSge;
     this.entries = entries;
-    // As the addon rounds it up; the memory, in whole pages, may have room for more.
-    this.mask = 2 ** Math.ceil(Math.log2(Math.max(entries, 1))) - 1;
+    // As the addon rounds it up; the memory, in whole pages, may have room for more. Of a power V8 would
+    // keep a double, and convert it for each request.
+    this.mask = (1 << Math.ceil(Math.log2(Math.max(entries, 1)))) - 1;
     this.#post = post;
-    this.#call = (this.mask + 1) * this.strideWords;
-    this.postedAt = this.words.subarray(this.#call + CALL_TIME, this.#call + CALL_TIME + 2);
+    const call = this.records * this.strideWords;
+    this.#first = call + POST_FIRST;
+    this.#count = call + POST_COUNT;
+    this.#taken = call + POST_TAKEN;
+    this.postedAt = this.words.subarray(call + CALL_TIME, call + CALL_TIME + 2);
   }
 
   /** How many there are before the first one is written again. */
@@ -104,11 +113,10 @@ abstract class RequestRing {
       const count = this.unposted;
       if (count === 0) return 0;
       const { words } = this;
-      const call = this.#call;
-      words[call + POST_FIRST] = this.#posted;
-      words[call + POST_COUNT] = count;
+      words[this.#first] = this.#posted;
+      words[this.#count] = count;
       this.#post();
-      const taken = words[call + POST_TAKEN]! | 0;
+      const taken = words[this.#taken]! | 0;
       if (taken <= 0) return taken;
       this.#posted = (this.#posted + taken) & NUMBER;
     }
@@ -260,7 +268,7 @@ export class SendRing extends RequestRing {
    */
   repeat(): void {
     const { tail } = this;
-    this.words[(tail & this.mask) * this.strideWords + SEND_ID + 1] = tail;
+    this.words[(tail & this.mask) * this.strideWords + SEND_NUMBER] = tail;
     this.tail = (tail + 1) & NUMBER;
   }
 

@@ -47,8 +47,12 @@ export class ControlBlock {
     Atomics.or(this.#words, STOP, STOPPING);
   }
 
+  /**
+   * A plain load, which V8 compiles to one, where Atomics.load() is a call: loops look at it for each batch.
+   * Between two looks they call what may have written it, so it is loaded anew.
+   */
   get isStopping(): boolean {
-    return this.#stop !== 0;
+    return this.#words[STOP]! !== 0;
   }
 
   /** Submit nothing more at all, also not what would finish something that has begun. */
@@ -56,16 +60,9 @@ export class ControlBlock {
     Atomics.or(this.#words, STOP, STOPPING | HALTING);
   }
 
+  /** As isStopping. */
   get isHalting(): boolean {
-    return (this.#stop & HALTING) !== 0;
-  }
-
-  /**
-   * A plain load, which V8 compiles to one, where Atomics.load() is a call: loops look at it for each batch.
-   * Between two looks they call what may have written it, so it is loaded anew.
-   */
-  get #stop(): number {
-    return this.#words[STOP]!;
+    return (this.#words[STOP]! & HALTING) !== 0;
   }
 
   /** Nothing on this queue will complete any more: what is in flight there counts as over. */

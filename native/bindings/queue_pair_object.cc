@@ -133,9 +133,10 @@ void QueuePairObject::post(Napi::Env env) {
     return;
   }
   call.taken = onPair(env, [&](rdma::QueuePair& pair) {
-    call.time = monotonicNs();
     return (pair.*Post)(ring.memory->data(), ring.mask, call.first, count);
   });
+  // Not before: that would make whoever waits for them wait for the clock, too.
+  call.time = monotonicNs();
 }
 
 void QueuePairObject::close(const Napi::CallbackInfo& info) {

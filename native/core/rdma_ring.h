@@ -57,7 +57,7 @@ struct PostCall {
   uint32_t count;
   int32_t taken;  // or the errno, negated, where the first was refused
   uint32_t reserved;
-  uint64_t time;  // nanoseconds of CLOCK_MONOTONIC: when they were handed over
+  uint64_t time;  // nanoseconds of CLOCK_MONOTONIC: when they had been handed over
 };
 static_assert(sizeof(PostCall) == 24);
 

@@ -5,7 +5,7 @@ export interface LoopSends {
   readonly inFlight: number;
   /** See repeat(). */
   readonly records: number;
-  /** When what flush() posted last was handed over: see readTime(). */
+  /** When what flush() posted last had been handed over: see readTime(). */
   readonly postedAt: Uint32Array;
   write(
     tag: number,
@@ -39,6 +39,7 @@ export interface LoopQueuePair {
   readonly receives: LoopReceives;
   /** Posts what both hold. Errors: IO. */
   flush(): void;
+  flushSends(): void;
 }
 
 export interface LoopCompletionQueue {

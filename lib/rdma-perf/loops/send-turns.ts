@@ -22,24 +22,18 @@ export class SendTurns extends Turns {
     queuePair.flush();
   }
 
-  protected turn(number: number): boolean {
-    if (this.job.begins) {
-      this.post(number);
-      return this.settleSome() && this.#take(number);
-    }
-    if (!this.#take(number)) return false;
-    this.post(number);
-    return this.settleSome();
-  }
-
-  /** Takes the other side's message; the receive for a later one is posted with the next send. */
-  #take(number: number): boolean {
+  /** The receive for a later one is posted with the next send. */
+  protected take(number: number): boolean {
     while (this.#received.poll(1, LOOKS) === 0) if (!this.wait()) return false;
     this.came();
     if (!this.isWell(this.#received, 0, true)) return false;
     const { warmUp, iterations, receives } = this.job;
     if (number + receives < warmUp + (iterations ?? Infinity)) this.#receive();
     return true;
+  }
+
+  protected override flush(): void {
+    this.queuePair.flush();
   }
 
   #receive(): void {

@@ -114,10 +114,8 @@ export class Sender extends Loop {
     for (let number = sent; number < end; number++)
       this.#write(lane, number, (number + 1) % cqMod === 0 || number + 1 === this.#limit);
     queuePair.flush();
-    if (this.posted !== null) {
-      readTime(queuePair.sends.postedAt, this.clock);
-      this.posted[this.#posted] = this.clock[0]!;
-    }
+    // The time when there was room: never later than the first of them went out, so that no peak is too high.
+    if (this.posted !== null) this.posted[this.#posted] = this.clock[0]!;
     this.#sent[lane] = end;
     this.#posted += end - sent;
   }

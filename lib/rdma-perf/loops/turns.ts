@@ -1,21 +1,33 @@
 import { readTime, tick } from "../../reactor/clock.js";
 import type { EngineThread } from "../../reactor/engine-job.js";
+import type { InlineAddress } from "../../rdma/memory-region.js";
 import { SendFlag } from "../../rdma/spec.js";
 import { UNSETTLED } from "../plan.js";
 import type { LaneJob, RdmaPerfJob, RdmaPerfOutcome } from "../job.js";
 import { Loop, LOOKS } from "./loop.js";
 import type { LoopCompletionQueue, LoopQueuePair } from "./queues.js";
 
+/** Bytes of a message that only warms up, at most: V8 wants many of them, not long ones. */
+const SHORT = 512;
+
 /**
- * One message at a time: this side's and the other's in turn, or reads. When each was posted is kept, of
- * those that count.
+ * One message at a time: this side's and the other's in turn, or reads. When each had been posted is kept, of
+ * those that count. What one side does between the other's message and its own is all that is measured of
+ * it: so it is no more than to hand over a request that has been written before.
  */
 export abstract class Turns extends Loop {
   protected readonly queuePair: LoopQueuePair;
   protected readonly lane: LaneJob;
+  /** This side's messages are so many ahead of those that it takes. */
+  protected readonly ahead: 0 | 1;
   readonly #completions: LoopCompletionQueue;
-  /** The turn of what was posted last is the last one. */
-  #isOver = false;
+  /**
+   * So many messages are short. The last of the warm-up are not: by those that count the device has seen all
+   * of the memory.
+   */
+  readonly #shorts: number;
+  /** Messages of each side. Of a test by time it is known when that is over. */
+  #total: number;
 
   constructor(
     job: RdmaPerfJob,
@@ -26,55 +38,74 @@ export abstract class Turns extends Loop {
     super(job, thread);
     this.queuePair = queuePair;
     this.lane = job.lanes[0]!;
+    this.ahead = job.begins ? 1 : 0;
     this.#completions = completions;
+    this.#shorts = Math.max(0, job.warmUp - queuePair.sends.records);
+    this.#total = job.warmUp + (job.iterations ?? Infinity);
     if (job.iterations !== null && job.keepsTimes) this.posted = new Float64Array(job.iterations);
   }
 
-  /** What there is to do of turn `number`, from 0 on; false where it could not be done. */
-  protected abstract turn(number: number): boolean;
+  /** Waits for the other side's message `number`, from 0 on; false where it does not come. */
+  protected abstract take(number: number): boolean;
 
   run(): RdmaPerfOutcome {
-    const { warmUp, iterations } = this.job;
-    const total = warmUp + (iterations ?? Infinity);
-    let number = 0;
-    for (; number < total; number++) {
-      // Not at the last of them alone: V8 would compile the loop anew just when it counts.
-      if (number <= warmUp) {
-        tick(this.clock);
-        this.sampler.begin(this.clock);
-      }
-      if (!this.turn(number) || this.#isOver) break;
+    let taken = 0;
+    this.#write(0);
+    let isWell = !this.job.begins || this.#post(0);
+    while (isWell && taken < this.#total) {
+      if (!this.take(taken)) break;
+      const number = taken++ + this.ahead;
+      if (number < this.#total) isWell = this.#post(number);
     }
     tick(this.clock);
     if (this.failure === null) this.settle(0);
-    return this.outcome(Math.max(0, number - warmUp), number);
+    return this.outcome(Math.max(0, taken - this.job.warmUp), taken);
   }
 
-  /** Posts message `number`, which is the same as all others. */
-  protected post(number: number): void {
-    const { sends } = this.queuePair;
-    if (number < sends.records) this.#write();
-    else sends.repeat();
-    this.queuePair.flush();
-    readTime(sends.postedAt, this.clock);
+  /** Posts message `number`, which was written before, and writes the next one; false where one has failed. */
+  #post(number: number): boolean {
+    this.flush();
+    const { warmUp, begins } = this.job;
+    readTime(this.queuePair.sends.postedAt, this.clock);
+    if (number <= warmUp) this.sampler.begin(this.clock);
     // Also of the warm-up: V8 would compile this anew when the first that counts is kept.
-    if (this.posted !== null) this.posted[Math.max(0, number - this.job.warmUp)] = this.clock[0]!;
-    // Looked at here, not between an answer and what it is answered with. Whoever answers goes on until the
-    // other side says that the time is over: it waits for the answer.
-    const goesOn = this.sampler.goesOn(number + 1, this.clock) || !this.job.begins;
-    this.#isOver = !goesOn || !this.isWanted();
+    if (this.posted !== null) this.posted[Math.max(0, number - warmUp)] = this.clock[0]!;
+    // Whoever answers goes on until the other side says that the time is over: it waits for the answer.
+    const goesOn = this.sampler.goesOn(number + 1, this.clock) || !begins;
+    if (!goesOn || !this.isWanted()) this.#total = number + 1;
+    if (!this.#settleSome()) return false;
+    this.#write(number + 1);
+    return true;
   }
 
-  #write(): void {
+  /** Posts what was written. */
+  protected flush(): void {
+    this.queuePair.flushSends();
+  }
+
+  /** Message `number`, which is the same as all others, or as all that are short. */
+  #write(number: number): void {
+    const { sends } = this.queuePair;
+    const first = number < this.#shorts ? 0 : this.#shorts;
+    if (number - first < sends.records) this.#writeAnew(number);
+    else sends.repeat();
+  }
+
+  #writeAnew(number: number): void {
     const { opcode, size } = this.job;
     const { local, inline, lkey, remote, rkey } = this.lane;
     const { sends } = this.queuePair;
-    if (inline === null) sends.write(0, opcode, SendFlag.SIGNALED, local, size, lkey, remote, rkey);
-    else sends.writeInline(0, opcode, SendFlag.SIGNALED, inline, size, remote, rkey);
+    const length = number < this.#shorts ? Math.min(SHORT, size) : size;
+    // The end of the message, which has the byte that the other side may look at.
+    const from = size - length;
+    const to = remote + from;
+    const flags = SendFlag.SIGNALED;
+    if (inline === null) sends.write(0, opcode, flags, local + from, length, lkey, to, rkey);
+    else sends.writeInline(0, opcode, flags, (inline + from) as InlineAddress, length, to, rkey);
   }
 
   /** Where too many are in flight, waits until hardly any is; false where one has failed. See UNSETTLED. */
-  protected settleSome(): boolean {
+  #settleSome(): boolean {
     return this.queuePair.sends.inFlight <= UNSETTLED || this.settle(1);
   }
 
@@ -104,10 +135,9 @@ export abstract class Turns extends Loop {
   }
 }
 
-/** Reads: each takes a round trip by itself. */
+/** Reads: what answers one is its own completion. */
 export class ReadTurns extends Turns {
-  protected turn(number: number): boolean {
-    this.post(number);
+  protected take(): boolean {
     return this.settle(0);
   }
 }

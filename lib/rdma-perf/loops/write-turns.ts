@@ -28,29 +28,21 @@ export class WriteTurns extends Turns {
     this.#post = job.polled!.postOffset;
     this.#poll = job.polled!.pollOffset;
     this.#bytes[this.#poll] = 0;
+    this.#mark(0);
   }
 
-  protected turn(number: number): boolean {
+  protected take(number: number): boolean {
     const mark = (number + 1) & 0xff;
-    if (this.job.begins) {
-      this.#write(number, mark);
-      return this.settleSome() && this.#await(mark);
-    }
-    if (!this.#await(mark)) return false;
-    this.#write(number, mark);
-    return this.settleSome();
-  }
-
-  #write(number: number, mark: number): void {
-    // The native call that posts comes after: on x86-64 the NIC, or the kernel, sees this store before.
-    this.#bytes[this.#post] = mark;
-    this.post(number);
-  }
-
-  #await(mark: number): boolean {
     while (!cameTo(this.#bytes, this.#poll, mark)) if (!this.wait()) return false;
     this.came();
+    this.#mark(number + this.ahead);
     return true;
+  }
+
+  /** Not before the last message was answered: until then the NIC may read it once more. */
+  #mark(number: number): void {
+    // The native call that posts comes after: on x86-64 the NIC, or the kernel, sees this store before.
+    this.#bytes[this.#post] = (number + 1) & 0xff;
   }
 }
 

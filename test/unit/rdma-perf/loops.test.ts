@@ -298,6 +298,22 @@ describe("the loops of RDMA tests", () => {
       for (const send of pair.posted) assert.deepEqual(send, pair.posted[0]);
     });
 
+    it("warm up with short ones, then with the first of the others", () => {
+      const warmUp = 10;
+      const size = 4096;
+      const job = jobOf({ ...turns, warmUp, size, kind: "read", opcode: Opcode.READ });
+      new ReadTurns(job, pair, completions, engineThread()).run();
+      const { local, remote } = job.lanes[0]!;
+      const whole = { length: size, address: local, remote };
+      const short = { length: 512, address: local + size - 512, remote: remote + size - 512 };
+      // Of the warm-up as many are whole as there are records.
+      const expected = [...Array<object>(6).fill(short), ...Array<object>(11).fill(whole)];
+      assert.deepEqual(
+        pair.posted.map(({ length, address, remote }) => ({ length, address, remote })),
+        expected,
+      );
+    });
+
     it("of messages do with a single receive", () => {
       assert.equal(sendTurns(true, { receives: 1 }).run().failure, null);
     });

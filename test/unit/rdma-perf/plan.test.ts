@@ -6,6 +6,7 @@ import {
   defaultsOf,
   depthsOf,
   inlineBytesOf,
+  warmUpOf,
   type RdmaPerfPlan,
 } from "#lib/rdma-perf/plan.js";
 
@@ -42,6 +43,20 @@ describe("the plan of an RDMA test", () => {
     assert.deepEqual(depthsOf({ ...defaultsOf("send", "bw"), iterations: 200 }, 64), {
       ...{ sends: 128, receives: 200, cqMod: 100 },
     });
+  });
+
+  it("warms up with no more than a short test takes, nor gigabytes", () => {
+    const warmUp = (measure: "bw" | "lat", iterations: number | null, size: number): number =>
+      warmUpOf({ ...defaultsOf("write", measure), iterations }, size);
+    assert.deepEqual(
+      [5000, 50_000, null].map((iterations) => warmUp("bw", iterations, 4096)),
+      [5000, 20_000, 0],
+    );
+    assert.equal(warmUp("bw", 5000, 2 ** 20), 256);
+    assert.deepEqual(
+      [5, 1000, 50_000, null].map((iterations) => warmUp("lat", iterations, 2 ** 20)),
+      [50, 10_000, 20_000, 0],
+    );
   });
 
   it("sends small messages of latency tests inline, unless told otherwise", () => {

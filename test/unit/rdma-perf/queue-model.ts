@@ -133,6 +133,10 @@ export class QueuePairModel implements LoopQueuePair {
     },
   };
 
+  flushSends(): void {
+    this.flush();
+  }
+
   flush(): void {
     this.flushes++;
     for (const send of this.sends.take()) {

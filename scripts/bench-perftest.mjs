@@ -1,14 +1,27 @@
 // npm run bench:perftest: `p2pmem rdma write` beside perftest's ib_write_bw and ib_write_lat on one
-// soft-RoCE device in one virtual server, in turns. Software emulation is slow and noisy: only the
-// ratios of one run mean something. Each is the median over the rounds of one round's ratio, with the
-// exact interval of that median. A missed target is shown, and is no failure.
+// soft-RoCE device in one virtual server. Software emulation is slow and noisy, by a factor of two from
+// one second to the next: only the ratios of one run mean something. Of latency both tools run at once,
+// each of them halted while the other has its slice of time; of bandwidth, which is counted by the clock,
+// perftest runs before and after, and the ratio is to the mean of the two. Each ratio is the median over
+// the rounds of one round's, with the exact interval of that median. A missed target is shown, and is no
+// failure.
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { warmUpOf } from "../dist/rdma-perf/plan.js";
 import { medianInterval } from "../dist/stats/interval.js";
 import { median } from "../dist/stats/median.js";
-import { COLUMN, p2pmem, perftest, readTable, runPair } from "../dist-test/support/perftest.js";
+import {
+  COLUMN,
+  p2pmem,
+  perftest,
+  readTable,
+  runPair,
+  startPair,
+} from "../dist-test/support/perftest.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const script = fileURLToPath(import.meta.url);
@@ -45,12 +58,55 @@ function checkUnit(row) {
     );
 }
 
-async function figureOf(tool, { what, bytes, iterations }) {
-  const options = ["-d", "rxe0", "-x", "1", "-s", `${bytes}`, "-n", `${iterations}`];
-  const printed = await runPair({ verb: "write", what, options }, tool);
+const measurementOf = ({ what, bytes, iterations }) => ({
+  ...{ verb: "write", what },
+  options: ["-d", "rxe0", "-x", "1", "-s", `${bytes}`, "-n", `${iterations}`],
+});
+
+function figureOf({ what }, printed) {
   const [row] = readTable(printed).rows;
   if (what === "bw") checkUnit(row);
   return row[FIGURE[what].column];
+}
+
+async function beforeAndAfter(point) {
+  const figures = [];
+  for (const tool of [perftest, p2pmem, perftest])
+    figures.push(figureOf(point, await runPair(measurementOf(point), tool)));
+  return { p2pmem: figures[1], perftest: (figures[0] + figures[2]) / 2 };
+}
+
+/** Milliseconds. */
+const SLICE = 250;
+
+/** By the device, of all its connections. */
+const sentPackets = () =>
+  Number(readFileSync("/sys/class/infiniband/rxe0/ports/1/hw_counters/sent_pkts", "utf8"));
+
+async function inSlices(point) {
+  // Of each side one for each message, and one that acknowledges the other's.
+  const warm = sentPackets() + 4 * warmUpOf({ measure: point.what, ...point }, point.bytes);
+  const pairs = [await startPair(measurementOf(point), p2pmem)];
+  try {
+    const isOver = pairs.map(() => false);
+    const watch = (index) => pairs[index].printed.finally(() => (isOver[index] = true));
+    const printed = [watch(0)];
+    // perftest has no warm-up: it begins when that is over.
+    while (sentPackets() < warm && !isOver[0]) await delay(10);
+    pairs[0].halt();
+    pairs.push(await startPair(measurementOf(point), perftest));
+    printed.push(watch(1));
+    for (let turn = 0; !isOver[0] && !isOver[1]; turn++) {
+      pairs[(turn + 1) % 2].halt();
+      pairs[turn % 2].resume();
+      await delay(SLICE);
+    }
+    for (const pair of pairs) pair.resume();
+    const figures = (await Promise.all(printed)).map((text) => figureOf(point, text));
+    return { p2pmem: figures[0], perftest: figures[1] };
+  } finally {
+    for (const pair of pairs) pair.kill();
+  }
 }
 
 /** Inside the lab. */
@@ -60,14 +116,9 @@ async function measure() {
   const samples = POINTS.map(() => ({ p2pmem: [], perftest: [] }));
   for (let round = 0; round < Number(values.rounds); round++)
     for (const [index, point] of POINTS.entries()) {
-      const tools = [
-        ["p2pmem", p2pmem],
-        ["perftest", perftest],
-      ];
-      // Each of them is the first as often: what drifts within a round then favors none.
-      if (round % 2 === 1) tools.reverse();
-      for (const [name, tool] of tools) samples[index][name].push(await figureOf(tool, point));
-      const ratio = samples[index].p2pmem[round] / samples[index].perftest[round];
+      const figures = await (point.what === "lat" ? inSlices(point) : beforeAndAfter(point));
+      for (const [name, figure] of Object.entries(figures)) samples[index][name].push(figure);
+      const ratio = figures.p2pmem / figures.perftest;
       console.error(`round ${round + 1}: ${point.what} ${point.bytes} ${ratio.toFixed(3)}`);
     }
   return POINTS.map(({ what, bytes, target }, index) => {

@@ -60,7 +60,7 @@ export interface RdmaPerfJob {
   keepsTimes: boolean;
   /** How long to wait for a message, nanoseconds. */
   timeoutNs: number;
-  /** Waits in vain, of about a microsecond, after which another thread may have the processor. */
+  /** See yieldAfterOf(). */
   yieldAfter: number;
   /** See ControlBlock, StartGate: it waits there, prepared, for its owner. */
   control: SharedArrayBuffer;

@@ -52,13 +52,6 @@ const DEFAULT_TIMEOUT_S = 30;
 const LINK_POLL_MS = 10;
 
 /**
- * Waits in vain, of about a microsecond, after which to yield to other threads: the loopback machine's
- * devices are one, which waits for a processor. The kernel's soft-RoCE gets one by itself; yielding costs
- * it a quarter of the bandwidth.
- */
-const YIELD_AFTER = { loopback: 1, kernel: 8192 };
-
-/**
  * Measures as perftest does: this side of a test, or both. Errors: BAD_ARGUMENT; those of choosePath()
  * and runSide(); NO_ROUTE, LISTEN, PEER_VERSION, PEER_ROLE; CLOSED.
  */
@@ -188,10 +181,8 @@ class Run {
   #side(role: SideRole, path: RdmaPath, peer: Peer): Promise<SideResult> {
     const { plan, device, memory } = this.#options;
     const isLoopback = this.#session.platform.kind === "loopback";
-    const side: SideOptions = {
-      ...{ plan, role, device, path, memory, timeoutMs: this.#timeoutMs },
-      yieldAfter: isLoopback ? YIELD_AFTER.loopback : YIELD_AFTER.kernel,
-    };
+    const timeoutMs = this.#timeoutMs;
+    const side: SideOptions = { plan, role, device, isLoopback, path, memory, timeoutMs };
     const isShown = role === "client" || this.#options.other.kind === "client";
     return this.#session.withReactor((reactor) =>
       runSide(side, peer, reactor, this.#signal, isShown ? this.#options : {}),

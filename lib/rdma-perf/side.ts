@@ -27,18 +27,19 @@ import {
   type RdmaPerfPlan,
   type SideRole,
 } from "./plan.js";
+import { yieldAfterOf } from "./yielding.js";
 
 /** One side of a test. */
 export interface SideOptions {
   readonly plan: RdmaPerfPlan;
   readonly role: SideRole;
   readonly device: RdmaDevice;
+  /** The device is the loopback machine's. */
+  readonly isLoopback: boolean;
   readonly path: RdmaPath;
   readonly memory: MessageMemory;
   /** How long to wait for a message, milliseconds. */
   readonly timeoutMs: number;
-  /** Waits in vain, of about a microsecond, after which another thread may have the processor. */
-  readonly yieldAfter: number;
 }
 
 /** What is known of messages of one size, on one side. */
@@ -104,8 +105,9 @@ class Side {
   readonly #memory: OpenedMemory;
   readonly #inlineBytes: number;
   readonly #ends: Ends;
-  /** What the other side offers, and what messages bear; known once both have said so. */
+  /** What the other side offers, the MTU of both, and what messages bear; known once both have said so. */
   #theirs: Offer | null = null;
+  #mtu = 0;
   #data: MessageData | null = null;
 
   constructor(options: SideOptions, peer: Peer, reactor: Reactor, signal: AbortSignal) {
@@ -131,7 +133,7 @@ class Side {
   }
 
   async run(listener: SideListener): Promise<SideResult> {
-    const mtu = await this.#meet();
+    const mtu = (this.#mtu = await this.#meet());
     listener.onConnected?.(mtu);
     const results: SizeResult[] = [];
     for (const [index, size] of this.#options.plan.sizes.entries()) {
@@ -222,7 +224,9 @@ class Side {
 
   /** Null where the other side does all the work. */
   #startLoop(size: number): LoopRun | null {
-    const { plan, role, timeoutMs, yieldAfter } = this.#options;
+    const { plan, role, device, isLoopback, timeoutMs } = this.#options;
+    const { measure } = plan;
+    const packets = Math.ceil(size / this.#mtu);
     const kind = loopKindOf(plan, role);
     if (kind === null) return null;
     const { sends, receives, cqMod } = depthsOf(plan, size);
@@ -249,7 +253,7 @@ class Side {
       ...{ sends, receives, cqMod },
       keepsTimes: keepsTimes(plan),
       timeoutNs: timeoutMs * 1e6,
-      yieldAfter,
+      yieldAfter: yieldAfterOf(device, isLoopback, { measure, packets }),
       cpu: null,
     };
     return new LoopRun(this.#reactor, job);

@@ -43,11 +43,13 @@ export function readTable(printed: string): Table {
   return { header: lines[at]!, rows };
 }
 
-/** `done`: what it printed, once it has ended with an exit code of 0. */
-function start(
-  [command, ...before]: readonly [string, ...string[]],
-  args: string[],
-): { child: ChildProcess; done: Promise<string> } {
+interface Side {
+  child: ChildProcess;
+  /** What it printed, once it has ended with an exit code of 0. */
+  done: Promise<string>;
+}
+
+function start([command, ...before]: readonly [string, ...string[]], args: string[]): Side {
   const child = spawn(command, [...before, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr])
@@ -64,25 +66,49 @@ function start(
 /** perftest's default is 18515; one that has just been used may still be taken. */
 let nextPort = 18_600;
 
-/**
- * Runs a server and a client on this machine, to their ends; what the client printed. The two may be
- * different tools only as far as these understand each other.
- */
-export async function runPair(
+/** A server and a client at work on this machine. */
+export interface Pair {
+  /** What the client printed, once both have ended with an exit code of 0. */
+  readonly printed: Promise<string>;
+  /** Both stand still until they are resumed. What the kernel does for them goes on. */
+  halt(): void;
+  resume(): void;
+  kill(): void;
+}
+
+/** The two may be different tools only as far as these understand each other. */
+export async function startPair(
   measurement: Measurement,
   client: Tool,
   server: Tool = client,
-): Promise<string> {
+): Promise<Pair> {
   const port = nextPort++;
   const options = [...measurement.options, "-p", `${port}`];
-  const listening = start(server(measurement), options);
+  const sides = [start(server(measurement), options)];
+  const signal = (name: NodeJS.Signals) => (): void => {
+    for (const { child } of sides) child.kill(name);
+  };
   try {
+    const [listening] = sides as [Side];
     // A server that ends early says why.
     await Promise.race([waitUntilListening(port, listening.child), listening.done]);
-    const printed = await start(client(measurement), [...options, "127.0.0.1"]).done;
-    await listening.done;
-    return printed;
+    const other = start(client(measurement), [...options, "127.0.0.1"]);
+    sides.push(other);
+    const printed = other.done.then((text) => listening.done.then(() => text));
+    printed.catch(() => undefined);
+    return { printed, halt: signal("SIGSTOP"), resume: signal("SIGCONT"), kill: signal("SIGKILL") };
+  } catch (error) {
+    signal("SIGKILL")();
+    throw error;
+  }
+}
+
+/** Runs them to their ends; what the client printed. */
+export async function runPair(...of: Parameters<typeof startPair>): Promise<string> {
+  const pair = await startPair(...of);
+  try {
+    return await pair.printed;
   } finally {
-    listening.child.kill("SIGKILL");
+    pair.kill();
   }
 }

@@ -29,9 +29,8 @@ export abstract class Loop {
   readonly #control: ControlBlock;
   readonly #thread: EngineThread;
   readonly #yieldAfter: number;
-  /** Waits in vain since something came, and since the last yield. */
+  /** Waits in vain since something came. */
   #waits = 0;
-  #unyielded = 0;
   /** When nothing had come for a while. */
   readonly #waitsSince = new Float64Array(1);
 
@@ -73,10 +72,7 @@ export abstract class Loop {
   /** Nothing did; false where there is no point in looking again: see `failure`. */
   protected wait(): boolean {
     this.#waits++;
-    if (++this.#unyielded >= this.#yieldAfter) {
-      this.#unyielded = 0;
-      this.#thread.yieldProcessor();
-    }
+    if (this.#waits > this.#yieldAfter) this.#thread.yieldProcessor();
     return (this.#waits & (LOOK_AFTER - 1)) !== 0 || this.#look();
   }
 

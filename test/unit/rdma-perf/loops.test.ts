@@ -56,7 +56,7 @@ describe("the loops of RDMA tests", () => {
     cqMod: 4,
     keepsTimes: true,
     timeoutNs: 1e9,
-    yieldAfter: 1,
+    yieldAfter: 0,
     control: control.buffer,
     gate: StartGate.create(1).buffer,
     cpu: null,

@@ -9,6 +9,7 @@ import {
   warmUpOf,
   type RdmaPerfPlan,
 } from "#lib/rdma-perf/plan.js";
+import { yieldAfterOf } from "#lib/rdma-perf/yielding.js";
 
 describe("the plan of an RDMA test", () => {
   const bandwidth = defaultsOf("write", "bw");
@@ -99,5 +100,21 @@ describe("the plan of an RDMA test", () => {
         { code: "BAD_ARGUMENT", message },
       );
     checkPlan({ ...bandwidth, iterations: 5, sizes: ALL_SIZES, queuePairs: 16_384, mtu: 4096 });
+  });
+});
+
+describe("the yields of an RDMA test's loop", () => {
+  const nic = {} as NonNullable<Parameters<typeof yieldAfterOf>[0]["fn"]>;
+
+  it("are for the threads that a device without hardware is made of", () => {
+    const ofAll = [true, false].flatMap((isLoopback) =>
+      [null, nic].flatMap((fn) =>
+        (["bw", "lat"] as const).flatMap((measure) =>
+          [1, 16].map((packets) => yieldAfterOf({ fn }, isLoopback, { measure, packets })),
+        ),
+      ),
+    );
+    const onLoopback = Array<number>(8).fill(0);
+    assert.deepEqual(ofAll, [...onLoopback, 8192, 8192, 8192, 0, 8192, 8192, 8192, 8192]);
   });
 });

@@ -225,8 +225,10 @@ class Side {
   /** Null where the other side does all the work. */
   #startLoop(size: number): LoopRun | null {
     const { plan, role, device, isLoopback, timeoutMs } = this.#options;
-    const { measure } = plan;
-    const packets = Math.ceil(size / this.#mtu);
+    const yieldAfter = yieldAfterOf(
+      { isLoopback, isSoft: device.fn === null },
+      { measure: plan.measure, packets: Math.ceil(size / this.#mtu) },
+    );
     const kind = loopKindOf(plan, role);
     if (kind === null) return null;
     const { sends, receives, cqMod } = depthsOf(plan, size);
@@ -253,7 +255,7 @@ class Side {
       ...{ sends, receives, cqMod },
       keepsTimes: keepsTimes(plan),
       timeoutNs: timeoutMs * 1e6,
-      yieldAfter: yieldAfterOf(device, isLoopback, { measure, packets }),
+      yieldAfter,
       cpu: null,
     };
     return new LoopRun(this.#reactor, job);

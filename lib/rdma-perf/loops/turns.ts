@@ -51,20 +51,26 @@ export abstract class Turns extends Loop {
   run(): RdmaPerfOutcome {
     let taken = 0;
     this.#write(0);
-    let isWell = !this.job.begins || this.#post(0);
-    while (isWell && taken < this.#total) {
+    if (this.job.begins) this.flush();
+    let goesOn = !this.job.begins || this.#wasPosted(0);
+    while (goesOn && taken < this.#total) {
+      const number = taken + this.ahead;
+      // Known before: between what is taken and what is posted there is as little as can be.
+      const isLast = number >= this.#total;
       if (!this.take(taken)) break;
-      const number = taken++ + this.ahead;
-      if (number < this.#total) isWell = this.#post(number);
+      if (!isLast) {
+        this.flush();
+        goesOn = this.#wasPosted(number);
+      }
+      taken++;
     }
     tick(this.clock);
     if (this.failure === null) this.settle(0);
     return this.outcome(Math.max(0, taken - this.job.warmUp), taken);
   }
 
-  /** Posts message `number`, which was written before, and writes the next one; false where one has failed. */
-  #post(number: number): boolean {
-    this.flush();
+  /** Message `number` has been posted: writes the next one. False where one has failed. */
+  #wasPosted(number: number): boolean {
     const { warmUp, begins } = this.job;
     readTime(this.queuePair.sends.postedAt, this.clock);
     if (number <= warmUp) this.sampler.begin(this.clock);

@@ -3,6 +3,7 @@ import type { InlineAddress } from "../../rdma/memory-region.js";
 
 export interface LoopSends {
   readonly inFlight: number;
+  readonly unposted: number;
   /** See repeat(). */
   readonly records: number;
   /** When what flush() posted last had been handed over: see readTime(). */

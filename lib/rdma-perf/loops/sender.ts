@@ -7,9 +7,12 @@ import { Loop, LOOKS } from "./loop.js";
 import { placeBytes, placesOf } from "./places.js";
 import type { LaneQueues, LoopCompletionQueue } from "./queues.js";
 
+/** Requests that are posted in one call, at most: the device is at work on them while the next are written. */
+const BURST = 16;
+
 /**
- * Keeps as many requests in flight as the depth allows, on each lane: all that there is room for in one
- * call, when a completion has told of it. Each `cqMod`-th asks for one, and the last.
+ * Keeps as many requests in flight as the depth allows, on each lane: posts all that there is room for when
+ * a completion has told of it. Each `cqMod`-th asks for one, and the last.
  */
 export class Sender extends Loop {
   readonly #lanes: readonly LaneQueues[];
@@ -111,8 +114,10 @@ export class Sender extends Loop {
     const { queuePair } = this.#lanes[lane]!;
     const end = Math.min(this.#limit, sent + sends - queuePair.sends.inFlight);
     if (end === sent) return;
-    for (let number = sent; number < end; number++)
+    for (let number = sent; number < end; number++) {
       this.#write(lane, number, (number + 1) % cqMod === 0 || number + 1 === this.#limit);
+      if (queuePair.sends.unposted === BURST) queuePair.flush();
+    }
     queuePair.flush();
     // The time when there was room: never later than the first of them went out, so that no peak is too high.
     if (this.posted !== null) this.posted[this.#posted] = this.clock[0]!;

@@ -74,6 +74,10 @@ class SendsModel implements LoopSends {
     return this.#inFlight();
   }
 
+  get unposted(): number {
+    return this.written.length;
+  }
+
   /** What was written, which is posted now. */
   take(): SendModel[] {
     this.#handedOver.set();

@@ -56,13 +56,11 @@ async function startBoth(point) {
   const before = counter("sent_pkts");
   const ours = await startPair(measurementOf(point), p2pmem);
   try {
-    let isOver = false;
-    ours.printed.finally(() => (isOver = true)).catch(() => undefined);
-    // Of bandwidth at least a packet for each message, and of latency on each side one for each message, and
-    // one that acknowledges the other's.
+    // Of bandwidth those of a message, and at most one that acknowledges it; of latency, on each side, one for
+    // each message, which is short, and one that acknowledges the other's.
     const packets = point.what === "lat" ? 4 : 1 + Math.ceil(point.bytes / 4096);
     const warm = packets * warmUpOf({ measure: point.what, ...point }, point.bytes);
-    while (counter("sent_pkts") - before < warm && !isOver) await delay(10);
+    while (counter("sent_pkts") - before < warm && !ours.isOver()) await delay(10);
     ours.halt();
     const theirs = await startPair(measurementOf(point), perftest);
     theirs.halt();
@@ -90,21 +88,22 @@ async function bandwidths(pairs) {
       pairs[name].halt();
     }
   }
+  // What has ended has sent nothing since.
+  for (const [name, pair] of Object.entries(pairs))
+    if (pair.isOver()) throw new Error(`${name} ended early: ${await pair.printed}`);
   return { p2pmem: median(rates.p2pmem), perftest: median(rates.perftest) };
 }
 
 /** As the tools print it, of all slices. */
 async function latencies(pairs) {
   const tools = Object.values(pairs);
-  let isOver = false;
-  const printed = tools.map((pair) => pair.printed.finally(() => (isOver = true)));
-  for (let turn = 0; !isOver; turn++) {
+  for (let turn = 0; !tools.some((pair) => pair.isOver()); turn++) {
     tools[turn % 2].resume();
     await delay(SLICE);
     tools[turn % 2].halt();
   }
   for (const pair of tools) pair.resume();
-  const texts = await Promise.all(printed);
+  const texts = await Promise.all(tools.map((pair) => pair.printed));
   const typical = (text) => readTable(text).rows[0][COLUMN.latency.typical];
   return Object.fromEntries(Object.keys(pairs).map((name, index) => [name, typical(texts[index])]));
 }

@@ -70,6 +70,8 @@ let nextPort = 18_600;
 export interface Pair {
   /** What the client printed, once both have ended with an exit code of 0. */
   readonly printed: Promise<string>;
+  /** The client has ended, or failed. */
+  isOver(): boolean;
   /** Both stand still until they are resumed. What the kernel does for them goes on. */
   halt(): void;
   resume(): void;
@@ -96,7 +98,14 @@ export async function startPair(
     sides.push(other);
     const printed = other.done.then((text) => listening.done.then(() => text));
     printed.catch(() => undefined);
-    return { printed, halt: signal("SIGSTOP"), resume: signal("SIGCONT"), kill: signal("SIGKILL") };
+    const { child } = other;
+    return {
+      printed,
+      isOver: () => child.exitCode !== null || child.signalCode !== null,
+      halt: signal("SIGSTOP"),
+      resume: signal("SIGCONT"),
+      kill: signal("SIGKILL"),
+    };
   } catch (error) {
     signal("SIGKILL")();
     throw error;

@@ -108,6 +108,11 @@ export abstract class Engine {
     return 1;
   }
 
+  /** Whether another thread may run after each poll that finds nothing: see YIELD_POLLS for others. */
+  protected get yieldsAtOnce(): boolean {
+    return false;
+  }
+
   /** Whether an I/O may begin in `slot`: to be asked now and then. */
   protected isIdle(slot: number): boolean {
     return this.flight.isIdle(slot);
@@ -233,6 +238,7 @@ export abstract class Engine {
   #drive(): void {
     // With a look at the clock a poll takes longer.
     const step = Math.max(this.pollWeight, this.#pace === null ? 1 : PACED_POLL);
+    const { yieldsAtOnce } = this;
     let idle = 0;
     while (!this.isDone) {
       const found = this.poll();
@@ -240,7 +246,7 @@ export abstract class Engine {
       else if ((idle += step) % IDLE_POLLS === 0) {
         this.look();
         if (idle >= YIELD_POLLS) this.#thread.yieldProcessor();
-      }
+      } else if (yieldsAtOnce) this.#thread.yieldProcessor();
     }
   }
 

@@ -119,7 +119,7 @@ export class EndRun {
   }
 
   #job(jobs: EngineJobs): SourceJob | DestinationJob {
-    const { plan, end, connection, staging, nvme } = this.#open;
+    const { session, plan, end, connection, staging, nvme } = this.#open;
     const { first } = end;
     const remote = this.#remote;
     const { data, headers } = this.#own;
@@ -129,6 +129,7 @@ export class EndRun {
       ...{ blockBytes: plan.bs, lastBlockBytes: end.lastBlockBytes },
       ...{ loops: plan.loops ?? 1, latency: this.#latency.buffer as SharedArrayBuffer },
       ...{ wire: connection.job(staging.slots.barrier), firstBlock: first },
+      isLoopback: session.platform.kind === "loopback",
     };
     if (plan.role === "destination")
       return {

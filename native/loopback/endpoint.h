@@ -49,6 +49,9 @@ class Endpoint : public PciFunction {
 
   /// True while it may have work without a register being written: the device thread polls it.
   virtual bool isActive() const { return false; }
+  /// Threads that wait for it let others run meanwhile, as they may be more than there are
+  /// processors: the device thread does so, too.
+  virtual bool driverYields() const { return false; }
   /// Does what there is to do; false if there was nothing.
   virtual bool poll() { return false; }
   /// Called when the machine has been without work for a while.

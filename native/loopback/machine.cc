@@ -319,9 +319,15 @@ void Machine::rest(std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds 
     return;
   }
   if (idleFor < kPollFor) {
-    // No sched_yield() here: on a busy machine it gives the core away for milliseconds.
+    const bool yields = std::any_of(
+        endpoints_.begin(), endpoints_.end(),
+        [](const Endpoint* endpoint) { return endpoint->isActive() && endpoint->driverYields(); });
     lock.unlock();
-    __builtin_ia32_pause();
+    // On a busy machine sched_yield() gives the core away for milliseconds.
+    if (yields)
+      sched_yield();
+    else
+      __builtin_ia32_pause();
     lock.lock();
     return;
   }

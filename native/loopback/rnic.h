@@ -50,6 +50,8 @@ class Rnic final : public Endpoint {
   bool hasKernelDriver() const;
 
   bool isActive() const override { return !queuePairs_.empty() || wire_.exists(); }
+  /// Of a connection there are two ends, mostly on this machine.
+  bool driverYields() const override { return true; }
   bool poll() override;
   void reset() override;
   Status inject(const Fault& fault) override;

@@ -225,7 +225,7 @@ export class StreamModel {
       ...engineJob(this.controls[end]),
       slots,
       ...{ blockBytes: shape.blockUnits * UNIT, lastBlockBytes: shape.lastUnits * UNIT },
-      ...{ rangeBlocks: shape.blocks, loops: 1, firstBlock: shape.first },
+      ...{ rangeBlocks: shape.blocks, loops: 1, firstBlock: shape.first, isLoopback: false },
       latency: this.latency[end].buffer as SharedArrayBuffer,
       wire: {} as StreamJob["wire"],
     });
@@ -249,14 +249,15 @@ export class StreamModel {
     };
   }
 
-  open(): this {
+  /** `onIdle`: when the source lets another thread run; it is to be started by its run() then. */
+  open(onIdle?: () => void): this {
     const queue = (model: ModelQueue): QueuePair => model as unknown as QueuePair;
     const [from, to] = this.ends;
     this.source = new SourceEngine(
       this.sourceJob,
       queue(this.read),
       from.wire,
-      engineThread(undefined, () => {
+      engineThread(onIdle, () => {
         this.rampEnded();
       }),
     );
@@ -266,7 +267,7 @@ export class StreamModel {
       to.wire,
       engineThread(),
     );
-    this.source.start();
+    if (onIdle === undefined) this.source.start();
     this.sink.start();
     return this;
   }

@@ -95,6 +95,25 @@ describe("the engines of a stream", () => {
     assert.equal(destination.blocks, 8);
   });
 
+  it("let the other end run as soon as they wait for it, where both are on one machine", () => {
+    const yieldsOf = (isLoopback: boolean): { yields: number; polls: number } => {
+      const model = new StreamModel({ ...plainStream, blocks: 200 }, randomFrom(7));
+      model.sourceJob.isLoopback = isLoopback;
+      let yields = 0;
+      model.open(() => {
+        yields++;
+        if (model.sink.isDone) model.sink.goOn();
+        else model.sink.poll();
+      });
+      assert.equal(model.source.run().blocks, 200);
+      return { yields, polls: model.ends[0].polls };
+    };
+    const local = yieldsOf(true);
+    const remote = yieldsOf(false);
+    assert.ok(local.polls < 10 * local.yields, `${local.yields} yields in ${local.polls} polls`);
+    assert.ok(remote.polls > 500 * remote.yields, `${remote.yields} in ${remote.polls}`);
+  });
+
   it("count what comes after the ramp alone, at both ends", () => {
     const model = new StreamModel({ ...plainStream, blocks: 5 }, randomFrom(19));
     Object.assign(model.sourceJob, { rampNs: 3e6, loops: 2 });

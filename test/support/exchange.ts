@@ -4,6 +4,7 @@ import { z } from "zod";
 import { Connection } from "#lib/exchange/connection.js";
 import { Listener, type ListenOptions } from "#lib/exchange/listener.js";
 import type { ExchangeOptions } from "#lib/exchange/options.js";
+import { reset } from "./reset.js";
 
 export const HOST = "127.0.0.1";
 
@@ -67,6 +68,6 @@ export class Stranger {
 
   /** Lets go without a word (RST). */
   vanish(): void {
-    this.socket.resetAndDestroy();
+    reset(this.socket);
   }
 }

@@ -12,6 +12,7 @@ import type { StreamOffer } from "#lib/stream/offer.js";
 import type { StreamOutcome } from "#lib/stream/outcome.js";
 import type { RunOptions } from "#lib/stream/run.js";
 import { HOST } from "./exchange.js";
+import { reset } from "./reset.js";
 
 /** A namespace that forgets what was not flushed when it loses power. */
 export class Store {
@@ -257,7 +258,7 @@ export class Network {
   }
 
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) reset(socket);
   }
 
   close(): void {

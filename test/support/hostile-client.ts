@@ -11,6 +11,7 @@ import * as protocol from "#lib/remote/protocol.js";
 import { Server, type ServerEvent } from "#lib/remote/server.js";
 import type { StreamOffer } from "#lib/stream/offer.js";
 import { HOST, PATIENT } from "./exchange.js";
+import { reset } from "./reset.js";
 
 const BS = 4096;
 type Message = Record<string, unknown>;
@@ -185,7 +186,7 @@ class HostileClient {
     }
     this.#harm(harm, stage, this.#messages(access, verify));
     if (leave === "end") this.#socket.end();
-    else this.#socket.resetAndDestroy();
+    else reset(this.#socket);
     this.#socket.resume();
     if (!this.#socket.closed) await once(this.#socket, "close");
   }

@@ -12,7 +12,14 @@ import { parseArgs } from "node:util";
 import { warmUpOf } from "../dist/rdma-perf/plan.js";
 import { medianInterval } from "../dist/stats/interval.js";
 import { median } from "../dist/stats/median.js";
-import { COLUMN, p2pmem, perftest, readTable, startPair } from "../dist-test/support/perftest.js";
+import {
+  COLUMN,
+  p2pmem,
+  perftest,
+  readTable,
+  startPair,
+  untilReported,
+} from "../dist-test/support/perftest.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const script = fileURLToPath(import.meta.url);
@@ -124,7 +131,7 @@ async function measure() {
   const samples = POINTS.map(() => ({ p2pmem: [], perftest: [] }));
   for (let round = 0; round < Number(values.rounds); round++)
     for (const [index, point] of POINTS.entries()) {
-      const figures = await figuresOf(point);
+      const figures = await untilReported(() => figuresOf(point));
       for (const [name, figure] of Object.entries(figures)) samples[index][name].push(figure);
       const ratio = figures.p2pmem / figures.perftest;
       console.error(`round ${round + 1}: ${point.what} ${point.bytes} ${ratio.toFixed(3)}`);

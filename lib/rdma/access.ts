@@ -33,7 +33,7 @@ export function checkRegion(
     throw new P2pError(
       "REGION_TOO_LARGE",
       `${device.name} registers up to ${most} bytes at once, not ${length}`,
-      { ...details, hint: "register it in parts" },
+      { ...details, hint: "have smaller messages or fewer queue pairs, or register it in parts" },
     );
 }
 

@@ -71,6 +71,7 @@ describe("What is registered", () => {
       {
         code: "REGION_TOO_LARGE",
         message: "fake0 registers up to 1048576 bytes at once, not 1048577",
+        hint: "have smaller messages or fewer queue pairs, or register it in parts",
       },
     );
     for (const length of [0, -1, 1.5, NaN])

@@ -6,6 +6,11 @@ export interface EngineJob {
   runtimeNs: number | null;
   /** It ends when its work is done, too; without a runtime it always does. */
   endsWithWork?: boolean;
+  /**
+   * Lets another thread run after each poll that finds nothing, not after YIELD_POLLS of them alone: what it
+   * waits for are threads of this machine, perhaps more than there are processors.
+   */
+  yieldsAtOnce?: boolean;
   /** From the begin of one I/O to that of the next, at least; 0: as fast as it goes. */
   spacingNs: number;
   recordsLatency: boolean;

@@ -63,6 +63,7 @@ export abstract class Engine {
   readonly #rampNs: number;
   readonly #runtimeNs: number;
   readonly #epoch: number;
+  readonly #yieldsAtOnce: boolean;
   /** When a round was done with. */
   readonly #done = new Float64Array(1);
   /** Nanoseconds of rounds that found something; in an array since a field of its kind makes garbage. */
@@ -84,6 +85,7 @@ export abstract class Engine {
     this.#runtimeNs = job.runtimeNs ?? Infinity;
     this.#pace = job.spacingNs === 0 ? null : new Pace(job.spacingNs);
     this.#epoch = job.epoch;
+    this.#yieldsAtOnce = job.yieldsAtOnce ?? false;
     this.control = new ControlBlock(job.control);
     this.flight = new Flight(slots);
     this.watchdog = new Watchdog(this.control, this.flight, queues);
@@ -106,11 +108,6 @@ export abstract class Engine {
   /** What a poll that finds nothing takes, in polls that look at NVMe queues alone: see IDLE_POLLS. */
   protected get pollWeight(): number {
     return 1;
-  }
-
-  /** Whether another thread may run after each poll that finds nothing: see YIELD_POLLS for others. */
-  protected get yieldsAtOnce(): boolean {
-    return false;
   }
 
   /** Whether an I/O may begin in `slot`: to be asked now and then. */
@@ -238,7 +235,6 @@ export abstract class Engine {
   #drive(): void {
     // With a look at the clock a poll takes longer.
     const step = Math.max(this.pollWeight, this.#pace === null ? 1 : PACED_POLL);
-    const { yieldsAtOnce } = this;
     let idle = 0;
     while (!this.isDone) {
       const found = this.poll();
@@ -246,7 +242,7 @@ export abstract class Engine {
       else if ((idle += step) % IDLE_POLLS === 0) {
         this.look();
         if (idle >= YIELD_POLLS) this.#thread.yieldProcessor();
-      } else if (yieldsAtOnce) this.#thread.yieldProcessor();
+      } else if (this.#yieldsAtOnce) this.#thread.yieldProcessor();
     }
   }
 

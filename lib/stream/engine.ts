@@ -20,7 +20,6 @@ const WIRE_POLL = 16;
 export abstract class StreamEngine extends Engine {
   protected readonly side: Side;
   protected readonly wire: Wire;
-  readonly #isLoopback: boolean;
   #wireError: WireError | null = null;
 
   constructor(job: StreamJob, queue: NvmeQueuePair, wire: Wire, thread: EngineThread) {
@@ -28,7 +27,6 @@ export abstract class StreamEngine extends Engine {
     super(job, job.slots, [side], thread);
     this.side = side;
     this.wire = wire;
-    this.#isLoopback = job.isLoopback;
     // For each slot the other end may say something once: that it has filled it, or a credit.
     for (let slot = 0; slot < job.slots; slot++) this.grant();
     this.flushWire();
@@ -40,10 +38,6 @@ export abstract class StreamEngine extends Engine {
 
   protected override get pollWeight(): number {
     return WIRE_POLL;
-  }
-
-  protected override get yieldsAtOnce(): boolean {
-    return this.#isLoopback;
   }
 
   /** Has no one to wait for at the other end. */

@@ -20,8 +20,6 @@ export interface StreamJob extends PartJob {
   wire: WireJob;
   /** The number in the range of the first block: those before have been written already. */
   firstBlock: number;
-  /** Both ends and their devices may be threads of one machine, and more than it has processors. */
-  isLoopback: boolean;
 }
 
 /** As the local NIC knows memory, and as the remote one. */

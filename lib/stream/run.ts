@@ -129,7 +129,8 @@ export class EndRun {
       ...{ blockBytes: plan.bs, lastBlockBytes: end.lastBlockBytes },
       ...{ loops: plan.loops ?? 1, latency: this.#latency.buffer as SharedArrayBuffer },
       ...{ wire: connection.job(staging.slots.barrier), firstBlock: first },
-      isLoopback: session.platform.kind === "loopback",
+      // The devices are a thread there, and so may be the other end.
+      yieldsAtOnce: session.platform.kind === "loopback",
     };
     if (plan.role === "destination")
       return {

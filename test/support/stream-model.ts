@@ -225,7 +225,7 @@ export class StreamModel {
       ...engineJob(this.controls[end]),
       slots,
       ...{ blockBytes: shape.blockUnits * UNIT, lastBlockBytes: shape.lastUnits * UNIT },
-      ...{ rangeBlocks: shape.blocks, loops: 1, firstBlock: shape.first, isLoopback: false },
+      ...{ rangeBlocks: shape.blocks, loops: 1, firstBlock: shape.first },
       latency: this.latency[end].buffer as SharedArrayBuffer,
       wire: {} as StreamJob["wire"],
     });

@@ -96,9 +96,9 @@ describe("the engines of a stream", () => {
   });
 
   it("let the other end run as soon as they wait for it, where both are on one machine", () => {
-    const yieldsOf = (isLoopback: boolean): { yields: number; polls: number } => {
+    const yieldsOf = (yieldsAtOnce: boolean): { yields: number; polls: number } => {
       const model = new StreamModel({ ...plainStream, blocks: 200 }, randomFrom(7));
-      model.sourceJob.isLoopback = isLoopback;
+      model.sourceJob.yieldsAtOnce = yieldsAtOnce;
       let yields = 0;
       model.open(() => {
         yields++;
